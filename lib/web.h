@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HTTP edge of every service: HTTP/1.1 (llhttp) on libevent bufferevents, listening on a unix
+ * socket 0660 or on TCP with mutual TLS. A route is one row: everything a reviewer must know
+ * stands in it. Buffered requests (body capped before it is read) run as one straight-line
+ * function on a lane's worker thread. Streamed ones keep their bytes on the loop (web_stream.h).
+ *
+ * A handler fills `res` and returns 0, or sets `err` and returns -1: only web.c writes answers and
+ * logs failures, exactly once. 5xx details go to the log, never to the client.
+ *
+ * Waiting: a handler never sleeps. To wait it fills the answer as it stands now and calls
+ * web_park(res, key, until): the edge runs it again when wake_ring(key) arrives (lib/wake.h), or at
+ * a slow beat, until the deadline, when the answer it filled last goes out. With `res->sse` set the events
+ * it added go out at once and it is run again with req->last_event_id moved on.
+ */
+#ifndef STRONGROOM_WEB_H
+#define STRONGROOM_WEB_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "lib/id.h"
+
+struct worker;	   /* lib/service.h: what a worker thread owns (database, fetch) */
+struct principal;  /* lib/auth.h */
+struct web_stream; /* lib/web_stream.h */
+
+#define WEB_MAX_PARAMS 6
+#define WEB_MAX_RES_HEADERS 12
+
+struct web_pair {
+	const char *name;
+	const char *value;
+};
+
+struct web_req {
+	const char *method;
+	const char *path; /* decoded once; no NUL, no "..", no empty segment */
+	struct web_pair params[WEB_MAX_PARAMS]; /* {name} parts of the route's path */
+	size_t n_params;
+	const unsigned char *body; /* NUL behind the last byte */
+	size_t body_len;
+	json_t *json;		/* parsed body of a route with `json` set; freed with the arena */
+	char id[ID_SIZE];	/* req_… or the caller's X-Request-Id when it is one of ours */
+	char traceparent[56];	/* W3C; made when absent */
+	long long last_event_id; /* of an SSE stream; 0 at first */
+	const struct principal *principal; /* NULL on a public route */
+	struct arena *arena;	 /* dies with the request */
+	struct worker *worker;	 /* of the thread that runs the handler */
+	void *head;		 /* web.c's own */
+};
+
+const char *web_param(const struct web_req *req, const char *name); /* never NULL for a name of the route */
+const char *web_query(const struct web_req *req, const char *name); /* decoded, or NULL */
+/* n-th value of a repeated parameter, or NULL behind the last. */
+const char *web_query_at(const struct web_req *req, const char *name, size_t n);
+const char *web_header(const struct web_req *req, const char *name); /* case-insensitive, or NULL */
+/* ?wait=30s in milliseconds, 0 without, capped at 60 s; -1 request.bad_wait. */
+int web_wait_ms(const struct web_req *req, long long *ret_ms, struct err *err);
+
+struct web_res {
+	int status;   /* 200 unless set */
+	json_t *json; /* owned by the answer once set; NULL: `text` or no body */
+	const char *text; /* arena-owned, with content_type */
+	size_t text_len;
+	const char *content_type;
+	struct web_pair headers[WEB_MAX_RES_HEADERS]; /* values from the arena or static */
+	size_t n_headers;
+	int file_fd; /* -1, or an open file that is sent from file_offset for file_len bytes, then closed */
+	long long file_offset;
+	long long file_len;
+	bool sse;	   /* this answer is an event stream */
+	bool close;	   /* close the connection behind this answer */
+	const char *park_key;
+	long long park_until_ms; /* monotonic */
+};
+
+void web_header_add(struct web_res *res, const char *name, const char *value);
+/* One event of an SSE answer; `data` is encoded compactly and released. */
+void web_event(struct web_req *req, struct web_res *res, long long id, const char *type, json_t *data);
+void web_park(struct web_req *req, struct web_res *res, const char *key, long long wait_ms);
+
+typedef int web_handler(struct web_req *req, struct web_res *res, struct err *err);
+
+enum web_access {
+	WEB_PUBLIC,   /* no token; req->principal is NULL */
+	WEB_MEMBER,   /* API token of a member of a tenant */
+	WEB_AGENT,    /* agent token + DPoP proof by the machine signing key */
+	WEB_SERVICE,  /* another service's assertion; /internal only */
+	WEB_REGISTRY, /* registry token, checked by the handler (registry-gw answers challenges itself) */
+};
+
+struct web_stream_ops;
+
+struct web_route {
+	const char *method;
+	const char *path; /* "/v1/runs/{run_id}:cancel"; a last part "{rest...}" takes several segments */
+	enum web_access access;
+	const char *scope; /* needed in the token, or NULL */
+	const char *lane;  /* a row of the program's lane table; NULL: "db" */
+	size_t max_body;   /* 0: no body allowed; streamed routes ignore it */
+	bool json;	   /* body must be application/json and parses before the handler runs */
+	web_handler *handle;			 /* buffered route, or NULL */
+	const struct web_stream_ops *stream; /* streamed route, or NULL */
+};
+
+/* kind -> HTTP status, the one place of this mapping. */
+int web_status_of(enum err_kind kind);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streamed routes: bodies of any size in constant memory. A streamed request goes through
+ *   begin   (lane)  authorise, look up, open; sets *ret_ctx; may answer at once by filling `res`
+ *                   and returning 1 (the body is then drained or the connection closed)
+ *   body    (loop)  takes bytes out of `in`; what it leaves stays there, and reading from the client
+ *                   stops until web_stream_resume(): that is the back-pressure
+ *   finish  (lane)  after the last byte: commits and fills the answer
+ *   relay   (loop)  instead of body/finish: the route answers by itself through web_stream_reply_*()
+ *   gone    (loop)  the client vanished before the end, or `body` failed; finish does not come
+ *   release (any)   exactly once, last
+ * `body`, `relay` and `gone` run on the loop and never block on a network or a lock.
+ */
+#ifndef STRONGROOM_WEB_STREAM_H
+#define STRONGROOM_WEB_STREAM_H
+
+#include <stdbool.h>
+
+#include "lib/web.h"
+
+struct evbuffer;
+struct event_base;
+
+struct web_stream_ops {
+	int (*begin)(struct web_req *req, struct web_res *res, void **ret_ctx, struct err *err);
+	int (*body)(struct web_stream *stream, void *ctx, struct evbuffer *in, struct err *err);
+	int (*finish)(struct web_req *req, struct web_res *res, void *ctx, struct err *err);
+	int (*relay)(struct web_stream *stream, void *ctx, struct err *err); /* after begin, before the body */
+	void (*end)(struct web_stream *stream, void *ctx); /* relay only: the request's last body byte was given */
+	void (*drained)(struct web_stream *stream, void *ctx); /* relay only: the client took what was queued */
+	void (*gone)(struct web_stream *stream, void *ctx);
+	void (*release)(void *ctx);
+};
+
+struct event_base *web_stream_base(struct web_stream *stream);
+/* Content-Length of the request, or -1 for chunked. */
+long long web_stream_length(struct web_stream *stream);
+/* Ask for `body` to be called again with what is waiting. */
+void web_stream_resume(struct web_stream *stream);
+
+/* Relay answers: head once, then data (moved out of `data`), then end. content_length -1: chunked. */
+void web_stream_reply_head(struct web_stream *stream, int status, const struct web_pair *headers,
+	size_t n_headers, long long content_length);
+/* Queues; returns true while more is welcome, false to stop until `drained`. */
+bool web_stream_reply_data(struct web_stream *stream, struct evbuffer *data);
+void web_stream_reply_end(struct web_stream *stream);
+/* Ends with an error answer (before the head) or a cut connection (after it). */
+void web_stream_fail(struct web_stream *stream, const struct err *err);
+
+#endif
