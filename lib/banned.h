@@ -7,6 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#pragma GCC poison strcpy strcat sprintf strtok gmtime localtime ctime atoi atol strncpy gets alloca
+#pragma GCC poison strcpy strcat sprintf strtok gmtime localtime ctime atoi atol strncpy gets
 #endif
 #endif

@@ -12,6 +12,8 @@
 #ifndef STRONGROOM_WAKE_H
 #define STRONGROOM_WAKE_H
 
+#include <stddef.h>
+
 #include "lib/err.h"
 
 struct wake;
