@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scopes and transactions of db.h on the session of db_conn.h. BEGIN and the scope travel with the
+ * first statement: db_run() is one round trip, db_tx() one for each statement and one for COMMIT.
+ */
+#include "lib/db.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "lib/db_conn.h"
+#include "lib/id.h"
+#include "lib/mem.h"
+
+#define TX_ATTEMPTS 5u
+#define TX_PAUSE_MS 8u /* doubled at each attempt, with full jitter */
+
+struct db {
+	struct db_conn *conn;
+	const struct db_scope *scope; /* of the transaction in hand */
+	bool in_tx;
+	bool has_begun;	 /* BEGIN was sent */
+	bool has_failed; /* a statement failed: Postgres has forgotten the transaction */
+	bool has_written;
+};
+
+static const struct sql sql_ping = { "db_ping", "SELECT 1", 0 };
+static const struct sql sql_begin = { "db_begin", "BEGIN", 0 };
+static const struct sql sql_commit = { "db_commit", "COMMIT", 0 };
+static const struct sql sql_rollback = { "db_rollback", "ROLLBACK", 0 };
+static const struct sql sql_tenant = { "db_scope_tenant",
+	"SELECT set_config('app.tenant_id', $1, true),"
+	" set_config('app.space_ids', coalesce($2, ''), true)",
+	2 };
+static const struct sql sql_sweep = { "db_scope_sweep",
+	"SELECT set_config('role', session_user || '_sweep', true),"
+	" set_config('app.sweep', 'on', true)",
+	0 };
+
+struct db *db_new(const char *conninfo)
+{
+	struct db *db = mem_alloc(sizeof(*db));
+
+	db->conn = db_conn_new(conninfo);
+	return db;
+}
+
+void db_free(struct db *db)
+{
+	if (!db)
+		return;
+	db_conn_free(db->conn);
+	free(db);
+}
+
+int db_ping(struct db *db, struct err *err)
+{
+	struct db_step step = { .sql = &sql_ping };
+
+	return db_conn_run(db->conn, &step, 1, false, err);
+}
+
+/* --- scope --- */
+
+struct opening {
+	const char *params[2];
+	struct db_step steps[4];
+	size_t n_steps;
+};
+
+static void opening_init(struct opening *opening, const struct db_scope *scope)
+{
+	*opening = (struct opening) { .n_steps = 1 };
+	opening->steps[0].sql = &sql_begin;
+	if (!scope)
+		return;
+	opening->n_steps = 2;
+	if (scope->sweep) {
+		opening->steps[1].sql = &sql_sweep;
+		return;
+	}
+	opening->params[0] = scope->tenant_id;
+	opening->params[1] = scope->space_id;
+	opening->steps[1] = (struct db_step) {
+		.sql = &sql_tenant,
+		.params = opening->params,
+		.n_params = 2,
+	};
+}
+
+/* Ids only: the setting is a list joined by commas. */
+static int check_scope(const struct db_scope *scope, struct err *err)
+{
+	if (!scope || (scope->sweep && !scope->tenant_id && !scope->space_id))
+		return 0;
+	if (scope->sweep || !scope->tenant_id || !*scope->tenant_id)
+		return err_set(err, ERR_INTERNAL, "db.scope", "scope without a tenant");
+	if (scope->space_id && strchr(scope->space_id, ','))
+		return err_set(err, ERR_INTERNAL, "db.scope", "bad space id");
+	return 0;
+}
+
+/* --- repeating --- */
+
+static void pause_before(unsigned attempt)
+{
+	struct timespec pause = { 0 };
+	unsigned random;
+
+	rand_bytes(&random, sizeof(random));
+	pause.tv_nsec = (long)(random % ((TX_PAUSE_MS << attempt) * 1000u)) * 1000;
+	nanosleep(&pause, NULL);
+}
+
+static bool is_read(const struct sql *sql)
+{
+	return strncasecmp(sql->text, "SELECT", 6) == 0;
+}
+
+static void deliver(PGresult *result, struct db_rows **ret_rows)
+{
+	if (ret_rows)
+		*ret_rows = (struct db_rows *)result;
+	else
+		PQclear(result);
+}
+
+/* --- one statement --- */
+
+int db_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
+	const char *const *params, int n_params, struct db_rows **ret_rows, struct err *err)
+{
+	PGresult *result = NULL;
+	struct opening opening;
+	struct err failure = { .kind = ERR_NONE };
+	int status = -1;
+
+	assert(!db->in_tx);
+	if (check_scope(scope, err))
+		return -1;
+	opening_init(&opening, scope);
+	opening.steps[opening.n_steps++] = (struct db_step) {
+		.sql = sql,
+		.params = params,
+		.n_params = n_params,
+		.ret_result = &result,
+	};
+	opening.steps[opening.n_steps++] = (struct db_step) {
+		.sql = &sql_commit,
+		.commits = !is_read(sql),
+	};
+	for (unsigned attempt = 1; status && attempt <= TX_ATTEMPTS; attempt++) {
+		PQclear(take_ptr(result));
+		status = db_conn_run(db->conn, opening.steps, opening.n_steps, false, &failure);
+		if (status && !db_conn_is_repeatable(db->conn))
+			break;
+		if (status && attempt < TX_ATTEMPTS)
+			pause_before(attempt);
+	}
+	if (status == 0) {
+		deliver(result, ret_rows);
+		return 0;
+	}
+	PQclear(result);
+	if (err)
+		*err = failure;
+	return -1;
+}
+
+/* --- several statements --- */
+
+int db_exec(struct db *db, const struct sql *sql, const char *const *params, int n_params,
+	struct db_rows **ret_rows, struct err *err)
+{
+	PGresult *result = NULL;
+	struct opening opening;
+	bool is_first = !db->has_begun;
+
+	assert(db->in_tx);
+	if (db->has_failed)
+		return err_set(err, ERR_INTERNAL, "db.aborted",
+			"'%s' after a failed statement of its transaction", sql->name);
+	opening_init(&opening, db->scope);
+	if (!is_first)
+		opening.n_steps = 0;
+	opening.steps[opening.n_steps++] = (struct db_step) {
+		.sql = sql,
+		.params = params,
+		.n_params = n_params,
+		.ret_result = &result,
+	};
+	if (db_conn_run(db->conn, opening.steps, opening.n_steps, !is_first, err)) {
+		db->has_failed = true;
+		PQclear(result);
+		return -1;
+	}
+	db->has_begun = true;
+	db->has_written |= !is_read(sql);
+	deliver(result, ret_rows);
+	return 0;
+}
+
+/* Sends the last step of a transaction, if there is one to end. */
+static int end_with(struct db *db, const struct sql *sql, struct err *err)
+{
+	struct db_step step = { .sql = sql, .commits = sql == &sql_commit && db->has_written };
+
+	if (!db->has_begun || db->has_failed)
+		return 0;
+	if (db_conn_run(db->conn, &step, 1, true, err) == 0)
+		return 0;
+	db->has_failed = true;
+	return -1;
+}
+
+static int attempt_tx(struct db *db, db_work *work, void *arg, struct err *err)
+{
+	db->has_begun = db->has_failed = db->has_written = false;
+	if (work(db, arg, err)) {
+		(void)end_with(db, &sql_rollback, NULL);
+		return -1;
+	}
+	if (db->has_failed)
+		return err_set(err, ERR_INTERNAL, "db.aborted",
+			"transaction went on after a failed statement");
+	return end_with(db, &sql_commit, err);
+}
+
+int db_tx(struct db *db, const struct db_scope *scope, db_work *work, void *arg, struct err *err)
+{
+	struct err failure = { .kind = ERR_NONE };
+	int status = -1;
+
+	assert(!db->in_tx);
+	if (check_scope(scope, err))
+		return -1;
+	db->scope = scope;
+	db->in_tx = true;
+	for (unsigned attempt = 1; status && attempt <= TX_ATTEMPTS; attempt++) {
+		err_clear(&failure);
+		status = attempt_tx(db, work, arg, &failure);
+		if (status && !(db->has_failed && db_conn_is_repeatable(db->conn)))
+			break;
+		if (status && attempt < TX_ATTEMPTS)
+			pause_before(attempt);
+	}
+	db->in_tx = false;
+	db->scope = NULL;
+	if (status && err)
+		*err = failure;
+	return status;
+}
