@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/digest.h"
@@ -45,6 +46,17 @@ int jose_token_peek(const char *token, json_t **ret_header, struct err *err);
  * `jwk_header`: whether a `jwk` member is allowed (DPoP proofs only, RFC 9449). */
 int jose_token_verify(EVP_PKEY *key, const char *typ, bool jwk_header, const char *token,
 	json_t **ret_claims, struct err *err) __attribute__((warn_unused_result));
+
+/* A DPoP proof (RFC 9449): typ dpop+jwt, the public key in the `jwk` member of the header. */
+int jose_proof_sign(EVP_PKEY *key, const json_t *claims, char **ret_token, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* A bare ES256 signature in JOSE's form, r and s of 32 bytes each. jose.signature */
+#define JOSE_ES256_SIZE 64u
+int jose_es256_sign(EVP_PKEY *key, const void *data, size_t len, unsigned char ret_sig[JOSE_ES256_SIZE],
+	struct err *err) __attribute__((warn_unused_result));
+int jose_es256_verify(EVP_PKEY *key, const void *data, size_t len,
+	const unsigned char sig[JOSE_ES256_SIZE], struct err *err) __attribute__((warn_unused_result));
 
 /* Flattened JWE, ECDH-ES+A256KW with A256GCM, to a P-256 public JWK. `header` adds protected members
  * (typ among them). */
