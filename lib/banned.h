@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#undef sprintf /* a macro in fortified stdio.h under clang */
 #pragma GCC poison strcpy strcat sprintf strtok gmtime localtime ctime atoi atol strncpy gets
 #endif
 #endif
