@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# The local stack as targets: deploy/local/stack does the work. Other .mk files add to UP_NEEDS what must be built
+# before a start beside the programs (the guest's image, say).
+
+PART ?=
+
+.PHONY: install-deps install-check-deps up down status logs
+install-deps:
+	@deploy/local/install-deps deploy/local/packages
+
+install-check-deps:
+	@deploy/local/install-deps deploy/local/packages deploy/local/packages.check
+
+# A make of its own, because the libraries' flags are read when make starts.
+up: install-deps
+	@$(MAKE) --no-print-directory programs $(UP_NEEDS)
+	@deploy/local/stack up $(PART)
+
+down:
+	@deploy/local/stack down
+
+status:
+	@deploy/local/stack status
+
+logs:
+	@deploy/local/stack logs $(PART)

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# Keys that this instance makes for itself at the first start: a CA and the edge's certificate, a key pair per service for its
+# assertions, the token issuer's key, passwords of database roles. Nothing secret is ever an argument of a program.
+
+private_key() {
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null
+}
+
+# make_key FILE UID: once
+make_key() {
+	[ -e "$1" ] || private_key | put_file "$1" 600 "$2"
+}
+
+make_ca() {
+	local dir=$ROOT/keys
+	[ ! -e "$ROOT/pki/ca.pem" ] || return 0
+	make_key "$dir/ca.key" 0
+	openssl req -x509 -new -key "$dir/ca.key" -sha256 -days 3650 -subj "/CN=Strongroom local CA $STACK_ID" \
+		-addext basicConstraints=critical,CA:TRUE,pathlen:0 \
+		-addext keyUsage=critical,keyCertSign,cRLSign | put_file "$ROOT/pki/ca.pem" 644 0
+}
+
+# The edge's certificate is renewed at a start within thirty days of its end. 10.0.2.2 is the edge as a guest sees it.
+make_edge_certificate() {
+	local dir=$ROOT/keys cert=$ROOT/pki/edge.pem
+	! openssl x509 -in "$cert" -noout -checkend 2592000 >/dev/null 2>&1 || return 0
+	make_key "$dir/edge.key" "$(uid_of edge)"
+	openssl req -new -key "$dir/edge.key" -subj "/CN=localhost" |
+		openssl x509 -req -sha256 -days 825 -CA "$ROOT/pki/ca.pem" -CAkey "$dir/ca.key" \
+			-set_serial "0x$(random_secret | cut -c1-30)" -extfile <(
+			cat <<-END
+				basicConstraints = critical, CA:FALSE
+				keyUsage = critical, digitalSignature
+				extendedKeyUsage = serverAuth
+				subjectAltName = IP:127.0.0.1, IP:::1, IP:10.0.2.2, DNS:localhost
+				subjectKeyIdentifier = hash
+				authorityKeyIdentifier = keyid
+			END
+		) 2>/dev/null | put_file "$cert" 644 0
+}
+
+make_service_keys() {
+	local service
+	for service in "${SERVICES[@]}"; do
+		make_key "$ROOT/keys/$service.pem" "$(uid_of "$service")"
+		[ -e "$ROOT/peers/$service.pem" ] ||
+			openssl pkey -in "$ROOT/keys/$service.pem" -pubout | put_file "$ROOT/peers/$service.pem" 644 0
+	done
+	make_key "$ROOT/keys/token-signing-key.pem" "$(uid_of certreg)"
+}
+
+# make_secret FILE UID: 64 hex digits, once
+make_secret() {
+	[ -e "$ROOT/keys/$1" ] || random_secret | put_file "$ROOT/keys/$1" 600 "$2"
+}
+
+# A password file of libpq for a role: make_password ROLE UID
+make_password() {
+	[ -e "$ROOT/keys/$1.pgpass" ] ||
+		printf '*:*:strongroom:%s:%s\n' "$1" "$(random_secret)" | put_file "$ROOT/keys/$1.pgpass" 600 "$2"
+}
+
+make_secrets() {
+	local service role
+	make_ca
+	make_edge_certificate
+	make_service_keys
+	make_secret registry-http-secret "$(uid_of registry-gw)"
+	make_secret api-key-pepper "$(uid_of certreg)"
+	for service in "${SERVICES[@]}"; do
+		role=$(role_of "$service")
+		make_password "$role" "$(uid_of "$service")"
+		make_password "${role}_owner" "$(uid_of migrate)"
+	done
+}

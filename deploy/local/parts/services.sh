@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# The five services. A configuration file is the rows that all services share (lib/service.h) and the service's own rows from
+# conf/<service>.conf.in, where @NAME@ stands for a name of the stack.
+
+socket_of() {
+	echo "unix:$RUN/$1/http.sock"
+}
+
+common_rows() {
+	local service=$1 role peer
+	role=$(role_of "$service")
+	cat <<-END
+		# made by deploy/local/stack at each start from conf/$service.conf.in: edit that
+		listen = $(socket_of "$service")
+		base_url = $BASE_URL
+		database = host=$RUN/postgres user=$role dbname=strongroom passfile=$ROOT/keys/$role.pgpass application_name=$service
+		migrate_database = host=$RUN/postgres user=${role}_owner dbname=strongroom passfile=$ROOT/keys/${role}_owner.pgpass application_name=$service-migrate
+		redis = unix:$RUN/redis/redis.sock
+		service_key = $ROOT/keys/$service.pem
+		peers_dir = $ROOT/peers
+		log_level = ${LOG_LEVEL:-info}
+	END
+	for peer in "${SERVICES[@]}"; do
+		echo "${peer//-/_}_url = $(socket_of "$peer")"
+	done
+}
+
+# Replaces @NAME@ by the stack's values; an unknown name is an error.
+substitute() {
+	sed -e "s|@STACK@|$ROOT|g" -e "s|@RUN@|$RUN|g" -e "s|@KEYS@|$ROOT/keys|g" -e "s|@CA@|$ROOT/pki/ca.pem|g" \
+		-e "s|@SOURCE@|$SOURCE|g" -e "s|@BUILD@|$BUILD|g" -e "s|@BASE_URL@|$BASE_URL|g" \
+		-e "s|@EDGE_PORT@|$EDGE_PORT|g" -e "s|@UID_BASE@|$UID_BASE|g" "$1" |
+		awk '/@[A-Z_]+@/ && !/^#/ { print "unknown name: " $0 > "/dev/stderr"; bad = 1 } { print } END { exit bad }'
+}
+
+configure_service() {
+	local service=$1 template=$HERE/conf/$1.conf.in own=
+	own=$(substitute "$template") || die "'$template' cannot be filled in"
+	{
+		common_rows "$service"
+		echo "$own"
+	} | put_file "$ROOT/etc/$service.conf" 644 0
+}
+
+# Programs run from a copy in the stack: a rebuild does not pull them away, and their users can reach it.
+copy_program() {
+	local program=strongroom-$1
+	[ -x "$BUILD/bin/$program" ] || die "'$program' is not built: run 'make'"
+	cmp -s "$BUILD/bin/$program" "$ROOT/bin/$program" || install -m 755 "$BUILD/bin/$program" "$ROOT/bin/$program"
+}
+
+# prepare_service SERVICE: program, configuration, tables
+prepare_service() {
+	copy_program "$1"
+	configure_service "$1"
+	run_as migrate "$ROOT/bin/strongroom-$1" --config "$ROOT/etc/$1.conf" --migrate >>"$ROOT/log/$1.log" 2>&1 ||
+		{ show_failure "$1"; die "the tables of '$1' could not be brought up to date"; }
+}
+
+start_service() {
+	launch "$1" "$ROOT/bin/strongroom-$1" --config "$ROOT/etc/$1.conf"
+}
+
+# The first tenant, its members and their API keys: 0600 files that belong to whoever started the stack.
+bootstrap() {
+	[ ! -e "$ROOT/etc/bootstrapped" ] || return 0
+	say "makes the first tenant; its API keys are in $STACK/credentials"
+	run_as certreg "$ROOT/bin/strongroom-certreg" --config "$ROOT/etc/certreg.conf" \
+		--bootstrap "$ROOT/credentials" >>"$ROOT/log/certreg.log" 2>&1 ||
+		{ show_failure certreg; die "the first tenant could not be made"; }
+	! is_root || chown -R "${SUDO_UID:-0}:${SUDO_GID:-0}" "$ROOT/credentials"
+	date -u +%FT%TZ >"$ROOT/etc/bootstrapped"
+}
+
+probe_service() {
+	http_get --unix-socket "$RUN/$1/http.sock" http://localhost/readyz
+}
+probe_certreg() { probe_service certreg; }
+probe_provisioner() { probe_service provisioner; }
+probe_registry_gw() { probe_service registry-gw; }
+probe_policy() { probe_service policy; }
+probe_orchestrator() { probe_service orchestrator; }
