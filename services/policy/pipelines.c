@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Handlers of /v1/pipelines. */
+#include "services/policy/pipelines.h"
+
+#include <string.h>
+
+#include "lib/auth.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+#include "services/policy/access.h"
+#include "services/policy/name.h"
+#include "services/policy/store.h"
+
+#define ROUTE "POST /v1/pipelines"
+
+struct pipeline_body {
+	const char *name, *template, *policy;
+};
+
+static const struct json_field create_fields[] = {
+	{ "name", JSON_FIELD_TEXT, offsetof(struct pipeline_body, name), true, 63 },
+	{ "template", JSON_FIELD_TEXT, offsetof(struct pipeline_body, template), true, 63 },
+	{ "policy", JSON_FIELD_TEXT, offsetof(struct pipeline_body, policy), true, ID_SIZE },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+static const struct json_field update_fields[] = {
+	{ "template", JSON_FIELD_TEXT, offsetof(struct pipeline_body, template), true, 63 },
+	{ "policy", JSON_FIELD_TEXT, offsetof(struct pipeline_body, policy), true, ID_SIZE },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+/* The policy must be there, and name the same template. */
+static int check_policy(struct web_req *req, const struct pipeline_body *body, struct err *err)
+{
+	struct trust_policy policy;
+	const char *canonical;
+
+	if (store_policy_text(req, body->policy, &canonical, err) < 0 ||
+		trust_policy_parse(req->arena, canonical, strlen(canonical), &policy, err) < 0)
+		return -1;
+	if (strcmp(policy.template_id, body->template) == 0)
+		return 0;
+	return err_set(err, ERR_UNPROCESSABLE, "pipeline.other_template",
+		"the policy is for the template '%s'", policy.template_id);
+}
+
+static int answer(struct web_req *req, struct web_res *res, const char *id, struct err *err)
+{
+	long long revision;
+
+	if (store_pipeline_get(req, req->principal->tenant, id, &res->json, &revision, err) < 0)
+		return -1;
+	web_header_add(res, "Location", arena_printf(req->arena, "/v1/pipelines/%s", id));
+	resource_etag(req, res, revision);
+	return 0;
+}
+
+int pipeline_create(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct pipeline_body body;
+	struct store_pipeline item;
+	const char *known;
+	char id[ID_SIZE];
+
+	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+		resource_replayed(req, res, ROUTE, &known, err) < 0)
+		return -1;
+	if (known)
+		return answer(req, res, known, err);
+	if (json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
+		name_check(body.name, "/name", err) < 0 || check_policy(req, &body, err) < 0)
+		return -1;
+	id_new("pip", id);
+	item = (struct store_pipeline) { id, body.name, body.template, body.policy, 0 };
+	if (store_pipeline_add(req, &item, err) < 0)
+		return -1;
+	res->status = 201;
+	return answer(req, res, id, err);
+}
+
+int pipeline_list(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct page page;
+
+	if (resource_page(req, &page, err) < 0)
+		return -1;
+	return store_pipeline_list(req, &page, &res->json, err);
+}
+
+int pipeline_show(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return answer(req, res, web_param(req, "pipeline_id"), err);
+}
+
+int pipeline_update(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *id = web_param(req, "pipeline_id");
+	auto_json json_t *record = NULL;
+	struct pipeline_body body;
+	struct store_pipeline item;
+	long long revision;
+
+	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+		json_decode(req->arena, req->json, update_fields, &body, err) < 0 ||
+		store_pipeline_get(req, req->principal->tenant, id, &record, &revision, err) < 0 ||
+		resource_if_match(req, revision, err) < 0 || check_policy(req, &body, err) < 0)
+		return -1;
+	item = (struct store_pipeline) { id, NULL, body.template, body.policy, revision };
+	if (store_pipeline_update(req, &item, err) < 0)
+		return -1;
+	return answer(req, res, id, err);
+}
+
+int pipeline_delete(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *id = web_param(req, "pipeline_id");
+	auto_json json_t *record = NULL;
+	long long revision;
+
+	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+		store_pipeline_get(req, req->principal->tenant, id, &record, &revision, err) < 0 ||
+		resource_if_match(req, revision, err) < 0 ||
+		store_pipeline_delete(req, id, revision, err) < 0)
+		return -1;
+	res->status = 204;
+	return 0;
+}
+
+int pipeline_internal(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return store_pipeline_get(req, web_param(req, "tenant_id"), web_param(req, "pipeline_id"),
+		&res->json, NULL, err);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Handlers of /v1/policies: the document is read and hashed here, its approvals verified, then both
+ * are stored. */
+#include "services/policy/policies.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/auth.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+#include "services/policy/access.h"
+#include "services/policy/store.h"
+
+#define MAX_APPROVALS 64
+
+struct policy_body {
+	json_t *policy;
+	json_t *approvals;
+};
+
+static const struct json_field create_fields[] = {
+	{ "policy", JSON_FIELD_OBJECT, offsetof(struct policy_body, policy), true, 0 },
+	{ "approvals", JSON_FIELD_ARRAY, offsetof(struct policy_body, approvals), true,
+		MAX_APPROVALS },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+struct approval_body {
+	json_t *approval;
+};
+
+static const struct json_field approve_fields[] = {
+	{ "approval", JSON_FIELD_OBJECT, offsetof(struct approval_body, approval), true, 0 },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+static int check_approvals(
+	const struct trust_policy *policy, const json_t *approvals, struct err *err)
+{
+	long long now = clock_unix_ms() / 1000;
+	json_t *envelope;
+	size_t i;
+
+	if (json_array_size(approvals) == 0)
+		return err_set(err, ERR_UNPROCESSABLE, "approval.missing",
+			"a policy comes with at least its author's approval");
+	json_array_foreach (approvals, i, envelope) {
+		if (trust_approval_check(policy, envelope, now, err) < 0)
+			return err_wrap(err, "approval %zu", i);
+	}
+	return 0;
+}
+
+static int check_space(
+	const struct web_req *req, const struct trust_policy *policy, struct err *err)
+{
+	if (strcmp(policy->space, req->principal->space) == 0)
+		return 0;
+	return err_set(err, ERR_UNPROCESSABLE, "policy.wrong_space",
+		"the policy names a space that the caller is not in");
+}
+
+static int answer(struct web_req *req, struct web_res *res, const char *id, struct err *err)
+{
+	long long revision;
+
+	if (store_policy_get(req, id, true, &res->json, &revision, err) < 0)
+		return -1;
+	web_header_add(res, "Location", arena_printf(req->arena, "/v1/policies/%s", id));
+	resource_etag(req, res, revision);
+	return 0;
+}
+
+int policy_create(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct store_policy item = { 0 };
+	struct trust_policy policy;
+	struct policy_body body;
+	auto_free char *canonical = NULL;
+	size_t len;
+
+	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+		json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
+		trust_policy_read(req->arena, body.policy, &policy, err) < 0 ||
+		check_space(req, &policy, err) < 0 ||
+		check_approvals(&policy, body.approvals, err) < 0 ||
+		jcs_encode(body.policy, &canonical, &len, err) < 0)
+		return -1;
+
+	item.policy = &policy;
+	item.canonical = canonical;
+	item.approvals = body.approvals;
+	id_new("pol", item.id);
+	if (store_policy_add(req, &item, err) < 0)
+		return -1;
+	res->status = item.existed ? 200 : 201;
+	return answer(req, res, item.id, err);
+}
+
+int policy_list(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct page page;
+
+	if (resource_page(req, &page, err) < 0)
+		return -1;
+	return store_policy_list(req, &page, &res->json, err);
+}
+
+int policy_show(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return answer(req, res, web_param(req, "policy_id"), err);
+}
+
+int policy_delete(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *id = web_param(req, "policy_id");
+	auto_json json_t *record = NULL;
+	long long revision;
+
+	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+		store_policy_get(req, id, false, &record, &revision, err) < 0 ||
+		resource_if_match(req, revision, err) < 0 ||
+		store_policy_delete(req, id, revision, err) < 0)
+		return -1;
+	res->status = 204;
+	return 0;
+}
+
+int policy_approve(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *id = web_param(req, "policy_id"), *canonical;
+	struct trust_policy policy;
+	struct approval_body body;
+
+	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+		json_decode(req->arena, req->json, approve_fields, &body, err) < 0 ||
+		store_policy_text(req, id, &canonical, err) < 0 ||
+		trust_policy_parse(req->arena, canonical, strlen(canonical), &policy, err) < 0 ||
+		trust_approval_check(&policy, body.approval, clock_unix_ms() / 1000, err) < 0 ||
+		store_approval_add(req, id, body.approval, err) < 0)
+		return -1;
+	res->status = 201;
+	return answer(req, res, id, err);
+}

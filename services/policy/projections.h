@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Projections: named selections of a dataset (columns, row filter, minimum rows). The data owner's
+ * client applies them. */
+#ifndef POLICY_PROJECTIONS_H
+#define POLICY_PROJECTIONS_H
+
+#include "lib/web.h"
+
+web_handler projection_create;
+web_handler projection_list;
+web_handler projection_show;
+web_handler projection_update;
+web_handler projection_delete;
+
+/* Each entry {column, op, value}: op one of = != < <= > >= in, value a text (a list of texts with
+ * in). projection.bad_filter. */
+int projection_filter_check(const json_t *filter, struct err *err);
+/* Non-empty list of distinct texts: projection.bad_columns. */
+int projection_columns_check(const json_t *columns, struct err *err);
+
+#endif

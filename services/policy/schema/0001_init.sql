@@ -1,0 +1,123 @@
+-- Policies, pipelines, datasets, projections, orders and grants. Documents and envelopes are kept as the
+-- exact text that was signed or hashed; nothing here is a key or can open one.
+CREATE TABLE policy (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	name text NOT NULL, version bigint NOT NULL, hash text NOT NULL, document text NOT NULL,
+	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
+	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, hash), UNIQUE (tenant_id, name, version));
+
+CREATE TABLE approval (
+	tenant_id text NOT NULL, space_id text NOT NULL, policy_id text NOT NULL, spki text NOT NULL,
+	envelope text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, policy_id, spki),
+	FOREIGN KEY (tenant_id, policy_id) REFERENCES policy (tenant_id, id));
+
+CREATE TABLE pipeline (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	name text NOT NULL, version bigint NOT NULL DEFAULT 1, template text NOT NULL, policy_id text NOT NULL,
+	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
+	PRIMARY KEY (tenant_id, id),
+	FOREIGN KEY (tenant_id, policy_id) REFERENCES policy (tenant_id, id));
+CREATE UNIQUE INDEX pipeline_name ON pipeline (tenant_id, name) WHERE deleted_at IS NULL;
+
+CREATE TABLE pipeline_version (
+	tenant_id text NOT NULL, space_id text NOT NULL, pipeline_id text NOT NULL, version bigint NOT NULL,
+	template text NOT NULL, policy_id text NOT NULL, created_by text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, pipeline_id, version),
+	FOREIGN KEY (tenant_id, pipeline_id) REFERENCES pipeline (tenant_id, id),
+	FOREIGN KEY (tenant_id, policy_id) REFERENCES policy (tenant_id, id));
+
+CREATE TABLE projection (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	name text NOT NULL, columns text NOT NULL, filter text NOT NULL, minimum_rows bigint NOT NULL,
+	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
+	PRIMARY KEY (tenant_id, id));
+CREATE UNIQUE INDEX projection_name ON projection (tenant_id, name) WHERE deleted_at IS NULL;
+
+CREATE TABLE dataset (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	name text NOT NULL, direction text NOT NULL CHECK (direction IN ('input', 'output')),
+	projection_id text, labels text NOT NULL, version bigint NOT NULL DEFAULT 0,
+	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
+	PRIMARY KEY (tenant_id, id),
+	FOREIGN KEY (tenant_id, projection_id) REFERENCES projection (tenant_id, id));
+CREATE UNIQUE INDEX dataset_name ON dataset (tenant_id, name) WHERE deleted_at IS NULL;
+
+CREATE TABLE dataset_version (
+	tenant_id text NOT NULL, space_id text NOT NULL, dataset_id text NOT NULL, version bigint NOT NULL,
+	object_id text NOT NULL, digest text NOT NULL, size_bytes bigint NOT NULL, created_by text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, dataset_id, version),
+	FOREIGN KEY (tenant_id, dataset_id) REFERENCES dataset (tenant_id, id));
+
+CREATE TABLE run_order (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, policy_id text NOT NULL,
+	run_nonce text NOT NULL, runner_spki text NOT NULL, enc text NOT NULL, sig text NOT NULL,
+	envelope text NOT NULL, created_by text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, run_nonce),
+	FOREIGN KEY (tenant_id, policy_id) REFERENCES policy (tenant_id, id));
+
+CREATE TABLE run_grant (
+	tenant_id text NOT NULL, space_id text NOT NULL, order_id text NOT NULL, slot text NOT NULL,
+	jwe text NOT NULL,
+	PRIMARY KEY (tenant_id, order_id, slot),
+	FOREIGN KEY (tenant_id, order_id) REFERENCES run_order (tenant_id, id));
+
+CREATE TABLE idempotency (
+	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, route text NOT NULL,
+	status int NOT NULL, resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, key));
+
+-- What the answers show. security_invoker: row-level security is the caller's.
+CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
+
+CREATE VIEW policy_record WITH (security_invoker = true) AS
+SELECT tenant_id, space_id, id, name, version, hash, document, revision, created_by,
+	at_text(created_at) AS created_at, deleted_at FROM policy;
+
+CREATE VIEW pipeline_record WITH (security_invoker = true) AS
+SELECT p.tenant_id, p.space_id, p.id, p.name, p.version, p.template, p.policy_id, d.hash AS policy_hash, d.document,
+	p.revision, p.created_by, at_text(p.created_at) AS created_at, p.deleted_at
+FROM pipeline p JOIN policy d ON d.tenant_id = p.tenant_id AND d.id = p.policy_id;
+
+CREATE VIEW projection_record WITH (security_invoker = true) AS
+SELECT tenant_id, space_id, id, name, columns, filter, minimum_rows, revision, created_by,
+	at_text(created_at) AS created_at, deleted_at FROM projection;
+
+CREATE VIEW dataset_record WITH (security_invoker = true) AS
+SELECT d.tenant_id, d.space_id, d.id, d.name, d.direction, d.projection_id, d.labels, d.version, d.revision,
+	d.created_by, at_text(d.created_at) AS created_at, d.deleted_at, v.object_id, v.digest, v.size_bytes
+FROM dataset d LEFT JOIN dataset_version v
+	ON v.tenant_id = d.tenant_id AND v.dataset_id = d.id AND v.version = d.version;
+
+-- Nothing here is deleted for good: the runtime role may not.
+GRANT SELECT ON policy_record, pipeline_record, projection_record, dataset_record TO policy;
+GRANT SELECT, INSERT, UPDATE ON policy, approval, pipeline, projection, dataset TO policy;
+GRANT SELECT, INSERT ON pipeline_version, dataset_version, run_order, run_grant, idempotency TO policy;
+
+-- Row-level security: docs/ROW-LEVEL-SECURITY.md, the same for each of this service's tables.
+DO $$
+DECLARE t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['policy', 'approval', 'pipeline', 'pipeline_version', 'projection', 'dataset',
+		'dataset_version', 'run_order', 'run_grant', 'idempotency']
+	LOOP
+		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+		EXECUTE format('CREATE POLICY tenant ON %I TO policy
+			USING (tenant_id = current_setting(''app.tenant_id'')::scope_id
+				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))
+			WITH CHECK (tenant_id = current_setting(''app.tenant_id'')::scope_id
+				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))', t);
+	END LOOP;
+END $$;
+
+CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
+GRANT INSERT ON outbox TO policy;
+GRANT SELECT, DELETE, UPDATE (id) ON outbox TO policy_sweep;

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Database calls for policies, approvals and orders. */
+#include "services/policy/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/auth.h"
+#include "lib/codec.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+#include "lib/service.h"
+#include "services/policy/queries.h"
+#include "services/policy/store_rows.h"
+
+static json_t *policy_row(const struct db_rows *rows, size_t i)
+{
+	return json_pack("{s:s,s:s,s:I,s:s,s:s,s:s}", "id", db_text(rows, i, "id"), "name",
+		db_text(rows, i, "name"), "version", (json_int_t)db_number(rows, i, "version"),
+		"hash", db_text(rows, i, "hash"), "created_by", db_text(rows, i, "created_by"),
+		"created_at", db_text(rows, i, "created_at"));
+}
+
+/* The digest of the key in an envelope, which is its row's key: a signer's later word replaces the
+ * earlier one. */
+static int signer_of(const json_t *envelope, char ret_spki[DIGEST_TEXT_SIZE], struct err *err)
+{
+	const char *text = json_text(envelope, "spki");
+	auto_free unsigned char *der = NULL;
+	size_t len;
+
+	if (codec_b64_decode(text, strlen(text), &der, &len, err) < 0)
+		return -1;
+	digest_text(der, len, ret_spki);
+	return 0;
+}
+
+static int add_approval(struct db *db, const struct web_req *req, const char *policy_id,
+	const json_t *envelope, struct err *err)
+{
+	auto_free char *text = json_dumps(envelope, JSON_COMPACT | JSON_SORT_KEYS);
+	char spki[DIGEST_TEXT_SIZE];
+
+	if (signer_of(envelope, spki, err) < 0)
+		return -1;
+	return db_exec(db, &SQL_APPROVAL_INSERT,
+		DB_PARAMS(req->principal->tenant, req->principal->space, policy_id, spki, text),
+		NULL, err);
+}
+
+struct policy_work {
+	struct web_req *req;
+	struct store_policy *item;
+};
+
+/* Finds the hash or inserts it; a deleted policy that comes again is alive again. */
+static int find_or_insert(struct db *db, struct policy_work *work, struct err *err)
+{
+	const struct principal *who = work->req->principal;
+	const struct trust_policy *policy = work->item->policy;
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_exec(db, &SQL_POLICY_BY_HASH, DB_PARAMS(who->tenant, policy->hash), &rows, err) < 0)
+		return -1;
+	work->item->existed = db_count(rows) > 0;
+	if (!work->item->existed)
+		return db_exec(db, &SQL_POLICY_INSERT,
+			DB_PARAMS(who->tenant, who->space, work->item->id, policy->name,
+				policy->hash, work->item->canonical, who->subject),
+			NULL, err);
+	snprintf(work->item->id, sizeof(work->item->id), "%s", db_text(rows, 0, "id"));
+	return db_exec(db, &SQL_POLICY_REVIVE, DB_PARAMS(who->tenant, work->item->id), NULL, err);
+}
+
+static int policy_work(struct db *db, void *arg, struct err *err)
+{
+	struct policy_work *work = arg;
+	json_t *envelope;
+	size_t i;
+
+	if (find_or_insert(db, work, err) < 0)
+		return -1;
+	json_array_foreach (work->item->approvals, i, envelope) {
+		if (add_approval(db, work->req, work->item->id, envelope, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int store_policy_add(struct web_req *req, struct store_policy *item, struct err *err)
+{
+	struct policy_work work = { req, item };
+	char fresh[ID_SIZE];
+
+	memcpy(fresh, item->id, sizeof(fresh));
+	if (db_tx(req->worker->db, DB_TENANT(req->principal->tenant), policy_work, &work, err) == 0)
+		return 0;
+	if (strcmp(err->code, "db.unique") != 0)
+		return -1;
+	memcpy(item->id, fresh, sizeof(fresh)); /* a twin came first: find it */
+	err_clear(err);
+	return db_tx(req->worker->db, DB_TENANT(req->principal->tenant), policy_work, &work, err);
+}
+
+static int add_details(
+	struct web_req *req, const struct db_rows *policy, json_t *record, struct err *err)
+{
+	const char *document = db_text(policy, 0, "document");
+	auto_rows struct db_rows *rows = NULL;
+	json_t *approvals = json_array();
+
+	json_object_set_new(record, "document", json_loads(document, 0, NULL));
+	json_object_set_new(record, "approvals", approvals);
+	if (db_run(req->worker->db, DB_TENANT(req->principal->tenant), &SQL_APPROVAL_LIST,
+		    DB_PARAMS(req->principal->tenant, db_text(policy, 0, "id")), &rows, err) < 0)
+		return -1;
+	for (size_t i = 0; i < db_count(rows); i++)
+		json_array_append_new(approvals, json_loads(db_text(rows, i, "envelope"), 0, NULL));
+	return 0;
+}
+
+int store_policy_get(struct web_req *req, const char *id, bool full, json_t **ret_record,
+	long long *ret_revision, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+	auto_json json_t *record = NULL;
+
+	if (store_row_get(
+		    req, req->principal->tenant, &SQL_POLICY_BY_ID, id, "policy", &rows, err) < 0)
+		return -1;
+	record = policy_row(rows, 0);
+	if (full && add_details(req, rows, record, err) < 0)
+		return -1;
+	if (ret_revision)
+		*ret_revision = db_number(rows, 0, "revision");
+	*ret_record = take_ptr(record);
+	return 0;
+}
+
+int store_policy_text(
+	struct web_req *req, const char *id, const char **ret_canonical, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (store_row_get(
+		    req, req->principal->tenant, &SQL_POLICY_BY_ID, id, "policy", &rows, err) < 0)
+		return -1;
+	*ret_canonical = db_text_in(rows, 0, "document", req->arena);
+	return 0;
+}
+
+int store_policy_list(
+	struct web_req *req, const struct page *page, json_t **ret_list, struct err *err)
+{
+	return store_row_list(req, &SQL_POLICY_LIST, page, policy_row, ret_list, err);
+}
+
+int store_policy_delete(struct web_req *req, const char *id, long long revision, struct err *err)
+{
+	return store_row_delete(req, &SQL_POLICY_DELETE, id, revision, "policy.in_use",
+		"a pipeline stands on this policy, or it was changed meanwhile", err);
+}
+
+struct approval_work {
+	struct web_req *req;
+	const char *policy_id;
+	const json_t *envelope;
+};
+
+static int approval_work(struct db *db, void *arg, struct err *err)
+{
+	struct approval_work *work = arg;
+	const char *tenant = work->req->principal->tenant;
+
+	if (add_approval(db, work->req, work->policy_id, work->envelope, err) < 0)
+		return -1;
+	return db_exec(db, &SQL_POLICY_TOUCH, DB_PARAMS(tenant, work->policy_id), NULL, err);
+}
+
+int store_approval_add(
+	struct web_req *req, const char *policy_id, const json_t *envelope, struct err *err)
+{
+	struct approval_work work = { req, policy_id, envelope };
+
+	return db_tx(req->worker->db, DB_TENANT(req->principal->tenant), approval_work, &work, err);
+}

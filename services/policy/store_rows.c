@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shared shapes of store_rows.h. */
+#include "services/policy/store_rows.h"
+
+#include <string.h>
+
+#include "lib/auth.h"
+#include "lib/service.h"
+
+int store_row_get(struct web_req *req, const char *tenant, const struct sql *sql, const char *id,
+	const char *thing, struct db_rows **ret_rows, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_TENANT(tenant), sql, DB_PARAMS(tenant, id), &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return err_set(err, ERR_NOT_FOUND, arena_printf(req->arena, "%s.not_found", thing),
+			"there is no %s '%s'", thing, id);
+	*ret_rows = rows;
+	rows = NULL;
+	return 0;
+}
+
+int store_row_list(struct web_req *req, const struct sql *sql, const struct page *page,
+	resource_row *encode, json_t **ret_list, struct err *err)
+{
+	const char *tenant = req->principal->tenant;
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_TENANT(tenant), sql,
+		    DB_PARAMS(tenant, page->before, page->limit), &rows, err) < 0)
+		return -1;
+	*ret_list = resource_list(rows, page, encode);
+	return 0;
+}
+
+int store_row_delete(struct web_req *req, const struct sql *sql, const char *id, long long revision,
+	const char *code, const char *detail, struct err *err)
+{
+	const char *tenant = req->principal->tenant;
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_TENANT(tenant), sql,
+		    DB_PARAMS(tenant, id, store_number(req, revision)), &rows, err) < 0)
+		return -1;
+	return db_affected(rows) == 1 ? 0 : err_set(err, ERR_CONFLICT, code, "%s", detail);
+}
+
+int store_row_changed(const struct db_rows *rows, struct err *err)
+{
+	if (db_affected(rows) == 1)
+		return 0;
+	return err_set(err, ERR_PRECONDITION_FAILED, "resource.changed",
+		"somebody else was faster: read it again");
+}
+
+int store_name_taken(const char *thing, const char *name, struct err *err)
+{
+	char code[48];
+
+	if (strcmp(err->code, "db.unique") != 0)
+		return -1;
+	snprintf(code, sizeof(code), "%s.name_taken", thing);
+	return err_set(err, ERR_CONFLICT, code, "there is a %s '%s' already", thing, name);
+}
+
+const char *store_number(struct web_req *req, long long number)
+{
+	return arena_printf(req->arena, "%lld", number);
+}
