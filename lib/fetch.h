@@ -39,7 +39,8 @@ struct fetch_request {
 	long long body_offset;
 	long timeout_ms;	 /* 0: 30000; -1: none, but stalls over 60 s end it */
 	size_t max_response;	 /* cap of a buffered answer; 0: 4 MiB */
-	/* Streamed answer: called for each piece; -1 stops. With NULL the body is buffered. */
+	/* Streamed answer: called for each piece of a 2xx body; -1 stops. With NULL the body is buffered, and a
+	 * refusal's always is. */
 	int (*sink)(void *arg, const void *data, size_t len, struct err *err);
 	void *sink_arg;
 	void (*progress)(void *arg, long long done, long long total);
@@ -61,8 +62,14 @@ void fetch_response_release(struct fetch_response *res);
 #define auto_response __attribute__((cleanup(fetch_response_release))) struct fetch_response
 
 /* JSON in, JSON out: status >= 400 becomes an error with the problem's own code and detail.
- * body may be NULL; ret_json may be NULL. `headers` as above, without content type. */
+ * body may be NULL; ret_json may be NULL, and is NULL after an empty answer. `headers` as above, without
+ * content type. */
 int fetch_json(struct fetch *fetch, struct fetch_request *req, const json_t *body, json_t **ret_json,
 	long *ret_status, struct err *err) __attribute__((warn_unused_result));
+
+/* Joins a configured base, "unix:/socket" or "https://host[:port]", with `path` ("/internal/v1/…") for a
+ * fetch_request: the caller frees *ret_url; *ret_socket points into `base` or is NULL. fetch.bad_url. */
+int fetch_split_url(const char *base, const char *path, char **ret_url, const char **ret_socket,
+	struct err *err);
 
 #endif
