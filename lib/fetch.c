@@ -58,7 +58,6 @@ static const struct {
 	{ CURLE_SSL_CIPHER, ERR_UPSTREAM, "upstream.tls" },
 	{ CURLE_SSL_ISSUER_ERROR, ERR_UPSTREAM, "upstream.tls" },
 	{ CURLE_URL_MALFORMAT, ERR_INTERNAL, "fetch.bad_url" },
-	{ CURLE_UNSUPPORTED_PROTOCOL, ERR_INTERNAL, "fetch.bad_url" },
 	{ CURLE_LOGIN_DENIED, ERR_INTERNAL, "fetch.bad_url" },
 };
 
@@ -312,6 +311,8 @@ static int set_url(CURL *curl, const struct fetch_request *req, struct err *err)
 	auto_free char *local = NULL;
 
 	if (!req->unix_socket) {
+		if (strncmp(req->url, "https://", 8) != 0 && strncmp(req->url, "http://", 7) != 0)
+			return err_set(err, ERR_INTERNAL, "fetch.bad_url", "not an http(s) URL");
 		curl_easy_setopt(curl, CURLOPT_URL, req->url);
 		return 0;
 	}
