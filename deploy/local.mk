@@ -3,6 +3,7 @@
 # before a start beside the programs (the guest's image, say).
 
 PART ?=
+UP_NEEDS += $(if $(wildcard deploy/guest.mk),guest)
 
 .PHONY: install-deps install-check-deps up down status logs
 install-deps:

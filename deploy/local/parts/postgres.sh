@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# Postgres: a cluster of its own, reachable by a unix socket only. Each service has a schema and three roles
-# (docs/ROW-LEVEL-SECURITY.md): <role> runs, owns nothing; <role>_owner migrates; <role>_sweep is taken on by background loops.
+# Postgres: a cluster of its own, reachable by a unix socket only. Each service has three roles, as
+# docs/ROW-LEVEL-SECURITY.md says; its schema is made by its own `--migrate`.
 
 PG_BIN=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 
@@ -86,39 +86,36 @@ clear_crash() {
 	rm -f "$data/postmaster.pid" "$RUN"/postgres/.s.PGSQL.*
 }
 
-# SQL that makes a service's schema and roles when they are missing and sets the passwords to those of the password files.
+# SQL that makes a service's roles when they are missing and sets the passwords to those of the password files.
 # It travels by a pipe, and no log shows it (pg_settings).
 role_sql() {
-	local role=$1 name
-	for name in "$role" "${role}_owner"; do
-		cat <<-END
-			SELECT 'CREATE ROLE $name LOGIN NOINHERIT' WHERE to_regrole('$name') IS NULL \gexec
-			ALTER ROLE $name PASSWORD '$(cut -d: -f5 "$ROOT/keys/$name.pgpass")';
-		END
-	done
+	local role=$1
 	cat <<-END
+		SELECT 'CREATE ROLE ${role}_owner LOGIN' WHERE to_regrole('${role}_owner') IS NULL \gexec
+		SELECT 'CREATE ROLE $role LOGIN NOINHERIT' WHERE to_regrole('$role') IS NULL \gexec
 		SELECT 'CREATE ROLE ${role}_sweep NOLOGIN' WHERE to_regrole('${role}_sweep') IS NULL \gexec
+		ALTER ROLE ${role}_owner PASSWORD '$(cut -d: -f5 "$ROOT/keys/${role}_owner.pgpass")';
+		ALTER ROLE $role PASSWORD '$(cut -d: -f5 "$ROOT/keys/$role.pgpass")';
 		GRANT ${role}_sweep TO $role;
-		CREATE SCHEMA IF NOT EXISTS $role AUTHORIZATION ${role}_owner;
-		GRANT USAGE ON SCHEMA $role TO $role, ${role}_sweep;
-		ALTER ROLE $role IN DATABASE strongroom SET search_path = $role;
-		ALTER ROLE ${role}_owner IN DATABASE strongroom SET search_path = $role;
+		GRANT CREATE, CONNECT ON DATABASE strongroom TO ${role}_owner;
+		GRANT CONNECT ON DATABASE strongroom TO $role;
 	END
 }
 
 create_roles() {
 	local service
-	pg_admin -d postgres <<-'END'
-		SELECT 'CREATE DATABASE strongroom' WHERE NOT EXISTS
-			(SELECT FROM pg_database WHERE datname = 'strongroom') \gexec
-		REVOKE ALL ON DATABASE strongroom FROM PUBLIC;
-	END
 	{
-		echo 'SET client_min_messages = warning;'
-		echo 'REVOKE ALL ON SCHEMA public FROM PUBLIC;'
+		cat <<-'END'
+			SET client_min_messages = warning;
+			SELECT 'CREATE DATABASE strongroom' WHERE NOT EXISTS
+				(SELECT FROM pg_database WHERE datname = 'strongroom') \gexec
+			\connect strongroom
+			SET client_min_messages = warning;
+			REVOKE ALL ON DATABASE strongroom FROM PUBLIC;
+			REVOKE ALL ON SCHEMA public FROM PUBLIC;
+		END
 		for service in "${SERVICES[@]}"; do
 			role_sql "$(role_of "$service")"
-			echo "GRANT CONNECT ON DATABASE strongroom TO $(role_of "$service"), $(role_of "$service")_owner;"
 		done
-	} | pg_admin -d strongroom
+	} | pg_admin -d postgres
 }

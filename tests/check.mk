@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make check`: format and static analysis, without running anything. The tools' versions are Debian 12's.
+
+C_FILES  = $(shell git ls-files '*.c' '*.h')
+C_UNITS  = $(filter %.c,$(C_FILES))
+SCRIPTS  = deploy/local/stack deploy/local/install-deps deploy/local/parts/*.sh .ci/run tools/run-tests \
+	tools/run-unit tools/check-includes tools/check-length
+ANALYSED = $(filter lib/% proto/% services/% agent/% client/%,$(C_UNITS))
+
+.PHONY: check format format-check tidy cppcheck shellcheck analyzer check-tree
+check: install-check-deps
+	@$(MAKE) --no-print-directory format-check check-tree shellcheck cppcheck tidy
+
+format:
+	clang-format-14 -i $(C_FILES)
+
+format-check:
+	@clang-format-14 --dry-run -Werror $(C_FILES)
+
+check-tree:
+	@tools/check-includes
+	@tools/check-length
+	@tools/check-errors
+
+tidy: $(foreach s,$(SERVICES),$(strongroom-$(s)_GEN))
+	@printf '%s\n' $(ANALYSED) | xargs -P 2 -n 4 sh -c \
+		'clang-tidy-14 --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) $(PKG_C) -std=gnu17' tidy
+
+cppcheck:
+	@cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 \
+		--suppress=missingIncludeSystem --suppress=unknownMacro -I. -I$(BUILD)/gen -D__GNUC__ $(ANALYSED)
+
+analyzer: programs
+	@for file in $(filter lib/% services/%,$(ANALYSED)); do \
+		gcc $(CPPFLAGS) $(PKG_C) -std=gnu17 -O1 -fanalyzer -Werror -fsyntax-only $$file || exit 1; done
+
+shellcheck:
+	@shellcheck -x $(SCRIPTS)
