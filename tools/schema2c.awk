@@ -8,5 +8,5 @@ function start(    n, parts) {
 }
 BEGIN { print "/* Made from schema/ by tools/schema2c.awk. */\n#pragma once\n#include \"lib/service.h\"\n\nstatic const struct migration migrations[] = {" }
 FNR == 1 { start() }
-{ gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); printf "\t\t\"%s\\n\"\n", $0 }
+{ gsub(/\\/, "&&"); gsub(/"/, "\\\""); printf "\t\t\"%s\\n\"\n", $0 }
 END { if (open) print "\t\t\"\" },"; print "\t{ NULL, NULL },\n};" }

@@ -10,7 +10,7 @@ function flush(    i, n, max) {
 		if (n > max) max = n
 		rest = substr(rest, RSTART + RLENGTH)
 	}
-	gsub(/\\/, "\\\\", text); gsub(/"/, "\\\"", text); gsub(/\n/, "\\n\"\n\t\"", text)
+	gsub(/\\/, "&&", text); gsub(/"/, "\\\"", text); gsub(/\n/, "\\n\"\n\t\"", text)
 	printf "static const struct sql SQL_%s __attribute__((unused)) = {\n\t\"%s\",\n\t\"%s\",\n\t%d,\n};\n\n", toupper(name), name, text, max
 }
 BEGIN { print "/* Made from queries.sql by tools/sql2c.awk. */\n#pragma once\n#include \"lib/db.h\"\n" }

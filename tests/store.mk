@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+# The programs that test_db.py and test_wake.py drive.
+PROBE_DIR := tests/service/probe
+PROBES    := $(BUILD)/probe/db_probe $(BUILD)/probe/wake_probe
+
+.PHONY: probes
+probes: $(PROBES)
+
+$(BUILD)/$(PROBE_DIR)/db_probe.o: | $(BUILD)/gen/$(PROBE_DIR)/queries.h $(BUILD)/gen/$(PROBE_DIR)/migrations.h
+$(PROBES): $(BUILD)/probe/%: $(BUILD)/$(PROBE_DIR)/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $< $(LIB) $(PKG_L) -o $@
+-include $(PROBES:$(BUILD)/probe/%=$(BUILD)/$(PROBE_DIR)/%.d)
