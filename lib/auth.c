@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Credentials of a request, checked offline (auth.h). The issuer's state is replaced as a whole
+ * under the write lock; a request takes the read lock only to find its key and to ask for
+ * revocations. Services vouch for themselves by key files that are read once.
+ */
+#include "lib/auth.h"
+
+#include <errno.h>
+#include <openssl/pem.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/auth_inner.h"
+#include "lib/buf.h"
+#include "lib/cert.h"
+#include "lib/fetch.h"
+#include "lib/jose.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+#include "lib/service.h"
+
+#define ASSERTION_LIFE_S 60LL
+#define MAX_PEM_BYTES 16384u
+#define SERVICE_TYP "strongroom-service+jwt"
+
+struct peer_key {
+	struct peer_key *next;
+	char *name;
+	EVP_PKEY *key;
+};
+
+struct auth {
+	const char *service_name;
+	const char *base_url, *peers_dir, *certreg_url; /* the configuration's */
+	EVP_PKEY *service_key;				/* NULL: this program makes no assertions */
+	struct auth_proofs *proofs;
+	pthread_rwlock_t lock; /* of what follows */
+	struct auth_state *state;
+	long long state_ms; /* monotonic time at which `state` was asked for */
+	struct peer_key *peers;
+};
+
+/* A kind of issued token: one typ, one scheme, one kind of subject. */
+struct shape {
+	enum web_access access;
+	const char *typ, *scheme;
+};
+
+static const struct shape shapes[] = {
+	{ WEB_MEMBER, "at+jwt", "Bearer" },
+	{ WEB_AGENT, "strongroom-agent+jwt", "DPoP" },
+	{ WEB_REGISTRY, "strongroom-registry+jwt", "Bearer" },
+	{ WEB_SERVICE, SERVICE_TYP, "Bearer" },
+};
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+static int read_service_key(const char *path, EVP_PKEY **ret_key, struct err *err)
+{
+	auto_buf pem = BUF_INIT(MAX_PEM_BYTES);
+
+	if (buf_read_file(&pem, path, err) < 0)
+		return -1;
+	if (cert_key_read((const char *)pem.data, pem.len, ret_key, err) < 0)
+		return err_wrap(err, "'%s'", path);
+	return 0;
+}
+
+struct auth *auth_new(const char *service_name, const struct service_conf *conf, struct err *err)
+{
+	EVP_PKEY *key = NULL;
+	struct auth *auth;
+
+	if (conf->service_key && *conf->service_key &&
+		read_service_key(conf->service_key, &key, err) < 0)
+		return NULL;
+	auth = mem_alloc(sizeof(*auth));
+	auth->service_name = service_name;
+	auth->base_url = or_empty(conf->base_url);
+	auth->peers_dir = or_empty(conf->peers_dir);
+	auth->certreg_url = or_empty(conf->certreg_url);
+	auth->service_key = key;
+	auth->proofs = auth_proofs_new();
+	pthread_rwlock_init(&auth->lock, NULL);
+	return auth;
+}
+
+void auth_free(struct auth *auth)
+{
+	if (!auth)
+		return;
+	while (auth->peers) {
+		struct peer_key *peer = auth->peers;
+
+		auth->peers = peer->next;
+		EVP_PKEY_free(peer->key);
+		free(peer->name);
+		free(peer);
+	}
+	pthread_rwlock_destroy(&auth->lock);
+	auth_state_free(auth->state);
+	auth_proofs_free(auth->proofs);
+	EVP_PKEY_free(auth->service_key);
+	free(auth);
+}
+
+/* --- keys --- */
+
+static int stale(struct err *err)
+{
+	return err_set(err, ERR_UNAVAILABLE, "auth.epoch_stale",
+		"revocations were not confirmed for %lld s", AUTH_STALE_MS / 1000);
+}
+
+static int issuer_key(struct auth *auth, const char *kid, EVP_PKEY **ret_key, struct err *err)
+{
+	EVP_PKEY *key = NULL;
+	bool fresh;
+
+	pthread_rwlock_rdlock(&auth->lock);
+	fresh = auth->state && clock_monotonic_ms() - auth->state_ms < AUTH_STALE_MS;
+	if (fresh)
+		key = auth_state_key(auth->state, kid);
+	if (key)
+		EVP_PKEY_up_ref(key);
+	pthread_rwlock_unlock(&auth->lock);
+	if (!fresh)
+		return stale(err);
+	if (!key)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token",
+			"the token is by an unknown key");
+	*ret_key = key;
+	return 0;
+}
+
+static EVP_PKEY *known_peer(struct auth *auth, const char *name)
+{
+	EVP_PKEY *key = NULL;
+
+	pthread_rwlock_rdlock(&auth->lock);
+	for (const struct peer_key *peer = auth->peers; peer && !key; peer = peer->next) {
+		if (strcmp(peer->name, name) == 0)
+			key = peer->key;
+	}
+	if (key)
+		EVP_PKEY_up_ref(key);
+	pthread_rwlock_unlock(&auth->lock);
+	return key;
+}
+
+static EVP_PKEY *read_public_key(const char *path)
+{
+	auto_file FILE *file = fopen(path, "re");
+
+	return file ? PEM_read_PUBKEY(file, NULL, NULL, NULL) : NULL;
+}
+
+static bool is_service_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len < 32 && strspn(name, "abcdefghijklmnopqrstuvwxyz-") == len;
+}
+
+static int peer_key(struct auth *auth, const char *name, EVP_PKEY **ret_key, struct err *err)
+{
+	auto_free char *path = NULL;
+	struct peer_key *peer;
+	EVP_PKEY *key;
+
+	if (!is_service_name(name))
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token", "no such service");
+	*ret_key = known_peer(auth, name);
+	if (*ret_key)
+		return 0;
+	path = mem_printf("%s/%s.pem", auth->peers_dir, name);
+	key = read_public_key(path);
+	if (!key)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token",
+			"no key of a service '%s'", name);
+	peer = mem_alloc(sizeof(*peer));
+	*peer = (struct peer_key) { .name = mem_strdup(name), .key = key };
+	EVP_PKEY_up_ref(key);
+	pthread_rwlock_wrlock(&auth->lock);
+	peer->next = auth->peers;
+	auth->peers = peer;
+	pthread_rwlock_unlock(&auth->lock);
+	*ret_key = key;
+	return 0;
+}
+
+/* --- the token --- */
+
+static int invalid(struct err *err, const char *what)
+{
+	return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token", "%s", what);
+}
+
+static int credential(
+	const struct web_req *req, const char *scheme, const char **ret_token, struct err *err)
+{
+	const char *text = web_header(req, "Authorization");
+	size_t len = strlen(scheme);
+
+	if (!text || strncasecmp(text, scheme, len) != 0 || text[len] != ' ')
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.missing",
+			"needs 'Authorization: %s' and a token", scheme);
+	text += len;
+	*ret_token = text + strspn(text, " ");
+	return 0;
+}
+
+/* The verified claims of `token`, whose type must be the shape's. */
+static int verify(struct auth *auth, const struct shape *shape, const char *token,
+	json_t **ret_claims, struct err *err)
+{
+	auto_json json_t *header = NULL;
+	auto_key EVP_PKEY *key = NULL;
+	const char *typ, *kid;
+	int found;
+
+	if (jose_token_peek(token, &header, NULL) < 0)
+		return invalid(err, "not a token");
+	typ = json_text(header, "typ");
+	kid = json_text(header, "kid");
+	if (!typ || strcmp(typ, shape->typ) != 0)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.wrong_type",
+			"the token is not of type %s", shape->typ);
+	if (!kid)
+		return invalid(err, "the token names no key");
+	found = shape->access == WEB_SERVICE ? peer_key(auth, kid, &key, err)
+					     : issuer_key(auth, kid, &key, err);
+	if (found < 0)
+		return -1;
+	if (jose_token_verify(key, shape->typ, false, token, ret_claims, NULL) < 0)
+		return invalid(err, "the token's signature is wrong");
+	if (shape->access == WEB_SERVICE &&
+		strcmp(or_empty(json_text(*ret_claims, "iss")), kid) != 0)
+		return invalid(err, "the assertion is not by the service it names");
+	return 0;
+}
+
+static int check_times(const json_t *claims, long long *ret_iat, struct err *err)
+{
+	const json_t *iat = json_object_get(claims, "iat"), *exp = json_object_get(claims, "exp");
+	const json_t *nbf = json_object_get(claims, "nbf");
+	long long now = clock_unix_ms() / 1000;
+
+	if (!json_is_integer(iat) || !json_is_integer(exp) || (nbf && !json_is_integer(nbf)))
+		return invalid(err, "the token has no times");
+	if (json_integer_value(exp) + AUTH_SKEW_S <= now)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.expired", "the token has expired");
+	if (json_integer_value(iat) > now + AUTH_SKEW_S ||
+		json_integer_value(nbf) > now + AUTH_SKEW_S)
+		return invalid(err, "the token is from the future");
+	*ret_iat = json_integer_value(iat);
+	return 0;
+}
+
+static int check_audience(const struct auth *auth, const json_t *claims, struct err *err)
+{
+	const char *aud = json_text(claims, "aud");
+
+	if (!aud || strcmp(aud, auth->service_name) != 0)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.wrong_audience",
+			"the token is not for %s", auth->service_name);
+	return 0;
+}
+
+static int check_revoked(struct auth *auth, const json_t *claims, long long iat, struct err *err)
+{
+	static const char *const names[] = { "sub", "key", "tenant" };
+	bool revoked = false;
+
+	pthread_rwlock_rdlock(&auth->lock);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		revoked |= auth_state_is_revoked(auth->state, json_text(claims, names[i]), iat);
+	pthread_rwlock_unlock(&auth->lock);
+	if (revoked)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.revoked", "the token was revoked");
+	return 0;
+}
+
+/* Who a token of that kind may be about, with the claims that handlers rely on. */
+static int check_subject(
+	const struct auth *auth, enum web_access access, const json_t *claims, struct err *err)
+{
+	const char *subject = json_text(claims, "sub");
+	bool member = id_is(subject, "mbr"), agent = id_is(subject, "sbx");
+
+	if (access == WEB_SERVICE) {
+		const char *issuer = json_text(claims, "iss");
+		long long life = json_integer_value(json_object_get(claims, "exp")) -
+				 json_integer_value(json_object_get(claims, "iat"));
+
+		if (!subject || !issuer || strcmp(subject, issuer) != 0)
+			return invalid(err, "the assertion is for another subject");
+		return life > ASSERTION_LIFE_S ? invalid(err, "the assertion lives too long") : 0;
+	}
+	if (!(member && access != WEB_AGENT) && !(agent && access != WEB_MEMBER))
+		return invalid(err, "the token is about another kind of subject");
+	if (!id_is(json_text(claims, "tenant"), "tnt"))
+		return invalid(err, "the token names no tenant");
+	if (access != WEB_MEMBER)
+		return 0;
+	if (!id_is(json_text(claims, "space"), "spc"))
+		return invalid(err, "the token names no space");
+	if (*auth->base_url && strcmp(or_empty(json_text(claims, "iss")), auth->base_url) != 0)
+		return invalid(err, "the token is by another issuer");
+	return 0;
+}
+
+static void release_claims(void *claims)
+{
+	json_decref(claims);
+}
+
+/* Takes `claims` over into the request's arena. */
+static struct principal *principal_of(struct web_req *req, enum web_access access, json_t *claims)
+{
+	struct principal *principal = arena_alloc(req->arena, sizeof(*principal));
+
+	arena_defer(req->arena, release_claims, claims);
+	*principal = (struct principal) {
+		.kind = access,
+		.subject = json_text(claims, "sub"),
+		.tenant = access == WEB_SERVICE ? NULL : json_text(claims, "tenant"),
+		.tenant_name = or_empty(json_text(claims, "tenant_name")),
+		.space = or_empty(json_text(claims, "space")),
+		.roles = or_empty(json_text(claims, "roles")),
+		.scope = or_empty(json_text(claims, "scope")),
+		.jkt = json_text(json_object_get(claims, "cnf"), "jkt"),
+		.claims = claims,
+	};
+	return principal;
+}
+
+static int check_claims(
+	struct auth *auth, const struct shape *shape, const json_t *claims, struct err *err)
+{
+	long long iat = 0;
+
+	if (check_audience(auth, claims, err) < 0 || check_times(claims, &iat, err) < 0 ||
+		check_subject(auth, shape->access, claims, err) < 0)
+		return -1;
+	return shape->access == WEB_SERVICE ? 0 : check_revoked(auth, claims, iat, err);
+}
+
+static int check_proof(struct auth *auth, const struct web_req *req, const char *token,
+	const json_t *claims, struct err *err)
+{
+	const char *jkt = json_text(json_object_get(claims, "cnf"), "jkt");
+
+	if (!jkt)
+		return invalid(err, "the token is bound to no key");
+	return auth_proof_check(auth->proofs, req, auth->base_url, token, jkt, err);
+}
+
+static const struct shape *shape_of(enum web_access access)
+{
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		if (shapes[i].access == access)
+			return &shapes[i];
+	}
+	return NULL;
+}
+
+int auth_check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
+	const struct principal **ret_principal, struct err *err)
+{
+	const struct shape *shape = shape_of(access);
+	auto_json json_t *claims = NULL;
+	const struct principal *principal;
+	const char *token;
+
+	if (!shape) { /* WEB_PUBLIC */
+		*ret_principal = NULL;
+		return 0;
+	}
+	if (credential(req, shape->scheme, &token, err) < 0 ||
+		verify(auth, shape, token, &claims, err) < 0 ||
+		check_claims(auth, shape, claims, err) < 0)
+		return -1;
+	if (access == WEB_AGENT && check_proof(auth, req, token, claims, err) < 0)
+		return -1;
+	principal = principal_of(req, access, take_ptr(claims));
+	if (scope && !principal_has_scope(principal, scope))
+		return err_set(err, ERR_FORBIDDEN, "auth.scope_missing", "needs scope '%s'", scope);
+	*ret_principal = principal;
+	return 0;
+}
+
+/* --- this service's own side --- */
+
+static int replace_state(
+	struct auth *auth, struct auth_state *state, long long asked_ms, struct err *err)
+{
+	struct auth_state *old;
+	bool older;
+
+	pthread_rwlock_wrlock(&auth->lock);
+	older = auth->state && auth_state_epoch(state) < auth_state_epoch(auth->state);
+	old = older ? state : auth->state;
+	if (!older) {
+		auth->state = state;
+		auth->state_ms = asked_ms;
+	}
+	pthread_rwlock_unlock(&auth->lock);
+	auth_state_free(old);
+	if (older)
+		return err_set(
+			err, ERR_UNAVAILABLE, "auth.epoch_stale", "the issuer's epoch went back");
+	return 0;
+}
+
+int auth_refresh(struct auth *auth, struct fetch *fetch, struct err *err)
+{
+	struct fetch_request req = { .method = "GET", .timeout_ms = 5000 };
+	long long asked_ms = clock_monotonic_ms();
+	struct auth_state *state = NULL;
+	auto_json json_t *doc = NULL;
+	auto_free char *url = NULL;
+
+	if (fetch_split_url(
+		    auth->certreg_url, "/internal/v1/auth-state", &url, &req.unix_socket, err) < 0)
+		return -1;
+	req.url = url;
+	if (fetch_json(fetch, &req, NULL, &doc, NULL, err) < 0 ||
+		auth_state_read(doc, &state, err) < 0)
+		return -1;
+	return replace_state(auth, state, asked_ms, err);
+}
+
+char *auth_assertion_header(struct auth *auth, const char *audience, struct err *err)
+{
+	long long now = clock_unix_ms() / 1000;
+	auto_json json_t *claims = NULL;
+	char *token = NULL, *header, jti[ID_SIZE];
+
+	if (!auth->service_key) {
+		err_set(err, ERR_INTERNAL, "auth.no_service_key", "service_key is not configured");
+		return NULL;
+	}
+	id_new("jti", jti);
+	claims = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "iss", auth->service_name, "sub",
+		auth->service_name, "aud", audience, "iat", (json_int_t)now, "exp",
+		(json_int_t)(now + ASSERTION_LIFE_S), "jti", jti);
+	if (jose_token_sign(
+		    auth->service_key, SERVICE_TYP, auth->service_name, claims, &token, err) < 0)
+		return NULL;
+	header = mem_printf("Authorization: Bearer %s", token);
+	mem_wipe_free(token, strlen(token));
+	return header;
+}
+
+static bool has_word(const char *words, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (words && *words) {
+		size_t word_len = strcspn(words, " ");
+
+		if (len > 0 && word_len == len && memcmp(words, word, len) == 0)
+			return true;
+		words += word_len;
+		words += strspn(words, " ");
+	}
+	return false;
+}
+
+bool principal_has_role(const struct principal *principal, const char *role)
+{
+	return principal && has_word(principal->roles, role);
+}
+
+bool principal_has_scope(const struct principal *principal, const char *scope)
+{
+	return principal && has_word(principal->scope, scope);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of auth share: the issuer's state, and proofs of possession with their memory. */
+#ifndef STRONGROOM_AUTH_INNER_H
+#define STRONGROOM_AUTH_INNER_H
+
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+
+#include "lib/err.h"
+
+#define AUTH_SKEW_S 5LL
+#define AUTH_STALE_MS 30000LL
+
+struct web_req;
+
+/* --- auth_state.c: one answer of certreg's auth-state, never changed after it was read --- */
+struct auth_state;
+
+int auth_state_read(const json_t *doc, struct auth_state **ret_state, struct err *err);
+void auth_state_free(struct auth_state *state);
+long long auth_state_epoch(const struct auth_state *state);
+EVP_PKEY *auth_state_key(const struct auth_state *state, const char *kid); /* borrowed, or NULL */
+bool auth_state_is_revoked(const struct auth_state *state, const char *subject, long long iat);
+
+/* --- auth_proof.c: DPoP (RFC 9449) --- */
+struct auth_proofs; /* the jti seen within their life; any thread */
+
+struct auth_proofs *auth_proofs_new(void);
+void auth_proofs_free(struct auth_proofs *proofs);
+/* The request's DPoP header against the token it came with and the token's cnf.jkt. Codes:
+ * auth.proof_missing, auth.proof_invalid, auth.too_many_proofs. */
+int auth_proof_check(struct auth_proofs *proofs, const struct web_req *req, const char *base_url,
+	const char *token, const char *jkt, struct err *err);
+
+#endif
