@@ -5,7 +5,7 @@
 PART ?=
 UP_NEEDS += $(if $(wildcard deploy/guest.mk),guest)
 
-.PHONY: install-deps install-check-deps up down status logs
+.PHONY: install-deps install-check-deps up down purge status logs
 install-deps:
 	@deploy/local/install-deps deploy/local/packages
 
@@ -19,6 +19,9 @@ up: install-deps
 
 down:
 	@deploy/local/stack down
+
+purge:
+	@deploy/local/stack purge
 
 status:
 	@deploy/local/stack status

@@ -6,7 +6,7 @@
 
 readonly SERVICES=(certreg provisioner registry-gw policy orchestrator)
 readonly ALL_PARTS=(postgres redis registry "${SERVICES[@]}" edge)
-readonly TOP_FOLDERS=(etc keys peers pki log pids bin postgres redis registry sandboxes objects certificates
+readonly TOP_FOLDERS=(etc keys peers pki log pids bin guest postgres redis registry sandboxes objects certificates
 	edge credentials)
 readonly LIMIT_S=${STACK_LIMIT_S:-60} # for any part to become ready or to end
 readonly UID_BASE=${STACK_UID_BASE:-61600}
@@ -124,7 +124,7 @@ make_folders() {
 # Sockets live in a short folder (Postgres refuses paths over 107 bytes). They take the group of their folder
 # (set-group-ID), and only that group gets in.
 make_sockets() {
-	make_dir "$RUN" 711 0 0
+	make_dir "$RUN" "$(is_root && echo 711 || echo 700)" 0 0
 	[ "$(stat -c %u "$RUN")" -eq "$EUID" ] || die "'$RUN' belongs to somebody else"
 	make_dir "$RUN/postgres" 2750 "$(uid_of postgres)" "$(group db)"
 	make_dir "$RUN/redis" 2750 "$(uid_of redis)" "$(group wake)"

@@ -30,7 +30,8 @@ common_rows() {
 substitute() {
 	sed -e "s|@STACK@|$ROOT|g" -e "s|@RUN@|$RUN|g" -e "s|@KEYS@|$ROOT/keys|g" -e "s|@CA@|$ROOT/pki/ca.pem|g" \
 		-e "s|@SOURCE@|$SOURCE|g" -e "s|@BUILD@|$BUILD|g" -e "s|@BASE_URL@|$BASE_URL|g" \
-		-e "s|@EDGE_PORT@|$EDGE_PORT|g" -e "s|@UID_BASE@|$UID_BASE|g" "$1" |
+		-e "s|@EDGE_PORT@|$EDGE_PORT|g" -e "s|@UID_BASE@|$UID_BASE|g" -e "s|@BIN@|$ROOT/bin|g" \
+		-e "s|@GUEST@|$ROOT/guest|g" "$1" |
 		awk '/@[A-Z_]+@/ && !/^#/ { print "unknown name: " $0 > "/dev/stderr"; bad = 1 } { print } END { exit bad }'
 }
 
@@ -45,14 +46,25 @@ configure_service() {
 
 # Programs run from a copy in the stack: a rebuild does not pull them away, and their users can reach it.
 copy_program() {
-	local program=strongroom-$1
-	[ -x "$BUILD/bin/$program" ] || die "'$program' is not built: run 'make'"
-	cmp -s "$BUILD/bin/$program" "$ROOT/bin/$program" || install -m 755 "$BUILD/bin/$program" "$ROOT/bin/$program"
+	[ -x "$BUILD/bin/$1" ] || die "'$1' is not built: run 'make'"
+	cmp -s "$BUILD/bin/$1" "$ROOT/bin/$1" || install -m 755 "$BUILD/bin/$1" "$ROOT/bin/$1"
+}
+
+# The VM's kernel and initramfs and the launcher, which start QEMU under uids of its own. Files of running VMs stay what
+# they are: install makes new ones.
+copy_guest() {
+	local file
+	make_dir "$ROOT/guest" 755 0 0
+	for file in "$BUILD"/guest/*; do
+		[ ! -f "$file" ] || cmp -s "$file" "$ROOT/guest/${file##*/}" || install -m 644 "$file" "$ROOT/guest/"
+	done
+	[ ! -x "$BUILD/bin/strongroom-launch" ] || copy_program strongroom-launch
 }
 
 # prepare_service SERVICE: program, configuration, tables
 prepare_service() {
-	copy_program "$1"
+	copy_program "strongroom-$1"
+	[ "$1" != provisioner ] || copy_guest
 	configure_service "$1"
 	run_as migrate "$ROOT/bin/strongroom-$1" --config "$ROOT/etc/$1.conf" --migrate >>"$ROOT/log/$1.log" 2>&1 ||
 		{ show_failure "$1"; die "the tables of '$1' could not be brought up to date"; }
