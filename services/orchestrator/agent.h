@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agents' channel: the work of a sandbox, what it reports, and how it ended. Plus certreg's
+ * question about it. */
+#ifndef ORCHESTRATOR_AGENT_H
+#define ORCHESTRATOR_AGENT_H
+
+#include "lib/web.h"
+
+web_handler agent_work;
+web_handler agent_event;
+web_handler agent_result;
+web_handler sandbox_image;
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The orchestrator: runs as rows, the agents' channel, events, and the relay of encrypted objects.
+ */
+#include "services/orchestrator/agent.h"
+#include "services/orchestrator/config.h"
+#include "services/orchestrator/events.h"
+#include "services/orchestrator/migrations.h"
+#include "services/orchestrator/objects.h"
+#include "services/orchestrator/runs.h"
+#include "services/orchestrator/transitions.h"
+
+#define SMALL (64 * 1024)
+#define RECEIPT (256 * 1024)
+
+static const struct conf_item config[] = {
+	{ "objects_dir", CONF_TEXT, offsetof(struct orchestrator_conf, objects_dir), NULL,
+		"folder of the objects" },
+	{ "object_quota", CONF_SIZE, offsetof(struct orchestrator_conf, object_quota_bytes), "20g",
+		"bytes that one tenant may store" },
+	{ NULL, CONF_TEXT, 0, NULL, NULL },
+};
+
+static const struct lane_conf lanes[] = {
+	{ "db", 0, 256 },
+	{ "peers", 4, 128 }, /* asks policy or provisioner */
+	{ "files", 2, 64 },  /* hashes a whole object */
+	{ NULL, 0, 0 },
+};
+
+#define MEMBER(method, path, lane, max, handler)                                                   \
+	{                                                                                          \
+		method, path, WEB_MEMBER, NULL, lane, max, (max) > 0, handler, NULL                \
+	}
+#define AGENT(method, path, lane, max, handler)                                                    \
+	{                                                                                          \
+		method, path, WEB_AGENT, NULL, lane, max, (max) > 0, handler, NULL                 \
+	}
+
+static const struct web_route routes[] = {
+	MEMBER("POST", "/v1/runs", "peers", SMALL, run_create),
+	MEMBER("GET", "/v1/runs", "db", 0, run_list),
+	MEMBER("GET", "/v1/runs/{run_id}", "db", 0, run_show),
+	MEMBER("POST", "/v1/runs/{run_id}:order", "peers", SMALL, run_reorder),
+	{ "POST", "/v1/runs/{run_id}:cancel", WEB_MEMBER, NULL, "db", SMALL, false, run_cancel,
+		NULL },
+	MEMBER("GET", "/v1/runs/{run_id}/events", "db", 0, run_events),
+	MEMBER("POST", "/v1/objects", "db", SMALL, object_create),
+	MEMBER("GET", "/v1/objects/{object_id}", "db", 0, object_get),
+	MEMBER("HEAD", "/v1/objects/{object_id}", "db", 0, object_head),
+	{ "PUT", "/v1/objects/{object_id}", WEB_MEMBER, NULL, "files", 0, false, object_close,
+		NULL },
+	MEMBER("DELETE", "/v1/objects/{object_id}", "db", 0, object_delete),
+	{ "PATCH", "/v1/objects/{object_id}", WEB_MEMBER, NULL, "db", 0, false, NULL,
+		&object_upload },
+	AGENT("GET", "/v1/agent/work", "peers", 0, agent_work),
+	AGENT("POST", "/v1/agent/runs/{run_id}/events", "db", SMALL, agent_event),
+	AGENT("POST", "/v1/agent/runs/{run_id}/result", "peers", RECEIPT, agent_result),
+	AGENT("POST", "/v1/agent/objects", "db", SMALL, object_create_output),
+	AGENT("GET", "/v1/agent/objects/{object_id}", "db", 0, object_get),
+	AGENT("HEAD", "/v1/agent/objects/{object_id}", "db", 0, object_head),
+	{ "PUT", "/v1/agent/objects/{object_id}", WEB_AGENT, NULL, "files", 0, false, object_close,
+		NULL },
+	{ "PATCH", "/v1/agent/objects/{object_id}", WEB_AGENT, NULL, "db", 0, false, NULL,
+		&object_upload },
+	{ "GET", "/internal/v1/sandboxes/{sandbox_id}/image", WEB_SERVICE, NULL, "db", 0, false,
+		sandbox_image, NULL },
+	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL },
+};
+
+static const struct service_loop loops[] = {
+	{ "runs", "run", 500, transitions_run },
+	{ NULL, NULL, 0, NULL },
+};
+
+static const struct service orchestrator = {
+	.name = "orchestrator",
+	.config = config,
+	.config_size = sizeof(struct orchestrator_conf),
+	.lanes = lanes,
+	.routes = routes,
+	.loops = loops,
+	.migrations = migrations,
+	.init = objects_init,
+};
+
+int main(int argc, char **argv)
+{
+	return service_main(&orchestrator, argc, argv);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The access rules of object_access.h. */
+#include "services/orchestrator/object_access.h"
+
+#include <string.h>
+
+#include "lib/auth.h"
+#include "lib/json.h"
+
+/* An input of the run that the agent's sandbox is in now. */
+static int is_run_input(struct web_req *req, const char *object_id, bool *ret_is, struct err *err)
+{
+	struct db *db = req->worker->db;
+	auto_json json_t *inputs = NULL;
+	const char *run_id;
+	struct run run;
+	json_t *input;
+	size_t i;
+
+	*ret_is = false;
+	if (store_run_of_sandbox(db, req->arena, req->principal->tenant, req->principal->subject,
+		    &run_id, err) < 0)
+		return -1;
+	if (!run_id)
+		return 0;
+	if (store_run_get(db, req->arena, req->principal->tenant, run_id, &run, err) < 0)
+		return -1;
+	inputs = json_loads(run.inputs, 0, NULL);
+	json_array_foreach (inputs, i, input) {
+		if (strcmp(json_text(input, "object"), object_id) == 0)
+			*ret_is = true;
+	}
+	return 0;
+}
+
+int object_access_read(struct web_req *req, struct object *ret_object, struct err *err)
+{
+	const char *id = web_param(req, "object_id");
+	bool allowed = true;
+
+	if (store_object_get(
+		    req->worker->db, req->arena, req->principal->tenant, id, ret_object, err) < 0)
+		return -1;
+	if (req->principal->kind == WEB_AGENT &&
+		strcmp(ret_object->created_by, req->principal->subject) != 0 &&
+		is_run_input(req, id, &allowed, err) < 0)
+		return -1;
+	return allowed ? 0
+		       : err_set(err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'",
+				 id);
+}
+
+int object_access_write(struct web_req *req, struct object *ret_object, struct err *err)
+{
+	const char *id = web_param(req, "object_id");
+
+	if (store_object_get(
+		    req->worker->db, req->arena, req->principal->tenant, id, ret_object, err) < 0)
+		return -1;
+	if (strcmp(ret_object->created_by, req->principal->subject) != 0)
+		return err_set(
+			err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'", id);
+	if (strcmp(ret_object->state, "open") != 0)
+		return err_set(err, ERR_CONFLICT, "object.closed", "the object is complete");
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which object a request may read or write: members their tenant's, agents their run's inputs and
+ * their own output. */
+#ifndef ORCHESTRATOR_OBJECT_ACCESS_H
+#define ORCHESTRATOR_OBJECT_ACCESS_H
+
+#include "services/orchestrator/store.h"
+
+/* object.not_found for everything that may not be seen. */
+int object_access_read(struct web_req *req, struct object *ret_object, struct err *err);
+/* Also object.closed (409), and only for whoever made it. */
+int object_access_write(struct web_req *req, struct object *ret_object, struct err *err);
+
+#endif

@@ -1,0 +1,116 @@
+-- Every statement of the orchestrator.
+
+-- name: run_insert
+INSERT INTO run (tenant_id, space_id, id, pipeline_id, policy_hash, repository, manifest, inputs, deadline, sandbox_id,
+	order_id, run_nonce, created_by)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::bigint, $10, $11, $12, $13
+WHERE (SELECT count(*) FROM run WHERE tenant_id = $1 AND policy_hash = $5) < $14::bigint
+
+-- name: policy_lock
+WITH l AS (SELECT pg_advisory_xact_lock(hashtextextended($1 || $2, 0))) SELECT 1 FROM l
+
+-- name: run_by_id
+SELECT tenant_id, space_id, id, pipeline_id, policy_hash, repository, manifest, inputs, deadline, sandbox_id, order_id,
+	run_nonce, state, step, boot, fence, failure_code, failure_detail, output_object, output_digest, output_size,
+	receipt, revision, event_seq, created_by, at_text(created_at) AS created_at, at_text(updated_at) AS updated_at,
+	at_text(ended_at) AS ended_at
+FROM run WHERE tenant_id = $1 AND id = $2
+
+-- name: run_list
+SELECT id, pipeline_id, policy_hash, sandbox_id, state, step, fence, failure_code, failure_detail, run_nonce,
+	output_object, output_digest, output_size, created_by, at_text(created_at) AS created_at,
+	at_text(updated_at) AS updated_at, at_text(ended_at) AS ended_at
+FROM run WHERE tenant_id = $1 AND id < $2 AND ($4::text IS NULL OR state = $4) ORDER BY id DESC LIMIT $3::bigint
+
+-- name: run_steps
+SELECT name, state, attempts, detail, at_text(started_at) AS started_at, at_text(ended_at) AS ended_at
+FROM run_step WHERE tenant_id = $1 AND run_id = $2 ORDER BY started_at, name
+
+-- name: run_events
+SELECT seq, at_text(at) AS at, type, step, state, detail, fence FROM run_event
+WHERE tenant_id = $1 AND run_id = $2 AND seq > $3::bigint ORDER BY seq LIMIT 200
+
+-- name: run_change
+UPDATE run SET state = $4, fence = fence + $6::bigint, boot = coalesce($7::bigint, boot),
+	failure_code = $8, failure_detail = $9, run_at = now(), revision = revision + 1, event_seq = event_seq + 1,
+	updated_at = now(),
+	ended_at = CASE WHEN $4 IN ('succeeded', 'failed', 'refused', 'cancelled') THEN now() END
+WHERE tenant_id = $1 AND id = $2 AND state = $3 AND fence = $5::bigint
+RETURNING event_seq, fence, space_id
+
+-- name: run_reorder
+UPDATE run SET order_id = $3, run_nonce = $4, sandbox_id = $5 WHERE tenant_id = $1 AND id = $2
+
+-- name: run_output
+UPDATE run SET output_object = $3, output_digest = $4, output_size = $5::bigint, receipt = $6
+WHERE tenant_id = $1 AND id = $2
+
+-- name: run_event_insert
+INSERT INTO run_event (tenant_id, space_id, run_id, seq, type, step, state, detail, fence, agent_seq)
+VALUES ($1, $2, $3, $4::bigint, $5, $6, $7, $8, $9::bigint, $10::bigint)
+
+-- name: run_report
+UPDATE run SET step = $4, state = 'running', revision = revision + 1, event_seq = event_seq + 1, updated_at = now()
+WHERE tenant_id = $1 AND id = $2 AND fence = $3::bigint AND state IN ('dispatched', 'running')
+RETURNING event_seq, space_id
+
+-- name: run_step_report
+INSERT INTO run_step (tenant_id, space_id, run_id, name, state, detail, ended_at)
+VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5 <> 'started' THEN now() END)
+ON CONFLICT (tenant_id, run_id, name) DO UPDATE SET state = excluded.state, detail = excluded.detail,
+	attempts = run_step.attempts + CASE WHEN excluded.state = 'started' THEN 1 ELSE 0 END,
+	started_at = CASE WHEN excluded.state = 'started' THEN now() ELSE run_step.started_at END,
+	ended_at = excluded.ended_at
+
+-- name: run_event_seen
+SELECT 1 FROM run_event WHERE tenant_id = $1 AND run_id = $2 AND fence = $3::bigint AND agent_seq = $4::bigint
+
+-- name: run_of_sandbox
+SELECT id, fence, order_id, pipeline_id, inputs FROM run
+WHERE tenant_id = $1 AND sandbox_id = $2 AND state IN ('dispatched', 'running')
+
+-- name: sweep_due
+UPDATE run SET lease_until = now() + interval '15 seconds'
+WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM run
+	WHERE state IN ('queued', 'awaiting_grants', 'dispatched', 'running') AND run_at <= now() AND lease_until <= now()
+	ORDER BY run_at LIMIT 16 FOR UPDATE SKIP LOCKED)
+RETURNING tenant_id, id
+
+-- name: sweep_sandbox
+SELECT tenant_id, id FROM run WHERE sandbox_id = $1 AND state IN ('dispatched', 'running')
+
+-- name: run_release
+UPDATE run SET lease_until = '-infinity', run_at = greatest(run_at, now() + $3::bigint * interval '1 millisecond')
+WHERE tenant_id = $1 AND id = $2
+
+-- name: object_insert
+INSERT INTO object (tenant_id, space_id, id, role, run_id, fence, created_by) VALUES ($1, $2, $3, $4, $5, $6::bigint, $7)
+
+-- name: object_by_id
+SELECT tenant_id, space_id, id, role, run_id, fence, state, size_bytes, digest, revision, created_by,
+	at_text(created_at) AS created_at
+FROM object WHERE tenant_id = $1 AND id = $2 AND state <> 'deleted'
+
+-- name: object_lock
+SELECT size_bytes, state FROM object WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+
+-- name: object_resize
+UPDATE object SET size_bytes = $3::bigint WHERE tenant_id = $1 AND id = $2 AND state = 'open'
+
+-- name: object_close
+UPDATE object SET state = 'closed', digest = $3, size_bytes = $4::bigint, closed_at = now(), revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND state = 'open'
+
+-- name: object_delete
+UPDATE object SET state = 'deleted', size_bytes = 0, revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND state <> 'deleted'
+
+-- name: usage_add
+INSERT INTO usage (tenant_id, space_id, used_bytes) VALUES ($1, $2, greatest($3::bigint, 0))
+ON CONFLICT (tenant_id) DO UPDATE SET used_bytes = greatest(usage.used_bytes + $3::bigint, 0)
+
+-- name: usage_get
+SELECT coalesce((SELECT used_bytes FROM usage WHERE tenant_id = $1), 0) AS used_bytes
+
+-- name: outbox_insert
+INSERT INTO outbox (topic, key) VALUES ($1, $2)

@@ -1,0 +1,86 @@
+-- Runs with their steps and events, and the objects that relay encrypted inputs and outputs.
+CREATE TABLE run (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	pipeline_id text NOT NULL, policy_hash text NOT NULL, repository text NOT NULL, manifest text NOT NULL,
+	inputs text NOT NULL, deadline bigint NOT NULL,
+	sandbox_id text NOT NULL, order_id text NOT NULL, run_nonce text NOT NULL,
+	state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'awaiting_grants', 'dispatched', 'running',
+		'succeeded', 'failed', 'refused', 'cancelled')),
+	step text, boot bigint NOT NULL DEFAULT 0, fence bigint NOT NULL DEFAULT 0,
+	failure_code text, failure_detail text,
+	output_object text, output_digest text, output_size bigint, receipt text,
+	revision bigint NOT NULL DEFAULT 1, event_seq bigint NOT NULL DEFAULT 0,
+	run_at timestamptz NOT NULL DEFAULT now(), lease_until timestamptz NOT NULL DEFAULT '-infinity',
+	created_by text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	updated_at timestamptz NOT NULL DEFAULT now(), ended_at timestamptz,
+	PRIMARY KEY (tenant_id, id))
+	WITH (fillfactor = 70);
+CREATE UNIQUE INDEX run_order_once ON run (tenant_id, order_id);
+CREATE UNIQUE INDEX run_one_per_sandbox ON run (tenant_id, sandbox_id)
+	WHERE state IN ('queued', 'awaiting_grants', 'dispatched', 'running');
+CREATE INDEX run_due ON run (run_at) WHERE state IN ('queued', 'awaiting_grants', 'dispatched', 'running');
+CREATE INDEX run_by_policy ON run (tenant_id, policy_hash);
+
+CREATE TABLE run_step (
+	tenant_id text NOT NULL, space_id text NOT NULL, run_id text NOT NULL, name text NOT NULL,
+	state text NOT NULL, attempts bigint NOT NULL DEFAULT 1, detail text,
+	started_at timestamptz NOT NULL DEFAULT now(), ended_at timestamptz,
+	PRIMARY KEY (tenant_id, run_id, name),
+	FOREIGN KEY (tenant_id, run_id) REFERENCES run (tenant_id, id));
+
+CREATE TABLE run_event (
+	tenant_id text NOT NULL, space_id text NOT NULL, run_id text NOT NULL, seq bigint NOT NULL,
+	at timestamptz NOT NULL DEFAULT now(), type text NOT NULL, step text, state text, detail text,
+	fence bigint NOT NULL, agent_seq bigint,
+	PRIMARY KEY (tenant_id, run_id, seq),
+	UNIQUE (tenant_id, run_id, fence, agent_seq),
+	FOREIGN KEY (tenant_id, run_id) REFERENCES run (tenant_id, id));
+
+CREATE TABLE object (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	role text NOT NULL CHECK (role IN ('input', 'output')), run_id text, fence bigint,
+	state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed', 'deleted')),
+	size_bytes bigint NOT NULL DEFAULT 0, digest text,
+	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz,
+	PRIMARY KEY (tenant_id, id),
+	FOREIGN KEY (tenant_id, run_id) REFERENCES run (tenant_id, id));
+
+CREATE TABLE usage (
+	tenant_id text NOT NULL, space_id text NOT NULL, used_bytes bigint NOT NULL DEFAULT 0,
+	PRIMARY KEY (tenant_id));
+
+CREATE TABLE idempotency (
+	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, route text NOT NULL,
+	status int NOT NULL, resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, key));
+
+CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
+
+CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+
+GRANT SELECT, INSERT, UPDATE ON run, run_step, object, usage TO orchestrator;
+GRANT SELECT, INSERT ON run_event, idempotency TO orchestrator;
+GRANT INSERT ON outbox TO orchestrator;
+GRANT SELECT, DELETE, UPDATE (id) ON outbox TO orchestrator_sweep;
+
+-- Row-level security: docs/ROW-LEVEL-SECURITY.md, the same for each of this service's tables.
+DO $$
+DECLARE t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['run', 'run_step', 'run_event', 'object', 'usage', 'idempotency']
+	LOOP
+		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+		EXECUTE format('CREATE POLICY tenant ON %I TO orchestrator
+			USING (tenant_id = current_setting(''app.tenant_id'')::scope_id
+				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))
+			WITH CHECK (tenant_id = current_setting(''app.tenant_id'')::scope_id
+				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))', t);
+	END LOOP;
+END $$;
+
+-- The loop finds due runs, and certreg asks which run a sandbox is in, across tenants: bookkeeping columns only.
+CREATE POLICY sweep ON run TO orchestrator_sweep USING (true) WITH CHECK (true);
+GRANT SELECT (tenant_id, id, state, run_at, lease_until, sandbox_id), UPDATE (lease_until) ON run TO orchestrator_sweep;

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Database calls for objects and the bytes a tenant uses. */
+#include <string.h>
+
+#include "lib/auth.h"
+#include "services/orchestrator/queries.h"
+#include "services/orchestrator/store.h"
+#include "services/orchestrator/store_rows.h"
+
+struct add_work {
+	struct web_req *req;
+	const struct object *object;
+	const char *route;
+};
+
+static int add_work(struct db *db, void *arg, struct err *err)
+{
+	struct add_work *work = arg;
+	const struct object *object = work->object;
+	char fence[24];
+
+	if (db_exec(db, &SQL_OBJECT_INSERT,
+		    DB_PARAMS(object->tenant, object->space, object->id, object->role, object->run,
+			    object->run ? store_number(fence, object->fence) : NULL,
+			    object->created_by),
+		    NULL, err) < 0)
+		return -1;
+	return resource_remember(db, work->req, work->route, object->id, err);
+}
+
+int store_object_add(
+	struct web_req *req, const struct object *object, const char *route, struct err *err)
+{
+	struct add_work work = { req, object, route };
+
+	return db_tx(req->worker->db, DB_TENANT(object->tenant), add_work, &work, err);
+}
+
+int store_object_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
+	struct object *ret_object, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(tenant), &SQL_OBJECT_BY_ID, DB_PARAMS(tenant, id), &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return err_set(
+			err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'", id);
+	*ret_object = (struct object) {
+		.tenant = db_text_in(rows, 0, "tenant_id", arena),
+		.space = db_text_in(rows, 0, "space_id", arena),
+		.id = db_text_in(rows, 0, "id", arena),
+		.role = db_text_in(rows, 0, "role", arena),
+		.run = db_text_in(rows, 0, "run_id", arena),
+		.state = db_text_in(rows, 0, "state", arena),
+		.digest = db_text_in(rows, 0, "digest", arena),
+		.created_by = db_text_in(rows, 0, "created_by", arena),
+		.created_at = db_text_in(rows, 0, "created_at", arena),
+		.size = db_number(rows, 0, "size_bytes"),
+		.revision = db_number(rows, 0, "revision"),
+		.fence = db_is_null(rows, 0, "fence") ? 0 : db_number(rows, 0, "fence"),
+	};
+	return 0;
+}
+
+struct size_work {
+	const struct object *object;
+	const char *digest; /* close */
+	long long size;	    /* -1: delete */
+};
+
+/* Locks the row, changes it, and moves the tenant's usage by the difference. */
+static int size_work(struct db *db, void *arg, struct err *err)
+{
+	struct size_work *work = arg;
+	const struct object *object = work->object;
+	auto_rows struct db_rows *row = NULL;
+	char size[24], difference[24];
+	long long before, after = work->size < 0 ? 0 : work->size;
+	int r;
+
+	if (db_exec(db, &SQL_OBJECT_LOCK, DB_PARAMS(object->tenant, object->id), &row, err) < 0)
+		return -1;
+	if (db_count(row) == 0 || strcmp(db_text(row, 0, "state"), "deleted") == 0)
+		return err_set(err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'",
+			object->id);
+	if (work->size >= 0 && strcmp(db_text(row, 0, "state"), "closed") == 0)
+		return 0;
+	before = db_number(row, 0, "size_bytes");
+	store_number(size, after);
+	if (work->size < 0)
+		r = db_exec(
+			db, &SQL_OBJECT_DELETE, DB_PARAMS(object->tenant, object->id), NULL, err);
+	else if (work->digest)
+		r = db_exec(db, &SQL_OBJECT_CLOSE,
+			DB_PARAMS(object->tenant, object->id, work->digest, size), NULL, err);
+	else
+		r = db_exec(db, &SQL_OBJECT_RESIZE, DB_PARAMS(object->tenant, object->id, size),
+			NULL, err);
+	if (r < 0 || before == after)
+		return r;
+	return db_exec(db, &SQL_USAGE_ADD,
+		DB_PARAMS(object->tenant, object->space, store_number(difference, after - before)),
+		NULL, err);
+}
+
+int store_object_resize(struct db *db, const struct object *object, long long size, struct err *err)
+{
+	struct size_work work = { object, NULL, size };
+
+	return db_tx(db, DB_TENANT(object->tenant), size_work, &work, err);
+}
+
+int store_object_close(struct db *db, const struct object *object, const char *digest,
+	long long size, struct err *err)
+{
+	struct size_work work = { object, digest, size };
+
+	return db_tx(db, DB_TENANT(object->tenant), size_work, &work, err);
+}
+
+int store_object_delete(struct db *db, const struct object *object, struct err *err)
+{
+	struct size_work work = { object, NULL, -1 };
+
+	return db_tx(db, DB_TENANT(object->tenant), size_work, &work, err);
+}
+
+int store_usage(struct db *db, const char *tenant, long long *ret_bytes, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(tenant), &SQL_USAGE_GET, DB_PARAMS(tenant), &rows, err) < 0)
+		return -1;
+	*ret_bytes = db_number(rows, 0, "used_bytes");
+	return 0;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The transition table of transitions.h and its loop. */
+#include "services/orchestrator/transitions.h"
+
+#include <string.h>
+
+#include "lib/id.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/wake.h"
+#include "services/orchestrator/peers.h"
+#include "services/orchestrator/store.h"
+
+#define WATCH_MS 1000	/* how soon a run in a sandbox is looked at again */
+#define WAITING_MS 5000 /* how soon one that waits for grants is */
+#define RETRY_MS 1000
+
+static int change(
+	struct worker *worker, const struct run *run, const struct run_change *to, struct err *err)
+{
+	if (store_run_change(worker->db, run, to, err) < 0)
+		return strcmp(err->code, "run.stale") == 0 ? 0 : -1;
+	log_info("run changed", "run", run->id, "from", run->state, "to", to->to, "code",
+		to->failure_code ? to->failure_code : "-", NULL);
+	wake_ring(worker->wake, "web", run->id);
+	return 0;
+}
+
+static bool text_is(const json_t *object, const char *name, const char *value)
+{
+	const char *text = json_text(object, name);
+
+	return text && value && strcmp(text, value) == 0;
+}
+
+static int wait_for_grants(struct worker *worker, const struct run *run, const char *code,
+	const char *detail, struct err *err)
+{
+	return change(worker, run,
+		&(struct run_change) { .to = "awaiting_grants",
+			.raise_fence = true,
+			.failure_code = code,
+			.failure_detail = detail },
+		err);
+}
+
+/* 1 when the policy's deadline is over and the run was ended for it. */
+static int past_deadline(
+	struct worker *worker, const struct run *run, const char *code, struct err *err)
+{
+	if (clock_unix_ms() / 1000 <= run->deadline)
+		return 0;
+	if (change(worker, run,
+		    &(struct run_change) { .to = "failed",
+			    .raise_fence = true,
+			    .failure_code = code,
+			    .failure_detail = "the policy's deadline is over" },
+		    err) < 0)
+		return -1;
+	return 1;
+}
+
+static int step_queued(struct worker *worker, const struct run *run, struct err *err)
+{
+	auto_json json_t *sandbox = NULL, *order = NULL;
+	int over = past_deadline(worker, run, "run.deadline", err);
+
+	if (over != 0)
+		return over < 0 ? -1 : 0;
+	if (peers_order(worker, run->tenant, run->order, &order, err) < 0)
+		return -1;
+	if (peers_sandbox(worker, run->tenant, run->sandbox, &sandbox, err) < 0)
+		return err->kind == ERR_NOT_FOUND ? wait_for_grants(worker, run, "run.sandbox_gone",
+							    "the sandbox is gone", err)
+						  : -1;
+	if (!text_is(sandbox, "state", "ready"))
+		return wait_for_grants(
+			worker, run, "run.sandbox_not_ready", "the sandbox is not ready", err);
+	if (!text_is(sandbox, "enc", json_text(order, "enc")) ||
+		!text_is(sandbox, "sig", json_text(order, "sig")))
+		return wait_for_grants(worker, run, "run.other_machine_keys",
+			"the sandbox's machine keys are not the ordered ones", err);
+	if (change(worker, run,
+		    &(struct run_change) { .to = "dispatched",
+			    .raise_fence = true,
+			    .boot = json_integer_value(json_object_get(sandbox, "boot")) },
+		    err) < 0)
+		return -1;
+	wake_ring(worker->wake, "web", run->sandbox);
+	return 0;
+}
+
+static int step_waiting(struct worker *worker, const struct run *run, struct err *err)
+{
+	return past_deadline(worker, run, "run.grants_unavailable", err) < 0 ? -1 : 0;
+}
+
+static int step_in_sandbox(struct worker *worker, const struct run *run, struct err *err)
+{
+	auto_json json_t *sandbox = NULL;
+	int over = past_deadline(worker, run, "run.deadline", err);
+
+	if (over != 0)
+		return over < 0 ? -1 : 0;
+	if (peers_sandbox(worker, run->tenant, run->sandbox, &sandbox, err) < 0)
+		return err->kind == ERR_NOT_FOUND ? wait_for_grants(worker, run, "run.sandbox_gone",
+							    "the sandbox is gone", err)
+						  : -1;
+	if (text_is(sandbox, "state", "ready") &&
+		json_integer_value(json_object_get(sandbox, "boot")) == run->boot)
+		return 0;
+	return wait_for_grants(
+		worker, run, "run.sandbox_lost", "the sandbox stopped or was started anew", err);
+}
+
+static const struct transition {
+	const char *state;
+	int (*step)(struct worker *worker, const struct run *run, struct err *err);
+	long long again_ms;
+} transitions[] = {
+	{ "queued", step_queued, RETRY_MS },
+	{ "awaiting_grants", step_waiting, WAITING_MS },
+	{ "dispatched", step_in_sandbox, WATCH_MS },
+	{ "running", step_in_sandbox, WATCH_MS },
+};
+
+static int step(struct worker *worker, struct arena *arena, const struct run *key, struct err *err)
+{
+	long long again_ms = RETRY_MS;
+	struct run run;
+
+	if (store_run_get(worker->db, arena, key->tenant, key->id, &run, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(transitions); i++) {
+		if (strcmp(transitions[i].state, run.state) != 0)
+			continue;
+		again_ms = transitions[i].again_ms;
+		if (transitions[i].step(worker, &run, err) < 0) {
+			log_failure("a run's step failed and is repeated", err);
+			err_clear(err);
+		}
+	}
+	return store_run_release(worker->db, key, again_ms, err);
+}
+
+int transitions_run(struct worker *worker, struct err *err)
+{
+	size_t count;
+
+	do {
+		auto_arena struct arena *arena = arena_new();
+		struct run *due;
+
+		if (store_sweep_due(worker->db, arena, &due, &count, err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++) {
+			if (step(worker, arena, &due[i], err) < 0)
+				return -1;
+		}
+	} while (count > 0);
+	return 0;
+}
