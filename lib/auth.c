@@ -377,7 +377,7 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 	const struct shape *shape = shape_of(access);
 	auto_json json_t *claims = NULL;
 	const struct principal *principal;
-	const char *token;
+	const char *token = NULL;
 
 	if (!shape) { /* WEB_PUBLIC */
 		*ret_principal = NULL;
