@@ -57,7 +57,7 @@ class Postgres:
                   "--locale=C", "--no-sync")
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.folder}'\n"
-                       "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+                       "fsync = off\nfull_page_writes = off\n"
                        "max_connections = 100\nshared_buffers = 64MB\nlogging_collector = off\n")
         self.start()
         self.sql(f"CREATE DATABASE {self.database}", database="postgres")

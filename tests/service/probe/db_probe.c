@@ -107,6 +107,7 @@ static void run(struct db *db, struct line *line)
 	const struct statement *statement = statement_named(line->fields[2]);
 	char *space = line->fields[1];
 	const struct db_scope tenant = { .tenant_id = strsep(&space, "/"), .space_id = space };
+	const struct db_scope *sweep = DB_SWEEP; /* lives as long as this block */
 	const struct db_scope *scope = &tenant;
 	auto_rows struct db_rows *rows = NULL;
 	auto_free char *text = NULL;
@@ -116,7 +117,7 @@ static void run(struct db *db, struct line *line)
 	if (strcmp(tenant.tenant_id, "none") == 0)
 		scope = NULL;
 	else if (strcmp(tenant.tenant_id, "sweep") == 0)
-		scope = DB_SWEEP;
+		scope = sweep;
 	status = db_run(db, scope, statement->sql, (const char *const *)&line->fields[3],
 		line->n_fields - 3, &rows, &err);
 	if (status == 0)
