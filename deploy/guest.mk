@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# The sandbox VM: kernel, reproducible initramfs with the agent, their digests (guest.json), and the launcher that
+# puts QEMU into its cage.
+
+CACHE ?= $(STACK)/cache
+GUEST := $(BUILD)/guest
+
+# libarchive statically: the shared one drags ICU and libxml2 into the guest. Its table of formats names all of them;
+# without --gc-sections they would want bzip2, lzma, libxml2 and nettle, though nothing calls them.
+GUEST_LIBS = $(shell pkg-config --libs openssl jansson libcurl jose libseccomp) \
+	-Wl,-Bstatic -larchive -Wl,-Bdynamic -lzstd -lz
+
+.PHONY: guest
+guest: $(GUEST)/guest.json
+
+ifeq ($(SAN),)
+# No build id and no debug data: neither depends on the tree's place.
+$(GUEST)/strongroom-agent: $(strongroom-agent_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -Wl,--gc-sections -Wl,--build-id=none -s $(strongroom-agent_OBJ) $(LIB) $(GUEST_LIBS) -o $@
+else
+# The guest is what is measured: sanitizers run the agent as an ordinary process instead.
+.PHONY: plain-agent
+plain-agent:
+	+$(MAKE) --no-print-directory SAN= BUILD=$(BUILD)/plain $(BUILD)/plain/guest/strongroom-agent
+$(GUEST)/strongroom-agent: plain-agent
+	@mkdir -p $(@D)
+	cmp -s $(BUILD)/plain/guest/strongroom-agent $@ || cp $(BUILD)/plain/guest/strongroom-agent $@
+endif
+
+$(CACHE)/kernel/version:
+	deploy/guest/fetch-kernel $(CACHE)
+
+$(GUEST)/vmlinuz: $(CACHE)/kernel/version
+	@mkdir -p $(@D)
+	cp $(CACHE)/kernel/vmlinuz $@
+
+$(GUEST)/initramfs.img: $(GUEST)/strongroom-agent $(CACHE)/kernel/version \
+		$(addprefix deploy/guest/,mkinitramfs mkcpio modules)
+	deploy/guest/mkinitramfs $(GUEST)/strongroom-agent $(CACHE)/kernel/modules $@
+
+$(GUEST)/guest.json: $(GUEST)/vmlinuz $(GUEST)/initramfs.img deploy/guest/cmdline deploy/guest/describe
+	deploy/guest/describe $(CACHE)/kernel/version $(GUEST)/vmlinuz $(GUEST)/initramfs.img \
+		$(GUEST)/strongroom-agent > $@.new && mv $@.new $@
+
+# --- the launcher; its C helper belongs to the library archive, so that the provisioner finds it ---
+LAUNCHER_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out launcher/main.c,$(wildcard launcher/*.c)))
+$(LIB): $(LAUNCHER_OBJ)
+$(BUILD)/bin/strongroom-launch: $(BUILD)/launcher/main.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $< $(LIB) -o $@
+programs: $(if $(wildcard launcher/main.c),$(BUILD)/bin/strongroom-launch)
+-include $(LAUNCHER_OBJ:.o=.d) $(BUILD)/launcher/main.d
