@@ -61,6 +61,10 @@ int trust_order_make(EVP_PKEY *key, const struct trust_order *order, json_t **re
 int trust_order_check(const struct trust_policy *policy, const json_t *envelope, struct trust_order *ret_order,
 	struct err *err);
 
+/* Whether the order is for these machine keys (a new boot has new ones): order.wrong_machine. */
+int trust_order_check_machine(const struct trust_order *order, const json_t *enc_jwk, const json_t *sig_jwk,
+	struct err *err);
+
 /* --- grants --- */
 int trust_grant_make(const json_t *machine_enc_jwk, const char *policy_hash, const char *slot, const char *run_nonce,
 	const json_t *opening, json_t **ret_jwe, struct err *err);

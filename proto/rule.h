@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shape of a signed object as a table: what members it has, of what kind, in what range. Unlike
+ * json_decode() it goes into nested objects, and fills nothing: the document itself is what is
+ * hashed and signed.
+ */
+#ifndef STRONGROOM_RULE_H
+#define STRONGROOM_RULE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "lib/err.h"
+
+enum rule_kind {
+	RULE_TEXT,   /* `is`, or any text of min..max bytes */
+	RULE_NUMBER, /* min..max */
+	RULE_OBJECT, /* `of` are its members, all required, none else */
+	RULE_LIST,   /* min..max entries, each by the rule `of` */
+	RULE_SET,    /* a list without repetitions */
+	RULE_MAP,    /* min..max members whose names satisfy `is`, each by the rule `of` */
+	RULE_NULL,   /* null */
+	RULE_ANY,    /* checked by the caller */
+};
+
+struct rule {
+	const char *name; /* NULL ends a list of members */
+	enum rule_kind kind;
+	bool (*is)(const char *text);
+	const struct rule *of;
+	long long min, max;
+	bool or_null;
+};
+
+/* -1 with `code` (ERR_INVALID) and every bad member in err->fields; `what` names the object in the
+ * text. */
+int rule_check(const struct rule *members, const json_t *object, const char *code, const char *what,
+	struct err *err);
+
+/* Predicates for texts. */
+bool rule_is_digest(const char *text);
+bool rule_is_bytes32(const char *text); /* base64url */
+bool rule_is_label(const char *text);	/* [a-z0-9][a-z0-9-]{0,62} */
+bool rule_is_slot(const char *text);	/* image, output, input/<name> */
+bool rule_is_path(const char *text);	/* absolute, nothing to resolve in it */
+bool rule_is_class(const char *text);	/* none, software-tpm, tee-<name> */
+bool rule_is_space(const char *text);
+bool rule_is_sandbox(const char *text);
+bool rule_is_run(const char *text);
+bool rule_is_dataset(const char *text);
+bool rule_is_object(const char *text);
+
+#define RULE_MAX ((1LL << 53) - 1)
+
+#endif
