@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# The programs that test_db.py and test_wake.py drive.
+# The programs that test_db.py, test_wake.py and test_schemas.py drive.
 PROBE_DIR := tests/service/probe
-PROBES    := $(BUILD)/probe/db_probe $(BUILD)/probe/wake_probe
+PROBES    := $(foreach p,db_probe wake_probe migrate_probe,$(BUILD)/probe/$(p))
 
 .PHONY: probes
 probes: $(PROBES)
