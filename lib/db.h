@@ -36,6 +36,8 @@ struct db_scope {
 	bool sweep;
 };
 
+/* A NULL scope is for tables without tenants; any other refuses it. Both values live as long as the block
+ * that they are written in. docs/ROW-LEVEL-SECURITY.md says what the schemas do with them. */
 #define DB_TENANT(id) (&(const struct db_scope){ .tenant_id = (id) })
 #define DB_SWEEP (&(const struct db_scope){ .sweep = true })
 

@@ -10,9 +10,10 @@ from conftest import BUILD, ROOT
 
 PROBE = ROOT / "tests" / "service" / "probe"
 FOLDERS = [*sorted(path.parent for path in (ROOT / "services").glob("*/schema")), PROBE]
-# What a sweep may see: who and where a row is, never what it says. key_hash finds the tenant of a credential.
+# What a sweep may see: who and where a row is, never what it says. The hashes find the tenant of a credential.
 SWEEP_COLUMNS = {"tenant_id", "space_id", "id", "state", "fence", "owner", "lease_until", "run_at", "due_at",
-                 "expires_at", "created_at", "deleted_at", "attempts", "boot_id", "key_hash", "status", "seq", "sandbox_id"}
+                 "expires_at", "created_at", "deleted_at", "attempts", "boot_id", "key_hash", "status", "seq", "sandbox_id",
+                 "enrol_hash", "enrol_until"}
 
 # Each query lists exceptions; %(schema)s is the schema and the runtime role.
 TENANT_TABLES = """SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
