@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Challenge, proof, registration. */
+#include "client/certificate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/cert.h"
+#include "lib/codec.h"
+#include "lib/id.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+
+static bool is_hex64(const char *text)
+{
+	return text && strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+static int get_challenge(struct api *api, const char *spki, json_t **ret_challenge, struct err *err)
+{
+	auto_json json_t *body = json_pack("{s:s}", "spki", spki);
+	struct api_call call = { .label = "challenge",
+		.audience = "certreg",
+		.method = "POST",
+		.path = "/v1/challenges",
+		.body = body };
+
+	if (api_call(api, &call, ret_challenge, NULL, err) < 0)
+		return -1;
+	if (!json_text(*ret_challenge, "id") || !is_hex64(json_text(*ret_challenge, "nonce")))
+		return err_set(err, ERR_UPSTREAM, "upstream.answer", "the challenge is malformed");
+	return 0;
+}
+
+static int tenant_name(struct api *api, char **ret_name, struct err *err)
+{
+	struct api_call call = { .label = "tenant",
+		.audience = "certreg",
+		.method = "GET",
+		.path = "/v1/tenants/self" };
+	auto_json json_t *tenant = NULL;
+
+	if (api_call(api, &call, &tenant, NULL, err) < 0)
+		return -1;
+	if (!json_text(tenant, "name"))
+		return err_set(err, ERR_UPSTREAM, "upstream.answer", "the tenant has no name");
+	*ret_name = mem_strdup(json_text(tenant, "name"));
+	return 0;
+}
+
+/* {challenge, client_nonce, signature} */
+static int make_proof(struct api *api, EVP_PKEY *key, json_t **ret_proof, struct err *err)
+{
+	auto_json json_t *challenge = NULL;
+	auto_free char *tenant = NULL, *message = NULL, *encoded = NULL;
+	auto_free unsigned char *signature = NULL;
+	char spki[DIGEST_TEXT_SIZE], nonce[CODEC_HEX_SIZE(32)];
+	unsigned char random[32];
+	size_t len = 0;
+
+	rand_bytes(random, sizeof(random));
+	codec_hex(random, sizeof(random), nonce);
+	if (cert_spki(key, spki, err) < 0 || tenant_name(api, &tenant, err) < 0 ||
+		get_challenge(api, spki, &challenge, err) < 0)
+		return -1;
+	message = mem_printf("strongroom-cert-pop-v1\n%s\n%s\n%s\n%s\n%s\n", api_profile(api)->url,
+		tenant, spki, json_text(challenge, "nonce"), nonce);
+	if (cert_sign(key, message, strlen(message), &signature, &len, err) < 0)
+		return -1;
+	encoded = codec_b64_text(signature, len);
+	*ret_proof = json_pack("{s:s,s:s,s:s}", "challenge", json_text(challenge, "id"),
+		"client_nonce", nonce, "signature", encoded);
+	return 0;
+}
+
+int certificate_register(struct api *api, const char *pem_path, const char *name, EVP_PKEY *key,
+	char **ret_id, struct err *err)
+{
+	auto_buf pem = BUF_INIT(64 * 1024);
+	auto_json json_t *proof = NULL, *body = NULL, *record = NULL;
+	struct api_call call = { .label = "register-certificate",
+		.audience = "certreg",
+		.method = "POST",
+		.path = "/v1/certificates" };
+
+	if (buf_read_file(&pem, pem_path, err) < 0 || make_proof(api, key, &proof, err) < 0)
+		return -1;
+	body = json_pack("{s:s#,s:s,s:O}", "certificate_pem", pem.data, (int)pem.len, "name", name,
+		"proof", proof);
+	if (!body)
+		return err_set(err, ERR_INVALID, "cert.syntax", "'%s' is no PEM text", pem_path);
+	call.body = body;
+	if (api_call(api, &call, &record, NULL, err) < 0)
+		return -1;
+	if (!json_text(record, "id"))
+		return err_set(err, ERR_UPSTREAM, "upstream.answer", "the certificate has no id");
+	*ret_id = mem_strdup(json_text(record, "id"));
+	return 0;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parsing of a command's options from its table, usage texts, and which failure ends with which
+ * exit code. */
+#include "client/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/mem.h"
+
+static int find_option(const struct cli_option *options, const char *name, size_t len)
+{
+	for (int i = 0; options && options[i].name; i++) {
+		if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* One "--name", "--name=value" or "--name value"; moves *i over what it took. */
+static int take_option(struct cli *cli, int argc, char **argv, int *i, struct err *err)
+{
+	const char *name = argv[*i] + 2;
+	const char *equals = strchr(name, '=');
+	int at = find_option(cli->options, name, equals ? (size_t)(equals - name) : strlen(name));
+
+	if (at < 0)
+		return err_set(err, ERR_INVALID, "usage.option", "unknown option '%s'", argv[*i]);
+	if (!cli->options[at].value) {
+		if (equals)
+			return err_set(err, ERR_INVALID, "usage.option", "'--%s' takes no value",
+				cli->options[at].name);
+		cli->values[at] = "";
+		return 0;
+	}
+	if (!equals && *i + 1 >= argc)
+		return err_set(err, ERR_INVALID, "usage.option", "'%s' needs a value", argv[*i]);
+	cli->values[at] = equals ? equals + 1 : argv[++*i];
+	return 0;
+}
+
+int cli_parse(
+	const struct command *command, int argc, char **argv, struct cli *cli, struct err *err)
+{
+	bool only_arguments = false;
+
+	cli->options = command->options;
+	for (int i = 0; i < argc; i++) {
+		if (!only_arguments && strcmp(argv[i], "--") == 0) {
+			only_arguments = true;
+		} else if (!only_arguments && strncmp(argv[i], "--", 2) == 0) {
+			if (take_option(cli, argc, argv, &i, err) < 0)
+				return -1;
+		} else if (cli->n_arguments < command->max_arguments) {
+			cli->arguments[cli->n_arguments++] = argv[i];
+		} else {
+			return err_set(err, ERR_INVALID, "usage.arguments",
+				"unexpected argument '%s'", argv[i]);
+		}
+	}
+	if (cli->n_arguments < command->min_arguments)
+		return err_set(err, ERR_INVALID, "usage.arguments", "usage: strongroom %s %s",
+			command->name, command->arguments);
+	return 0;
+}
+
+const char *cli_value(const struct cli *cli, const char *name)
+{
+	int at = find_option(cli->options, name, strlen(name));
+
+	return at < 0 ? NULL : cli->values[at];
+}
+
+bool cli_switch(const struct cli *cli, const char *name)
+{
+	return cli_value(cli, name) != NULL;
+}
+
+void cli_usage(const struct command *command)
+{
+	printf("usage: strongroom %s %s\n\n%s\n", command->name, command->arguments, command->help);
+	for (int i = 0; command->options && command->options[i].name; i++) {
+		const struct cli_option *option = &command->options[i];
+		auto_free char *left = mem_printf("--%s%s%s", option->name,
+			option->value ? " " : "", option->value ? option->value : "");
+
+		printf("  %-30s %s\n", left, option->help);
+	}
+}
+
+/* By code first: the kind is for HTTP, the exit code for scripts. */
+static const struct {
+	const char *prefix;
+	enum cli_exit code;
+} exits[] = {
+	{ "usage.", CLI_USAGE },
+	{ "plan.", CLI_USAGE },
+	{ "evidence.", CLI_EVIDENCE },
+	{ "receipt.", CLI_EVIDENCE },
+	{ "trust.", CLI_EVIDENCE },
+	{ "run.refused", CLI_DENIED },
+	{ "run.grants_unavailable", CLI_RUN_FAILED },
+	{ "run.failed", CLI_RUN_FAILED },
+	{ "run.cancelled", CLI_RUN_FAILED },
+	{ "client.timeout", CLI_PENDING },
+	{ "upstream.", CLI_UNREACHABLE },
+	{ "profile.missing", CLI_AUTH },
+};
+
+int cli_exit_of(const struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(exits); i++) {
+		if (strncmp(err->code, exits[i].prefix, strlen(exits[i].prefix)) == 0)
+			return exits[i].code;
+	}
+	if (err->kind == ERR_UNAUTHENTICATED)
+		return CLI_AUTH;
+	if (err->kind == ERR_FORBIDDEN)
+		return CLI_DENIED;
+	if (err->kind == ERR_UPSTREAM || err->kind == ERR_UNAVAILABLE || err->kind == ERR_TIMEOUT)
+		return CLI_UNREACHABLE;
+	return CLI_FAILED;
+}

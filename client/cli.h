@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands of `strongroom`: one row of a table per command, one file per command. Options of a
+ * command are rows too, so that parsing, usage text and the refusal of unknown options come from
+ * one place.
+ */
+#ifndef STRONGROOM_CLIENT_CLI_H
+#define STRONGROOM_CLIENT_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "client/ui.h"
+#include "lib/err.h"
+
+#define CLI_VERSION "0.1.0"
+#define CLI_MAX_ARGUMENTS 8
+
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_CHANGES = 3,
+	CLI_AUTH = 4,
+	CLI_RUN_FAILED = 5,
+	CLI_DENIED = 6,
+	CLI_EVIDENCE = 7,
+	CLI_PENDING = 8,
+	CLI_UNREACHABLE = 9,
+	CLI_INTERRUPTED = 130,
+};
+
+struct cli_option {
+	const char *name;  /* "--key-file" without the dashes */
+	const char *value; /* what the usage text calls the value; NULL: a switch */
+	const char *help;
+};
+
+/* What the command line said. Texts are argv's own. */
+struct cli {
+	const struct cli_option *options;
+	const char *values[16]; /* as `options`; "" for a switch that was given, NULL when absent */
+	const char *arguments[CLI_MAX_ARGUMENTS];
+	unsigned n_arguments;
+	const char *profile; /* --profile or STRONGROOM_PROFILE or "default" */
+	struct ui *ui;
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* for the usage text */
+	const char *help;
+	const struct cli_option *options; /* ends with name NULL */
+	unsigned min_arguments, max_arguments;
+	/* 0, or a cli_exit, or -1 with err. */
+	int (*run)(const struct cli *cli, struct err *err);
+};
+
+/* Fills `cli` from the arguments behind the command's name. Code usage.*. */
+int cli_parse(
+	const struct command *command, int argc, char **argv, struct cli *cli, struct err *err);
+const char *cli_value(const struct cli *cli, const char *name); /* NULL when absent */
+bool cli_switch(const struct cli *cli, const char *name);
+void cli_usage(const struct command *command);
+/* The exit code that a failure deserves (docs: client/DESIGN.md). */
+int cli_exit_of(const struct err *err);
+
+extern const struct command command_configure, command_setup, command_run, command_plan,
+	command_status, command_sandbox, command_encrypt, command_decrypt, command_output,
+	command_cert, command_projection, command_doctor;
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table behind the "next:" line of a failure. */
+#include "client/help.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "lib/mem.h"
+
+static const struct {
+	const char *code;
+	const char *help;
+} helps[] = {
+	{ "profile.missing",
+		"strongroom configure --url URL --ca FILE --key-file FILE --trust FILE" },
+	{ "profile.permissions",
+		"chmod 700 the folder and 600 the file: nobody else may read them" },
+	{ "profile.no_trust", "strongroom configure --trust FILE (from whoever runs the instance, "
+			      "on another way)" },
+	{ "project.missing", "strongroom setup" },
+	{ "state.locked", "wait for the other run, or stop it" },
+	{ "state.invalid", "move .pbstate away to start from the beginning" },
+	{ "evidence.class_too_low", "accept_evidence: none in set-sandbox-specs of main.yml, if "
+				    "the operator may read everything" },
+	{ "upstream.unreachable", "strongroom doctor" },
+	{ "upstream.tls", "strongroom configure --ca FILE with the CA of this server" },
+	{ "client.timeout", "strongroom run goes on waiting" },
+	{ "image.no_engine",
+		"install podman, buildah or docker, or give an archive to dockerize-algo" },
+	{ "plan.unknown_reference",
+		"register a task under that name before this one, and use one of its fields" },
+	{ "run.failed", "strongroom run makes a new run with a new output key" },
+	{ "run.refused", "the sandbox refused what the policy does not allow; nothing was opened" },
+	{ "projection.too_few_rows", "a wider row filter, or more data" },
+	{ "usage.option", "strongroom help COMMAND" },
+	{ "usage.arguments", "strongroom help COMMAND" },
+	{ "usage.command", "strongroom help" },
+};
+
+const char *help_for(const char *code)
+{
+	for (size_t i = 0; i < ARRAY_LEN(helps); i++) {
+		if (strcmp(helps[i].code, code) == 0)
+			return helps[i].help;
+	}
+	return NULL;
+}

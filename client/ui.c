@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The three ways of showing of ui.h. Messages go to stderr, data and NDJSON to stdout. */
+#include "client/ui.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/help.h"
+#include "lib/id.h"
+#include "lib/mem.h"
+
+#define BAR_EVERY_MS 100
+#define BAR_WIDTH 30
+
+static void bar_close(struct ui *ui)
+{
+	if (ui->bar_open)
+		fputs("\r\033[K", stderr);
+	ui->bar_open = false;
+}
+
+static void print_time(FILE *out)
+{
+	char now[CLOCK_TEXT_SIZE];
+
+	if (isatty(fileno(out)))
+		return;
+	clock_rfc3339(clock_unix_ms(), now);
+	fprintf(out, "%s ", now);
+}
+
+void ui_object(struct ui *ui, const char *type, json_t *object)
+{
+	char now[CLOCK_TEXT_SIZE];
+
+	if (ui->json) {
+		json_t *line = json_object();
+
+		clock_rfc3339(clock_unix_ms(), now);
+		json_object_set_new(line, "type", json_string(type));
+		json_object_set_new(line, "time", json_string(now));
+		json_object_update(line, object);
+		json_dumpf(line, stdout, JSON_COMPACT);
+		fputc('\n', stdout);
+		fflush(stdout);
+		json_decref(line);
+	}
+	json_decref(object);
+}
+
+void ui_open(struct ui *ui, bool json)
+{
+	*ui = (struct ui) { .json = json };
+	if (json)
+		ui_object(ui, "version", json_pack("{s:s}", "ui", "1.0"));
+}
+
+void ui_task(struct ui *ui, const char *task, const char *what, const char *why)
+{
+	if (ui->json) {
+		ui_object(ui, "task",
+			json_pack("{s:s,s:s,s:s*}", "task", task, "state", what, "why", why));
+		return;
+	}
+	bar_close(ui);
+	print_time(stderr);
+	fprintf(stderr, "%-22s %-6s%s%s\n", task, what, why ? " " : "", why ? why : "");
+}
+
+static void say(struct ui *ui, const char *type, const char *prefix, const char *fmt, va_list args)
+{
+	auto_free char *text = NULL;
+
+	if (vasprintf(&text, fmt, args) < 0)
+		return;
+	if (ui->json) {
+		ui_object(ui, type, json_pack("{s:s}", "text", text));
+		return;
+	}
+	bar_close(ui);
+	print_time(stderr);
+	fprintf(stderr, "%s%s\n", prefix, text);
+}
+
+void ui_note(struct ui *ui, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(ui, "note", "  ", fmt, args);
+	va_end(args);
+}
+
+void ui_warn(struct ui *ui, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(ui, "warning", "  warning: ", fmt, args);
+	va_end(args);
+}
+
+static void bar_draw(struct ui *ui, const char *label, long long done, long long total)
+{
+	long long ms = clock_monotonic_ms() - ui->bar_started_ms;
+	double rate = ms > 0 ? (double)done / 1.048576e6 * 1000.0 / (double)ms : 0.0;
+	int filled = total > 0 ? (int)(done * BAR_WIDTH / total) : 0;
+
+	fprintf(stderr, "\r\033[K  %-8s [", label);
+	for (int i = 0; i < BAR_WIDTH; i++)
+		fputc(i < filled ? '#' : '.', stderr);
+	fprintf(stderr, "] %.1f MiB  %.1f MiB/s", (double)done / 1.048576e6, rate);
+	if (total > done && done > 0)
+		fprintf(stderr, "  %llds",
+			(long long)((double)ms / 1000.0 * (double)(total - done) / (double)done));
+	fflush(stderr);
+	ui->bar_open = true;
+}
+
+void ui_progress(struct ui *ui, const char *label, long long done, long long total)
+{
+	long long now = clock_monotonic_ms();
+
+	if (strcmp(ui->bar_label, label) != 0 || done == 0) {
+		snprintf(ui->bar_label, sizeof(ui->bar_label), "%s", label);
+		ui->bar_started_ms = now;
+	} else if (now - ui->bar_drawn_ms < BAR_EVERY_MS && done != total) {
+		return;
+	}
+	ui->bar_drawn_ms = now;
+	if (ui->json)
+		ui_object(ui, "progress",
+			json_pack("{s:s,s:I,s:I}", "what", label, "done", done, "total", total));
+	else if (isatty(STDERR_FILENO))
+		bar_draw(ui, label, done, total);
+}
+
+void ui_progress_stage(void *ui, const char *stage, long long done, long long total)
+{
+	ui_progress(ui, stage, done, total);
+}
+
+void ui_result(struct ui *ui, json_t *object, const char *fmt, ...)
+{
+	va_list args;
+
+	bar_close(ui);
+	if (ui->json) {
+		ui_object(ui, "result", object);
+		return;
+	}
+	json_decref(object);
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	fputc('\n', stdout);
+	fflush(stdout);
+}
+
+static json_t *error_fields(const struct err *err)
+{
+	json_t *fields = json_array();
+
+	for (unsigned i = 0; i < err->n_fields; i++) {
+		json_array_append_new(fields,
+			json_pack("{s:s,s:s,s:s}", "pointer", err->fields[i].pointer, "code",
+				err->fields[i].code, "detail", err->fields[i].detail));
+	}
+	return fields;
+}
+
+void ui_error(struct ui *ui, const struct err *err, int exit_code)
+{
+	const char *help = help_for(err->code);
+
+	if (ui->json) {
+		ui_object(ui, "error",
+			json_pack("{s:s,s:s,s:o,s:s*,s:i}", "code", err->code, "detail",
+				err->detail, "fields", error_fields(err), "help", help, "exit",
+				exit_code));
+		return;
+	}
+	bar_close(ui);
+	fprintf(stderr, "strongroom: %s: %s\n", err->code, err->detail);
+	for (unsigned i = 0; i < err->n_fields; i++)
+		fprintf(stderr, "  %s: %s (%s)\n", err->fields[i].pointer, err->fields[i].detail,
+			err->fields[i].code);
+	if (help)
+		fprintf(stderr, "  next: %s\n", help);
+}
