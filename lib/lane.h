@@ -31,6 +31,7 @@ struct lane *lane_new(const struct lane_conf *conf, struct worker *(*worker_new)
 bool lane_submit(struct lane *lane, struct lane_job *job);
 /* Finishes what is queued, ends the threads, frees. */
 void lane_free(struct lane *lane);
+unsigned lane_depth(struct lane *lane); /* jobs waiting now */
 const char *lane_name(const struct lane *lane);
 
 #endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One client connection on the loop: reads heads and bodies within their limits, one request at
+ * a time (what is pipelined waits in the input), and sends answers in order.
+ */
+#ifndef STRONGROOM_HTTP_CONN_H
+#define STRONGROOM_HTTP_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct bufferevent;
+struct evbuffer;
+struct http_conn;
+struct web_call;
+struct web_server;
+
+void http_conn_new(struct web_server *server, struct bufferevent *bev, bool tls);
+/* No further callback; it and its call are told and freed soon. */
+void http_conn_close(struct http_conn *conn);
+void http_conn_reap(struct web_server *server); /* frees what was closed */
+void http_conn_tick(struct web_server *server, long long now_ms);
+unsigned http_conn_close_idle(struct web_server *server); /* returns how many are left */
+void http_conn_close_all(struct web_server *server);
+bool http_conn_ended(const struct http_conn *conn); /* the client sends no more */
+
+/* Sends the call's answer, frees the call, goes on with the next request or closes. */
+void http_conn_answer(struct http_conn *conn, struct web_call *call);
+/* Pieces of an answer that go out before its end (100, events, relays). */
+void http_conn_send(struct http_conn *conn, struct evbuffer *data);
+/* The end of such an answer: as http_conn_answer(), with all already sent. */
+void http_conn_finish(struct http_conn *conn, struct web_call *call);
+size_t http_conn_queued(const struct http_conn *conn);
+bool http_conn_tls(const struct http_conn *conn);
+
+/* Streams: bytes of the body move on into `in`, as far as `room`. 1: the body's end was reached, 0:
+ * more to come, -1: bad framing. */
+int http_conn_body(struct http_conn *conn, struct evbuffer *in, size_t room, int *ret_status);
+void http_conn_continue(struct http_conn *conn); /* 100 Continue, where it is waited for */
+/* Whether bytes of the body are outstanding. */
+bool http_conn_has_body(const struct http_conn *conn);
+void http_conn_pause(struct http_conn *conn, bool paused);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection as its two files see it: http_conn.c (life, answers, events) and http_read.c (heads,
+ * bodies). */
+#ifndef STRONGROOM_HTTP_INNER_H
+#define STRONGROOM_HTTP_INNER_H
+
+#include <event2/bufferevent.h>
+#include <sys/queue.h>
+
+#include "lib/http_conn.h"
+#include "lib/http_parse.h"
+#include "lib/web_inner.h"
+
+#define HTTP_INPUT_HIGH_BYTES (2 * HTTP_MAX_HEAD_BYTES)
+
+enum conn_state {
+	CONN_HEAD,    /* waits for a request */
+	CONN_BODY,    /* gathers a buffered body */
+	CONN_CALL,    /* the call is a lane's, parked, or a stream */
+	CONN_CLOSING, /* the last answer leaves */
+	CONN_DEAD,
+};
+
+struct http_conn {
+	TAILQ_ENTRY(http_conn) link;
+	struct web_server *server;
+	struct bufferevent *bev;
+	struct http_parse *parse;
+	struct http_scan scan;
+	struct web_call *call;
+	enum conn_state state;
+	bool tls;
+	bool eof; /* the client sends no more */
+	bool advancing;
+	bool chunked;
+	bool body_done;
+	bool shut;
+	long long body_left;
+	long long deadline_ms; /* 0: none */
+	long long taken_at_ms; /* the client last took bytes */
+};
+
+struct evbuffer *http_conn_input(const struct http_conn *conn);
+void http_conn_set_deadline(struct http_conn *conn, long ms); /* 0: none */
+
+/* Both return whether the connection is in another state now, and should be looked at again. */
+bool http_read_head(struct http_conn *conn);
+bool http_read_body(struct http_conn *conn);
+/* Answers bytes that are no request, and closes. */
+void http_read_refuse(struct http_conn *conn, int status, const struct err *err);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Background loops: one thread each, with its own worker; run at a ring of their topic and at their
+ * beat, slower after failures. Two of them are every service's: the outbox relay and the refresh of
+ * auth.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/auth.h"
+#include "lib/db.h"
+#include "lib/id.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/service_inner.h"
+#include "lib/wake.h"
+
+#define OUTBOX_BEAT_MS 1000
+#define OUTBOX_BUSY_MS 500
+#define OUTBOX_BATCH 100u
+#define AUTH_BEAT_MS 5000
+#define FIRST_BACKOFF_MS 200
+#define MAX_BACKOFF_MS 10000
+
+static const struct sql outbox_take = {
+	.name = "outbox_take",
+	.text = "WITH d AS (DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id "
+		"LIMIT 100 "
+		"FOR UPDATE SKIP LOCKED) RETURNING topic, key) SELECT topic, key FROM d",
+	.n_params = 0,
+};
+
+static int outbox_batch(struct worker *worker, size_t *ret_count, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(worker->db, DB_SWEEP, &outbox_take, DB_NO_PARAMS, &rows, err) < 0)
+		return -1;
+	*ret_count = db_count(rows);
+	for (size_t i = 0; i < *ret_count; i++)
+		wake_ring(worker->wake, db_text(rows, i, "topic"), db_text(rows, i, "key"));
+	return 0;
+}
+
+static int outbox_relay(struct worker *worker, struct err *err)
+{
+	size_t count, total = 0;
+
+	do {
+		if (outbox_batch(worker, &count, err) < 0)
+			return -1;
+		total += count;
+	} while (count == OUTBOX_BATCH);
+	return total > 0 ? OUTBOX_BUSY_MS : 0;
+}
+
+static int auth_renew(struct worker *worker, struct err *err)
+{
+	return auth_refresh(worker->auth, worker->fetch, err);
+}
+
+/* --- one thread --- */
+
+static void deadline_in(struct timespec *ret_time, long ms)
+{
+	clock_gettime(CLOCK_MONOTONIC, ret_time);
+	ret_time->tv_sec += ms / 1000;
+	ret_time->tv_nsec += ms % 1000 * 1000000;
+	if (ret_time->tv_nsec >= 1000000000) {
+		ret_time->tv_sec++;
+		ret_time->tv_nsec -= 1000000000;
+	}
+}
+
+/* After failures a ring does not shorten the wait. Returns whether the thread shall end. */
+static bool wait_for_turn(struct service_thread *thread, long ms, bool backing_off)
+{
+	struct timespec until;
+	bool stopping;
+
+	deadline_in(&until, ms);
+	pthread_mutex_lock(&thread->mutex);
+	while (!thread->stopping && (backing_off || !thread->rung)) {
+		if (pthread_cond_timedwait(&thread->changed, &thread->mutex, &until) != 0)
+			break;
+	}
+	thread->rung = false;
+	stopping = thread->stopping;
+	pthread_mutex_unlock(&thread->mutex);
+	return stopping;
+}
+
+static long backoff_ms(unsigned failures)
+{
+	unsigned shift = failures < 6 ? failures : 6;
+	long most = (long)FIRST_BACKOFF_MS << shift;
+	unsigned random;
+
+	if (most > MAX_BACKOFF_MS)
+		most = MAX_BACKOFF_MS;
+	rand_bytes(&random, sizeof(random));
+	return most / 2 + (long)(random % (unsigned)(most / 2));
+}
+
+static void *loop_main(void *arg)
+{
+	struct service_thread *thread = arg;
+	struct worker *worker = service_worker_new(thread->state);
+	unsigned failures = 0;
+	long wait_ms = 0;
+
+	while (!wait_for_turn(thread, wait_ms, failures > 0)) {
+		struct err err = { .kind = ERR_NONE };
+		int result = thread->loop.run(worker, &err);
+
+		if (result < 0) {
+			err_wrap(&err, "loop '%s'", thread->loop.name);
+			log_failure("background loop failed", &err);
+			wait_ms = backoff_ms(failures++);
+		} else {
+			failures = 0;
+			wait_ms = result > 0 ? result : thread->loop.beat_ms;
+		}
+	}
+	service_worker_free(worker);
+	return NULL;
+}
+
+/* --- all of them --- */
+
+static void add(struct service_state *state, const struct service_loop *loop)
+{
+	struct service_thread *thread = &state->threads[state->n_threads++];
+	pthread_condattr_t monotonic;
+
+	thread->loop = *loop;
+	thread->state = state;
+	pthread_mutex_init(&thread->mutex, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&thread->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+void service_loops_prepare(struct service_state *state)
+{
+	const struct service_loop *loops = state->service->loops;
+	size_t count = 0;
+
+	while (loops && loops[count].name)
+		count++;
+	state->threads = mem_array(count + 2, sizeof(*state->threads));
+	for (size_t i = 0; i < count; i++)
+		add(state, &loops[i]);
+	if (*state->conf.database)
+		add(state,
+			&(const struct service_loop) {
+				.name = "outbox", .beat_ms = OUTBOX_BEAT_MS, .run = outbox_relay });
+	if (*state->conf.certreg_url)
+		add(state, &(const struct service_loop) {
+				   .name = "auth", .beat_ms = AUTH_BEAT_MS, .run = auth_renew });
+}
+
+void service_loops_start(struct service_state *state)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (size_t i = 0; i < state->n_threads; i++) {
+		if (pthread_create(
+			    &state->threads[i].thread, NULL, loop_main, &state->threads[i]) != 0)
+			abort();
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void service_loops_ring(struct service_state *state, const char *topic)
+{
+	for (size_t i = 0; i < state->n_threads; i++) {
+		struct service_thread *thread = &state->threads[i];
+
+		if (!thread->loop.topic || strcmp(thread->loop.topic, topic) != 0)
+			continue;
+		pthread_mutex_lock(&thread->mutex);
+		thread->rung = true;
+		pthread_cond_signal(&thread->changed);
+		pthread_mutex_unlock(&thread->mutex);
+	}
+}
+
+void service_loops_stop(struct service_state *state)
+{
+	for (size_t i = 0; i < state->n_threads; i++) {
+		struct service_thread *thread = &state->threads[i];
+
+		pthread_mutex_lock(&thread->mutex);
+		thread->stopping = true;
+		pthread_cond_signal(&thread->changed);
+		pthread_mutex_unlock(&thread->mutex);
+	}
+	for (size_t i = 0; i < state->n_threads; i++)
+		pthread_join(state->threads[i].thread, NULL);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the edge share: the server, a call (one request and its answer), notes to
+ * the loop. A call belongs to the loop, except between lane_submit() and its note coming back,
+ * when it belongs to the worker. `conn` is the loop's alone: NULL once the client is gone.
+ */
+#ifndef STRONGROOM_WEB_INNER_H
+#define STRONGROOM_WEB_INNER_H
+
+#include <event2/event.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "lib/buf.h"
+#include "lib/http_parse.h"
+#include "lib/metrics.h"
+#include "lib/web.h"
+#include "lib/web_server.h"
+#include "lib/web_stream.h"
+
+#define WEB_MAX_QUERY 32
+#define WEB_MAX_SEGMENTS 16
+#define WEB_PARK_BUCKETS 256
+#define WEB_RING_LOG 256
+#define WEB_STATUS_CLASSES 5
+#define WEB_OUT_HIGH_BYTES (256u * 1024u)
+#define WEB_OUT_LOW_BYTES (64u * 1024u)
+#define WEB_MAX_EVENT_BYTES (1024u * 1024u)
+
+struct http_conn;
+struct ssl_ctx_st;
+struct evconnlistener;
+
+/* Something for the loop to do; posted from any thread, run in order. */
+struct web_note {
+	struct web_note *next;
+	void (*run)(struct web_server *server, struct web_note *note);
+};
+
+/* One part of a route's path between slashes: literal, {param}suffix, or {rest...}. */
+struct web_part {
+	const char *literal; /* or the suffix behind the parameter */
+	size_t literal_len;
+	const char *param; /* NULL: literal only */
+	bool rest;
+};
+
+struct web_entry {
+	const struct web_route *route;
+	struct web_part parts[WEB_MAX_SEGMENTS];
+	size_t n_parts;
+	struct lane *lane;
+	struct metric *answers; /* one for each class of status */
+};
+
+enum web_phase {
+	WEB_HANDLE,
+	WEB_BEGIN,
+	WEB_FINISH,
+};
+
+struct web_call {
+	struct lane_job job; /* first: the worker gets it as a job */
+	struct web_note note;
+	struct web_server *server;
+	struct http_conn *conn;
+	const struct web_entry *entry; /* NULL: refused before a route was known */
+	struct arena *arena;	       /* holds the call itself too */
+	struct arena *run_arena;       /* of a parked request's later runs */
+	struct http_head head;
+	struct web_pair query[WEB_MAX_QUERY];
+	size_t n_query;
+	struct buf body;
+	struct web_req req;
+	struct web_res res;
+	struct err err;
+	enum web_phase phase;
+	int result;
+	int status; /* overrides the status of `err`; 0: its kind's */
+	bool authorised;
+	bool submitted; /* the worker's until its note is back */
+	bool tls;
+	bool keep_alive;
+	bool built; /* `out` is the answer */
+	long long started_ms;
+	struct evbuffer *out;
+	size_t out_bytes;
+	/* waiting (web_park.c) */
+	TAILQ_ENTRY(web_call) park_link;
+	LIST_ENTRY(web_call) key_link;
+	bool parked;
+	bool rung;
+	bool sse_open;
+	long long park_until_ms;
+	long long beat_at_ms;
+	long long comment_at_ms;
+	unsigned runs;
+	unsigned long long ring_seen;
+	long long next_event_id;
+	struct buf events;
+	struct web_stream *stream; /* once begin returned 0 */
+	void *stream_ctx;
+};
+
+TAILQ_HEAD(web_calls, web_call);
+LIST_HEAD(web_key_calls, web_call);
+TAILQ_HEAD(http_conns, http_conn);
+
+struct web_server {
+	struct web_conf conf;
+	struct event_base *base;
+	struct event *inbox_event;
+	struct event *tick_event;
+	struct event *reap_event;
+	struct event *signal_events[2];
+	int inbox_fd;
+	_Atomic(struct web_note *) inbox;
+	atomic_bool draining;
+	atomic_bool stop_posted;
+	long long drain_until_ms;
+	struct web_note stop_note;
+	struct web_entry *entries;
+	size_t n_entries;
+	struct lane **lanes; /* ends with NULL */
+	struct evconnlistener *listener;
+	char *socket_path;
+	unsigned long long socket_inode;
+	struct ssl_ctx_st *tls;
+	struct http_conns conns;
+	struct http_conns dead;
+	unsigned n_conns;
+	unsigned n_calls; /* not yet freed */
+	struct web_calls parked;
+	struct web_key_calls by_key[WEB_PARK_BUCKETS];
+	unsigned long long rings;	 /* so far */
+	unsigned ring_log[WEB_RING_LOG]; /* hashes of the last keys */
+};
+
+/* --- web_server.c --- */
+void web_server_post(struct web_server *server, struct web_note *note);
+void web_listen_release(struct web_server *server);
+struct evconnlistener *web_listen_unix(
+	struct web_server *server, const char *path, struct err *err);
+struct evconnlistener *web_listen_tcp(struct web_server *server, const char *host_port,
+	const struct web_tls *tls, struct err *err);
+/* Unlinks the unix socket if it is still this server's own. */
+void web_listen_remove(struct web_server *server);
+
+/* --- web_route.c --- */
+int web_route_compile(struct web_server *server, struct err *err);
+/* Decodes call->head.target into call->req and finds the entry. -1: the refusal (404, 405, 400);
+ * headers such as Allow are in call->res. */
+void web_route_release(struct web_server *server);
+int web_route_match(struct web_call *call, struct err *err);
+
+/* --- web_reply.c: any thread --- */
+void web_reply_reset(struct web_call *call); /* releases what the answer owns */
+void web_reply_build(struct web_call *call); /* logs, counts, and fills call->out */
+void web_reply_head_add(struct web_call *call, struct evbuffer *out, int status,
+	const struct web_pair *headers, size_t n_headers);
+void web_reply_account(struct web_call *call, int status);
+
+/* --- web_call.c: the loop, except the run itself --- */
+struct web_call *web_call_new(struct web_server *server, struct http_conn *conn);
+void web_call_identify(struct web_call *call); /* ids out of the head, or new ones */
+void web_call_free(struct web_call *call);
+bool web_call_submit(struct web_call *call, enum web_phase phase);
+void web_call_refuse(
+	struct web_call *call, int status, const struct err *err); /* answers at once */
+void web_call_gone(struct web_call *call);			   /* the connection is */
+
+/* --- web_park.c: the loop --- */
+void web_park_add(struct web_call *call);
+void web_park_remove(struct web_call *call);
+void web_park_tick(struct web_server *server, long long now_ms);
+void web_park_ring(struct web_server *server, const char *key);
+void web_park_settle(struct web_call *call); /* a run that parks or streams events came back */
+
+/* --- web_stream.c: the loop --- */
+void web_stream_started(struct web_call *call);	 /* begin returned 0 */
+void web_stream_finished(struct web_call *call); /* finish returned; releases */
+void web_stream_input(struct web_stream *stream);
+void web_stream_drained(struct web_stream *stream);
+void web_stream_lost(struct web_stream *stream);
+
+#endif
