@@ -8,6 +8,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import tempfile
 import threading
 import urllib.error
 import urllib.parse
@@ -59,15 +60,17 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stack")
-    for parent in [folder, *folder.parents][:3]:  # pytest's folders are private to us
-        parent.chmod(parent.stat().st_mode | 0o011)
-    it = Stack(folder / "var")
-    it.run("up", *PARTS)
-    yield it
-    it.run("purge")
-    assert not it.folder.exists()
+def stack():
+    # not below pytest's own folder: that is closed to the parts' users
+    with tempfile.TemporaryDirectory(prefix="strongroom-stack-") as folder:
+        os.chmod(folder, 0o711)
+        it = Stack(pathlib.Path(folder) / "var")
+        try:
+            it.run("up", *PARTS)
+            yield it
+        finally:
+            it.run("purge")
+        assert not it.folder.exists()
 
 
 def alive(pid):
