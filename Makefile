@@ -2,6 +2,7 @@
 # One non-recursive Makefile. A new service is a new folder below services/.
 #   make            build everything          make demo   the main job on real input
 #   make test       everything, tested        make up / down / status / logs   the local stack
+#   make V=1        prints the compiler's command lines
 # Variables: BUILD (build folder), SAN (address,undefined or thread), CC, STACK (stack folder).
 
 SAN      ?=
@@ -27,7 +28,7 @@ ifeq ($(SAN),)
 HARDEN   += -D_FORTIFY_SOURCE=3
 else
 OPTIMISE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN)
-WARNINGS += -Wno-null-dereference
+WARNINGS += -Wno-null-dereference -Wno-format-truncation # gcc sees what the sanitizer put in
 endif
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -I/usr/share/include/llhttp -include lib/banned.h
 CFLAGS   += -std=gnu17 $(OPTIMISE) $(HARDEN) $(WARNINGS)
@@ -51,15 +52,15 @@ programs: $(PROGRAMS)
 # --- objects, the library ---
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(PKG_C) $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(if $(V),,echo "  CC    $<";) $(if $(V),set -x;) $(CC) $(CPPFLAGS) $(PKG_C) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -fPIE $(if $(SAN),-fsanitize=$(SAN)) -w -I/usr/share/include/llhttp -c $< -o $@
+	@$(CC) -O2 -g -fPIE $(if $(SAN),-fsanitize=$(SAN)) -w -I/usr/share/include/llhttp -c $< -o $@
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 # --- programs: services/<name>/*.c, agent/*.c, client/*.c; everything but main.c also as an archive for unit tests ---
 # $(1) folder, $(2) program
@@ -70,10 +71,11 @@ $(2)_GEN := $(if $(wildcard $(1)/queries.sql),$(BUILD)/gen/$(1)/queries.h) $(if 
 $$($(2)_OBJ): | $$($(2)_GEN)
 $(BUILD)/bin/$(2): $$($(2)_OBJ) $(LIB)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS) $$($(2)_OBJ) $(LIB) $(PKG_L) -o $$@
+	@echo "  LINK  $$@"
+	@$(CC) $(LDFLAGS) $$($(2)_OBJ) $(LIB) $(PKG_L) -o $$@
 $(BUILD)/$(1).a: $$(filter-out $(BUILD)/$(1)/main.o,$$($(2)_OBJ))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	@ar rcs $$@ $$^
 ARCHIVES += $(if $(wildcard $(1)/*.c),$(BUILD)/$(1).a)
 -include $$($(2)_OBJ:.o=.d)
 endef
@@ -93,7 +95,7 @@ $(BUILD)/gen/%/migrations.h: $$(sort $$(wildcard %/schema/*.sql)) tools/schema2c
 # --- unit tests and fuzzers ---
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) $$(ARCHIVES)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $< -Wl,--start-group $(ARCHIVES) $(LIB) -Wl,--end-group $(PKG_L) -o $@
+	@$(CC) $(LDFLAGS) $< -Wl,--start-group $(ARCHIVES) $(LIB) -Wl,--end-group $(PKG_L) -o $@
 
 unit: $(UNIT)
 	@tools/run-unit $(UNIT)
