@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every file of certreg knows: the configuration and the secrets that its files hold. Const
+ * after start, so that all threads may look at both.
+ */
+#ifndef CERTREG_H
+#define CERTREG_H
+
+#include <openssl/evp.h>
+
+#include "lib/digest.h"
+#include "lib/jose.h"
+#include "lib/web.h"
+
+#define PEPPER_MAX_BYTES 1024
+
+struct secrets {
+	EVP_PKEY *issuer_key;
+	char issuer_kid[JOSE_THUMBPRINT_SIZE];
+	unsigned char pepper_digest[DIGEST_SIZE]; /* SHA-256 of the pepper file: the HMAC's key */
+};
+
+struct certreg {
+	char *signing_key; /* file: PEM, P-256 */
+	char *pepper;	   /* file: at least 32 random bytes */
+	char *mirror_dir;
+	const struct secrets *secrets; /* behind the rows of the table */
+};
+
+struct worker;
+
+/* Reads the secrets, brings the mirror up to date; does the bootstrap and ends when one was asked
+ * for. */
+int certreg_init(struct worker *worker, struct err *err);
+int certreg_end(int result); /* wipes the secrets; returns the result */
+const struct certreg *certreg_of(const struct worker *worker);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checking API keys: see the header for the one rule. */
+#include "services/certreg/credentials.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "lib/codec.h"
+#include "lib/mem.h"
+#include "lib/service.h"
+#include "services/certreg/form.h"
+
+#define ID_DIGITS 32
+#define SECRET_CHARS 43
+#define SECRET_MAX 512
+#define BASIC_MAX 1024
+
+int credential_refuse(struct err *err)
+{
+	return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_client",
+		"unknown credentials, or wrong ones");
+}
+
+bool credential_id_of(const char *text, char ret_id[ID_SIZE])
+{
+	char id[ID_SIZE];
+
+	if (strlen(text) != CREDENTIAL_TEXT_SIZE - 1 || strncmp(text, "sr_", 3) != 0 ||
+		text[3 + ID_DIGITS] != '_')
+		return false;
+	if (strspn(text + 4 + ID_DIGITS,
+		    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") !=
+		SECRET_CHARS)
+		return false;
+	snprintf(id, sizeof(id), "key_%.*s", ID_DIGITS, text + 3);
+	if (!id_is(id, "key"))
+		return false;
+	memcpy(ret_id, id, sizeof(id));
+	return true;
+}
+
+void credential_mac(
+	const struct certreg *certreg, const char *hash, char ret_mac[CREDENTIAL_MAC_SIZE])
+{
+	unsigned char mac[DIGEST_SIZE];
+
+	digest_hmac_sha256(certreg->secrets->pepper_digest, sizeof(certreg->secrets->pepper_digest),
+		hash, strlen(hash), mac);
+	codec_hex(mac, sizeof(mac), ret_mac);
+}
+
+int credential_check(struct web_req *req, const char *key_id, const char *secret,
+	struct credential *ret_credential, struct err *err)
+{
+	char hash[DIGEST_TEXT_SIZE], mac[CREDENTIAL_MAC_SIZE];
+	struct credential credential = { .mac = NULL };
+	const char *stored;
+	bool found, same;
+
+	if (!id_is(key_id, "key") || strlen(secret) > SECRET_MAX)
+		return credential_refuse(err);
+	if (store_credential(req->worker->db, key_id, req->arena, &credential, &found, err) < 0)
+		return -1;
+	stored = found ? credential.mac
+		       : "0000000000000000000000000000000000000000000000000000000000000000";
+	digest_text(secret, strlen(secret), hash);
+	credential_mac(certreg_of(req->worker), hash, mac);
+	same = strlen(stored) == CREDENTIAL_MAC_SIZE - 1 &&
+	       digest_equal(stored, mac, CREDENTIAL_MAC_SIZE - 1);
+	if (!same || !found)
+		return credential_refuse(err);
+	*ret_credential = credential;
+	return 0;
+}
+
+/* Splits "user:password" where it stands. */
+static int split(char *text, const char **ret_user, const char **ret_password, struct err *err)
+{
+	char *colon = strchr(text, ':');
+
+	if (!colon || !form_is_plain(text, strlen(text)))
+		return credential_refuse(err);
+	*colon = '\0';
+	*ret_user = text;
+	*ret_password = colon + 1;
+	return 0;
+}
+
+int credential_basic(
+	struct web_req *req, const char **ret_user, const char **ret_password, struct err *err)
+{
+	const char *header = web_header(req, "Authorization");
+	unsigned char *pair = NULL;
+	char *kept;
+	size_t len;
+
+	if (!header || strncasecmp(header, "Basic ", 6) != 0)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.missing",
+			"this needs an API key (Authorization: Basic)");
+	header += 6 + strspn(header + 6, " ");
+	if (strlen(header) > BASIC_MAX ||
+		codec_b64_decode(header, strlen(header), &pair, &len, NULL) < 0)
+		return credential_refuse(err);
+	kept = form_secret(req->arena, len);
+	memcpy(kept, pair, len);
+	mem_wipe_free(pair, len);
+	if (strlen(kept) != len)
+		return credential_refuse(err);
+	return split(kept, ret_user, ret_password, err);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The token issuer: one P-256 key, its JWKS, and the claims that every token has. */
+#ifndef CERTREG_ISSUER_H
+#define CERTREG_ISSUER_H
+
+#include <jansson.h>
+
+#include "lib/err.h"
+#include "services/certreg/certreg.h"
+
+#define TOKEN_SECONDS 600
+#define REGISTRY_TOKEN_SECONDS 300
+
+/* {"keys":[…]} */
+json_t *issuer_jwks(const struct certreg *certreg);
+/* Adds iss, aud, iat, exp and jti to the claims (which stay the caller's) and signs them. Caller
+ * frees. */
+int issuer_sign(struct worker *worker, const char *typ, const char *audience, long long expires_at,
+	json_t *claims, char **ret_token, struct err *err);
+long long issuer_now(void); /* Unix seconds */
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* certreg: who is who. Tenants, members, API keys, certificates, and the tokens that all services
+ * verify offline. */
+#include "lib/service.h"
+#include "services/certreg/auth_state.h"
+#include "services/certreg/bootstrap.h"
+#include "services/certreg/certificates.h"
+#include "services/certreg/certreg.h"
+#include "services/certreg/challenges.h"
+#include "services/certreg/keys.h"
+#include "services/certreg/members.h"
+#include "services/certreg/migrations.h"
+#include "services/certreg/mirror.h"
+#include "services/certreg/registry_tokens.h"
+#include "services/certreg/tenants.h"
+#include "services/certreg/tokens.h"
+
+/* clang-format off */
+#define FILE_ROW(name, help) { #name, CONF_TEXT, offsetof(struct certreg, name), NULL, help }
+#define PUBLIC(method, path, lane, max, handler) { method, path, WEB_PUBLIC, NULL, lane, max, false, handler, NULL }
+#define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, handler, NULL }
+#define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, handler, NULL }
+#define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, handler, NULL }
+static const struct conf_item config[] = {
+	FILE_ROW(signing_key, "PEM file of the P-256 key that signs tokens"),
+	FILE_ROW(pepper, "file with the secret under which API keys are stored"),
+	FILE_ROW(mirror_dir, "folder of the readable tree of certificates"),
+	{ NULL, CONF_TEXT, 0, NULL, NULL } };
+/* Token routes may have to ask the provisioner or the orchestrator: they never hold up the rest. */
+static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { NULL, 0, 0 } };
+
+static const struct web_route routes[] = {
+	PUBLIC("POST", "/v1/token", "peers", 8192, token_create),
+	PUBLIC("GET", "/v1/registry-token", "peers", 0, registry_token_create),
+	PUBLIC("GET", "/.well-known/jwks.json", "db", 0, auth_state_jwks),
+	PUBLIC("GET", "/internal/v1/auth-state", "db", 0, auth_state_show),
+	READ("/v1/tenants/self", tenant_self),
+	READ("/v1/members", member_list),
+	READ("/v1/members/self", member_self),
+	CREATE("/v1/keys", 8192, key_create),
+	READ("/v1/keys", key_list),
+	READ("/v1/keys/{key_id}", key_show),
+	REVOKE("/v1/keys/{key_id}", key_revoke),
+	CREATE("/v1/challenges", 8192, challenge_create),
+	CREATE("/v1/certificates", 32768, certificate_create),
+	READ("/v1/certificates", certificate_list),
+	READ("/v1/certificates/{certificate_id}", certificate_show),
+	REVOKE("/v1/certificates/{certificate_id}", certificate_revoke),
+	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL } };
+static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile }, { NULL, NULL, 0, NULL } };
+static const struct service certreg = {
+	.name = "certreg", .config = config, .config_size = sizeof(struct certreg), .lanes = lanes,
+	.routes = routes, .loops = loops, .migrations = migrations, .init = certreg_init };
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+	return certreg_end(service_main(&certreg, bootstrap_take(argc, argv), argv));
+}

@@ -1,0 +1,102 @@
+-- Every statement of certreg.
+
+-- name: tenant_ids
+SELECT tenant_id FROM tenant ORDER BY tenant_id
+
+-- name: tenant_by_id
+SELECT tenant_id, space_id, name, revision, at_text(created_at) AS created_at FROM tenant WHERE tenant_id = $1
+
+-- name: tenant_name_insert
+INSERT INTO tenant_name (name) VALUES ($1)
+
+-- name: tenant_insert
+INSERT INTO tenant (tenant_id, space_id, name) VALUES ($1, $2, $3)
+
+-- name: member_insert
+INSERT INTO member (tenant_id, space_id, id, name, roles) VALUES ($1, $2, $3, $4, $5)
+
+-- name: member_by_id
+SELECT id, name, roles, state, revision, at_text(created_at) AS created_at FROM member WHERE tenant_id = $1 AND id = $2
+
+-- name: member_by_name
+SELECT id, name, roles, state, revision, at_text(created_at) AS created_at FROM member WHERE tenant_id = $1 AND name = $2
+
+-- name: member_list
+SELECT id, name, roles, state, revision, at_text(created_at) AS created_at FROM member
+WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3::bigint
+
+-- name: key_tenant
+SELECT tenant_id FROM api_key WHERE id = $1
+
+-- name: key_credential
+SELECT k.id, k.mac, k.scopes, coalesce(extract(epoch FROM k.expires_at)::bigint, 0) AS expires_at, m.id AS member_id,
+	m.roles, t.tenant_id, t.space_id, t.name AS tenant_name
+FROM api_key k JOIN member m ON m.tenant_id = k.tenant_id AND m.id = k.member_id
+	JOIN tenant t ON t.tenant_id = k.tenant_id
+WHERE k.tenant_id = $1 AND k.id = $2 AND k.state = 'active' AND m.state = 'active'
+	AND (k.expires_at IS NULL OR k.expires_at > now())
+
+-- name: key_id_insert
+INSERT INTO key_id (id) VALUES ($1)
+
+-- name: key_insert
+INSERT INTO api_key (tenant_id, space_id, id, member_id, name, mac, scopes, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz)
+
+-- name: key_by_id
+SELECT * FROM api_key_record WHERE tenant_id = $1 AND id = $2
+
+-- name: key_list
+SELECT * FROM api_key_record WHERE tenant_id = $1 AND ($2::text IS NULL OR member_id = $2) AND id < $3
+ORDER BY id DESC LIMIT $4::bigint
+
+-- name: key_revoke
+UPDATE api_key SET state = 'revoked', revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'active'
+
+-- name: challenge_insert
+WITH gone AS (DELETE FROM challenge WHERE tenant_id = $1 AND expires_at < now() - interval '1 hour')
+INSERT INTO challenge (tenant_id, space_id, id, member_id, spki, nonce, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7::int))
+
+-- name: challenge_by_id
+SELECT id, spki, nonce, at_text(expires_at) AS expires_at, used_at IS NOT NULL AS used, expires_at <= now() AS expired
+FROM challenge WHERE tenant_id = $1 AND member_id = $2 AND id = $3
+
+-- name: challenge_use
+UPDATE challenge SET used_at = now()
+WHERE tenant_id = $1 AND member_id = $2 AND id = $3 AND used_at IS NULL AND expires_at > now()
+RETURNING spki, nonce
+
+-- name: certificate_insert
+INSERT INTO certificate (tenant_id, space_id, id, member_id, name, fingerprint, spki, subject, serial, not_before, not_after,
+	algorithm, pem)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10::bigint), to_timestamp($11::bigint), $12, $13)
+ON CONFLICT (tenant_id, spki) DO NOTHING RETURNING id
+
+-- name: certificate_by_id
+SELECT * FROM certificate_record WHERE tenant_id = $1 AND id = $2
+
+-- name: certificate_by_spki
+SELECT * FROM certificate_record WHERE tenant_id = $1 AND spki = $2
+
+-- name: certificate_list
+SELECT * FROM certificate_record WHERE tenant_id = $1 AND id < $2 AND ($3::text IS NULL OR state = $3)
+ORDER BY id DESC LIMIT $4::bigint
+
+-- name: certificate_revoke
+UPDATE certificate SET state = 'revoked', revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'active'
+
+-- name: revocation_insert
+INSERT INTO revocation (tenant_id, space_id, id) VALUES ($1, $2, $3) ON CONFLICT (tenant_id, id) DO NOTHING
+
+-- name: revocation_state
+SELECT m.epoch, r.id, floor(extract(epoch FROM r.created_at))::bigint AS revoked_at
+FROM (SELECT coalesce(max(seq), 0) AS epoch FROM revocation) m
+	LEFT JOIN revocation r ON r.created_at > now() - make_interval(secs => $1::int)
+ORDER BY r.seq
+
+-- name: assertion_insert
+WITH gone AS (DELETE FROM assertion WHERE tenant_id = $1 AND expires_at < now() - interval '10 minutes')
+INSERT INTO assertion (tenant_id, space_id, sandbox_id, jti, expires_at) VALUES ($1, $2, $3, $4, to_timestamp($5::bigint))

@@ -1,0 +1,115 @@
+-- Who belongs to which tenant, what proves it, and which certificates they registered. An API key is kept as an HMAC
+-- under a pepper that is not in the database. Nothing here is a private key.
+
+-- Names are taken across tenants (repositories and the mirror start with them); this table says no more than that.
+CREATE TABLE tenant_name (name text PRIMARY KEY);
+-- So are ids of keys, which clients choose: a second one would make the first one's tenant ambiguous.
+CREATE TABLE key_id (id text PRIMARY KEY);
+GRANT INSERT ON tenant_name, key_id TO certreg;
+
+CREATE TABLE tenant (
+	tenant_id text NOT NULL, space_id text NOT NULL,
+	name text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id));
+
+CREATE TABLE member (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	name text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+	roles text NOT NULL, state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled')),
+	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, name),
+	FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id));
+
+CREATE TABLE api_key (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, member_id text NOT NULL,
+	name text NOT NULL, mac text NOT NULL, scopes text NOT NULL,
+	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'revoked')),
+	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(), expires_at timestamptz,
+	PRIMARY KEY (tenant_id, id),
+	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
+CREATE INDEX api_key_id ON api_key (id); -- the tenant of a key that is shown
+
+CREATE TABLE challenge (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, member_id text NOT NULL,
+	spki text NOT NULL, nonce text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	expires_at timestamptz NOT NULL, used_at timestamptz,
+	PRIMARY KEY (tenant_id, id),
+	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
+CREATE INDEX challenge_expiry ON challenge (tenant_id, expires_at);
+
+CREATE TABLE certificate (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, member_id text NOT NULL,
+	name text NOT NULL, fingerprint text NOT NULL, spki text NOT NULL, subject text NOT NULL, serial text NOT NULL,
+	not_before timestamptz NOT NULL, not_after timestamptz NOT NULL, algorithm text NOT NULL, pem text NOT NULL,
+	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'revoked')),
+	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, spki),
+	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
+
+-- Ids of keys and certificates that no token may rest on any more. seq is the epoch of auth-state, which never falls:
+-- rows stay.
+CREATE TABLE revocation (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, seq bigint GENERATED ALWAYS AS IDENTITY,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, id));
+CREATE INDEX revocation_seq ON revocation (seq);
+CREATE INDEX revocation_age ON revocation (created_at);
+
+-- Assertions of sandboxes that were used: each buys one token.
+CREATE TABLE assertion (
+	tenant_id text NOT NULL, space_id text NOT NULL, sandbox_id text NOT NULL, jti text NOT NULL,
+	expires_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, sandbox_id, jti));
+CREATE INDEX assertion_expiry ON assertion (tenant_id, expires_at);
+
+CREATE TABLE idempotency (
+	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, route text NOT NULL,
+	status int NOT NULL, resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, key));
+
+CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
+GRANT INSERT ON outbox TO certreg;
+GRANT SELECT, DELETE, UPDATE (id) ON outbox TO certreg_sweep;
+
+DO $$
+DECLARE
+	rule text := 'tenant_id = current_setting(''app.tenant_id'')::scope_id'
+		' OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '',''))';
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['tenant', 'member', 'api_key', 'challenge', 'certificate', 'revocation', 'assertion',
+		'idempotency'] LOOP
+		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+		EXECUTE format('CREATE POLICY tenant ON %I TO certreg USING (%s) WITH CHECK (%s)', name, rule, rule);
+	END LOOP;
+END $$;
+GRANT SELECT, INSERT ON tenant, member, revocation, assertion, idempotency TO certreg;
+GRANT SELECT, INSERT, UPDATE ON api_key, challenge, certificate TO certreg;
+GRANT DELETE ON challenge, assertion, idempotency TO certreg;
+
+-- Without a tenant: whose key is it, which tenants are there, what is revoked.
+CREATE POLICY sweep ON api_key TO certreg_sweep USING (true);
+CREATE POLICY sweep ON tenant TO certreg_sweep USING (true);
+CREATE POLICY sweep ON revocation TO certreg_sweep USING (true);
+GRANT SELECT (tenant_id, id) ON api_key TO certreg_sweep;
+GRANT SELECT (tenant_id) ON tenant TO certreg_sweep;
+GRANT SELECT (id, seq, created_at) ON revocation TO certreg_sweep;
+
+-- What the answers show; row-level security is the caller's.
+CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
+
+CREATE VIEW api_key_record WITH (security_invoker = true) AS
+SELECT k.tenant_id, k.id, k.member_id, m.roles AS member_roles, k.name, k.scopes, k.state, k.revision,
+	at_text(k.created_at) AS created_at, at_text(k.expires_at) AS expires_at
+FROM api_key k JOIN member m ON m.tenant_id = k.tenant_id AND m.id = k.member_id;
+
+CREATE VIEW certificate_record WITH (security_invoker = true) AS
+SELECT c.tenant_id, c.id, c.member_id, m.name AS member_name, t.name AS tenant_name, c.name, c.fingerprint, c.spki,
+	c.subject, c.serial, at_text(c.not_before) AS not_before, at_text(c.not_after) AS not_after, c.algorithm, c.pem,
+	c.state, c.revision, at_text(c.created_at) AS created_at
+FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.member_id
+	JOIN tenant t ON t.tenant_id = c.tenant_id;
+GRANT SELECT ON api_key_record, certificate_record TO certreg;

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store's files share, and nobody else includes. */
+#ifndef CERTREG_STORE_ROWS_H
+#define CERTREG_STORE_ROWS_H
+
+#include <string.h>
+
+#include "lib/db.h"
+
+/* A column's text: in the arena, or borrowed from the rows without one. NULL for SQL NULL. */
+static inline const char *store_text(
+	const struct db_rows *rows, size_t row, const char *column, struct arena *arena)
+{
+	if (arena)
+		return db_text_in(rows, row, column, arena);
+	return db_is_null(rows, row, column) ? NULL : db_text(rows, row, column);
+}
+
+/* Gives a violated unique constraint the resource's own code. Returns -1. */
+static inline int store_conflict(struct err *err, const char *code, const char *detail)
+{
+	if (err && strcmp(err->code, "db.unique") == 0)
+		err_set(err, ERR_CONFLICT, code, "%s", detail);
+	return -1;
+}
+
+struct store_revoking {
+	const char *tenant, *space, *id;
+	long long revision;
+};
+
+/* In a transaction: `update` by (tenant, id, revision), and the entry for auth-state. */
+int store_revoke(struct db *db, const struct sql *update, const struct store_revoking *revoking,
+	struct err *err);
+
+#endif

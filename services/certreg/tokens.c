@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The token route (RFC 6749 4.4, RFC 7523 2.1; errors are RFC 9457 like everywhere here). A token
+ * is for exactly one service, and lives no longer than the key behind it.
+ */
+#include "services/certreg/tokens.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "lib/json.h"
+#include "lib/mem.h"
+#include "lib/service.h"
+#include "services/certreg/agents.h"
+#include "services/certreg/credentials.h"
+#include "services/certreg/form.h"
+#include "services/certreg/issuer.h"
+#include "services/certreg/keys.h"
+
+#define GRANT_KEY "client_credentials"
+#define GRANT_ASSERTION "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+static const char *const member_audiences[] = { "certreg", "provisioner", "registry-gw", "policy",
+	"orchestrator", NULL };
+static const char *const agent_audiences[] = { "provisioner", "orchestrator", NULL };
+
+static int read_audience(const struct form *form, const char *const *allowed,
+	const char **ret_audience, struct err *err)
+{
+	const char *audience = form_text(form, "audience");
+
+	for (size_t i = 0; audience && allowed[i]; i++) {
+		if (strcmp(allowed[i], audience) == 0) {
+			*ret_audience = allowed[i];
+			return 0;
+		}
+	}
+	return err_set(err, ERR_INVALID, "token.bad_audience",
+		"audience must name the one service the token is for");
+}
+
+static int answer(
+	struct web_req *req, struct web_res *res, const char *type, char *token, long long seconds)
+{
+	char *kept = form_secret(req->arena, strlen(token));
+
+	memcpy(kept, token, strlen(token));
+	mem_wipe_free(token, strlen(token));
+	res->json = json_pack("{s:s,s:s,s:I}", "access_token", kept, "token_type", type,
+		"expires_in", (json_int_t)seconds);
+	web_header_add(res, "Cache-Control", "no-store");
+	return 0;
+}
+
+/* --- members --- */
+
+/* By Authorization: Basic, or by client_id and client_secret in the form; never both. */
+static int read_client(struct web_req *req, const struct form *form, const char **ret_id,
+	const char **ret_secret, struct err *err)
+{
+	const char *id = form_text(form, "client_id"), *secret = form_text(form, "client_secret");
+	bool basic = web_header(req, "Authorization") != NULL;
+
+	if (basic && secret)
+		return err_set(err, ERR_INVALID, "token.two_credentials",
+			"give credentials once: in the header or the form");
+	if (basic)
+		return credential_basic(req, ret_id, ret_secret, err);
+	if (!id || !secret)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.missing", "this needs an API key");
+	*ret_id = id;
+	*ret_secret = secret;
+	return 0;
+}
+
+static json_t *member_claims(const struct credential *credential, const char *scope)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "sub", credential->member, "key",
+		credential->key_id, "tenant", credential->tenant, "tenant_name",
+		credential->tenant_name, "space", credential->space, "roles", credential->roles,
+		"scope", scope);
+}
+
+static int create_for_key(
+	struct web_req *req, struct web_res *res, const struct form *form, struct err *err)
+{
+	const char *audience, *id, *secret, *scope, *wanted = form_text(form, "scope");
+	long long now = issuer_now(), expires_at = now + TOKEN_SECONDS;
+	struct credential credential;
+	auto_json json_t *claims = NULL;
+	char *token;
+
+	if (read_client(req, form, &id, &secret, err) < 0 ||
+		credential_check(req, id, secret, &credential, err) < 0)
+		return -1;
+	if (read_audience(form, member_audiences, &audience, err) < 0)
+		return -1;
+	if (scopes_narrow(req->arena, credential.scopes, wanted ? wanted : credential.scopes,
+		    &scope, err) < 0)
+		return -1;
+	if (credential.expires_at && credential.expires_at < expires_at)
+		expires_at = credential.expires_at;
+	claims = member_claims(&credential, scope);
+	if (issuer_sign(req->worker, "at+jwt", audience, expires_at, claims, &token, err) < 0)
+		return -1;
+	return answer(req, res, "Bearer", token, expires_at - now);
+}
+
+/* --- agents --- */
+
+static int create_for_agent(
+	struct web_req *req, struct web_res *res, const struct form *form, struct err *err)
+{
+	const char *audience, *assertion = form_text(form, "assertion");
+	auto_json json_t *claims = NULL;
+	struct agent agent;
+	char *token;
+
+	if (read_audience(form, agent_audiences, &audience, err) < 0)
+		return -1;
+	if (!assertion)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.missing", "this needs an assertion");
+	if (agent_check(req, assertion, &agent, err) < 0)
+		return -1;
+	claims = agent_claims(&agent);
+	if (issuer_sign(req->worker, "strongroom-agent+jwt", audience, issuer_now() + TOKEN_SECONDS,
+		    claims, &token, err) < 0)
+		return -1;
+	return answer(req, res, "DPoP", token, TOKEN_SECONDS);
+}
+
+int token_create(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *type = web_header(req, "Content-Type"), *grant;
+	struct form form;
+
+	if (!type || strncasecmp(type, "application/x-www-form-urlencoded", 33) != 0 ||
+		(type[33] && type[33] != ';'))
+		return err_set(err, ERR_UNSUPPORTED_TYPE, "request.not_form",
+			"the body must be application/x-www-form-urlencoded");
+	if (form_parse(req->arena, (const char *)req->body, req->body_len, &form, err) < 0)
+		return -1;
+	grant = form_text(&form, "grant_type");
+	if (grant && strcmp(grant, GRANT_KEY) == 0)
+		return create_for_key(req, res, &form, err);
+	if (grant && strcmp(grant, GRANT_ASSERTION) == 0)
+		return create_for_agent(req, res, &form, err);
+	return err_set(err, ERR_INVALID, "token.bad_grant",
+		"grant_type must be " GRANT_KEY " or " GRANT_ASSERTION);
+}
