@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What stands in a layer's descriptor: public options, key packets and, inside a packet, the
+ * private options. Public options win over private ones in ocicrypt, unauthenticated: so they must
+ * hold nothing but the cipher's name and the HMAC.
+ */
+#include "lib/ocicrypt.h"
+
+#include "lib/codec.h"
+#include "lib/jose.h"
+#include "lib/jose_shape.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+#include "lib/ocicrypt_layer.h"
+
+#define ANNOTATIONS "annotations"
+#define PKCS7 "org.opencontainers.image.enc.keys.pkcs7"
+#define SUFFIX "+encrypted"
+#define MAX_PACKETS 32
+#define MAX_PACKET (64u * 1024)
+#define MAX_LAYERS 127
+
+static const char *const PRIVATE_MEMBERS[] = { "symkey", "digest", "cipheroptions", NULL };
+static const char *const NONCE_MEMBER[] = { "nonce", NULL };
+static const char *const PUBLIC_MEMBERS[] = { "cipher", "hmac", NULL };
+static const char *const PUBLIC_OPTIONAL[] = { "cipheroptions", NULL };
+
+/* --- small pieces --- */
+
+static int decode_fixed(const char *text, unsigned char *ret_data, size_t len)
+{
+	unsigned char *data = NULL;
+	size_t data_len = 0;
+	int done = -1;
+
+	if (!text || codec_b64_decode(text, strlen(text), &data, &data_len, NULL) < 0)
+		return -1;
+	if (data_len == len) {
+		memcpy(ret_data, data, len);
+		done = 0;
+	}
+	mem_wipe_free(data, data_len);
+	return done;
+}
+
+static json_t *decode_json(const char *text, size_t len)
+{
+	unsigned char *data = NULL;
+	size_t data_len = 0;
+	json_t *value;
+
+	if (len > MAX_PACKET || codec_b64_decode(text, len, &data, &data_len, NULL) < 0)
+		return NULL;
+	value = json_parse((const char *)data, data_len, NULL);
+	mem_wipe_free(data, data_len);
+	return value;
+}
+
+static char *encode_json(const json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
+	char *encoded = codec_b64_text(text, strlen(text));
+
+	mem_wipe_free(text, strlen(text));
+	return encoded;
+}
+
+static bool is_encrypted_type(const char *type)
+{
+	size_t len = type ? strlen(type) : 0;
+
+	return len > strlen(SUFFIX) && strcmp(type + len - strlen(SUFFIX), SUFFIX) == 0;
+}
+
+/* --- public options --- */
+
+static int read_public(
+	const json_t *annotations, unsigned char ret_hmac[DIGEST_SIZE], struct err *err)
+{
+	const char *text = json_text(annotations, OCICRYPT_PUBOPTS);
+	auto_json json_t *options = text ? decode_json(text, strlen(text)) : NULL;
+	const json_t *further = json_object_get(options, "cipheroptions");
+	const char *what = NULL;
+
+	if (!jose_shape_is(options, PUBLIC_MEMBERS, PUBLIC_OPTIONAL))
+		what = "public options are missing or have unknown members";
+	else if (!json_text(options, "cipher") ||
+		 strcmp(json_text(options, "cipher"), OCICRYPT_CIPHER) != 0)
+		what = "the cipher is not " OCICRYPT_CIPHER;
+	else if (further && (!json_is_object(further) || json_object_size(further) > 0))
+		what = "public cipher options would override the protected ones";
+	else if (decode_fixed(json_text(options, "hmac"), ret_hmac, DIGEST_SIZE) < 0)
+		what = "the HMAC is not 32 bytes";
+	return what ? err_set(err, ERR_UNPROCESSABLE, "image.pubopts", "%s", what) : 0;
+}
+
+/* --- key packets --- */
+
+/* The next of a comma-separated list: moves *list on; NULL at the end. */
+static const char *next_packet(const char **list, size_t *ret_len)
+{
+	const char *start = *list;
+
+	if (!start)
+		return NULL;
+	*ret_len = strcspn(start, ",");
+	*list = start[*ret_len] ? start + *ret_len + 1 : NULL;
+	return start;
+}
+
+static int read_private(const unsigned char *plain, size_t len, struct ocicrypt_layer *layer)
+{
+	auto_json json_t *options = json_parse((const char *)plain, len, NULL);
+	const json_t *further = json_object_get(options, "cipheroptions");
+	unsigned char digest[DIGEST_SIZE];
+
+	if (!jose_shape_is(options, PRIVATE_MEMBERS, NULL) ||
+		!jose_shape_is(further, NONCE_MEMBER, NULL))
+		return -1;
+	if (decode_fixed(json_text(options, "symkey"), layer->key, sizeof(layer->key)) < 0 ||
+		decode_fixed(json_text(further, "nonce"), layer->nonce, sizeof(layer->nonce)) < 0)
+		return -1;
+	if (!json_text(options, "digest") ||
+		digest_parse(json_text(options, "digest"), digest, NULL) < 0)
+		return -1;
+	digest_format(digest, layer->inner_digest);
+	return 0;
+}
+
+/* go-jose puts a `kid` into the header when the public key came with one. */
+static const char *const *members_of(const json_t *jwe)
+{
+	static const char *const with_kid[] = { "kid", NULL };
+	auto_json json_t *header = NULL;
+
+	if (jose_shape_header(jwe, &header, NULL) == 0 && json_object_get(header, "kid"))
+		return with_kid;
+	return NULL;
+}
+
+static int open_packet(
+	const char *text, size_t len, const json_t *key, struct ocicrypt_layer *layer)
+{
+	auto_json json_t *jwe = decode_json(text, len);
+	unsigned char *plain = NULL;
+	size_t plain_len = 0;
+	int done;
+
+	if (!jwe || jose_decrypt(key, members_of(jwe), jwe, NULL, &plain, &plain_len, NULL) < 0)
+		return -1;
+	done = read_private(plain, plain_len, layer);
+	mem_wipe_free(plain, plain_len);
+	return done;
+}
+
+static int open_packets(
+	const json_t *annotations, const json_t *key, struct ocicrypt_layer *layer, struct err *err)
+{
+	const char *list = json_text(annotations, OCICRYPT_JWE), *packet;
+	size_t len = 0;
+
+	if (!list || !*list)
+		return err_set(err, ERR_UNPROCESSABLE, "image.no_packet",
+			"the layer has no key packet of the kind JWE");
+	for (unsigned n = 0; n < MAX_PACKETS && (packet = next_packet(&list, &len)); n++)
+		if (open_packet(packet, len, key, layer) == 0)
+			return 0;
+	return err_set(err, ERR_UNPROCESSABLE, "image.unwrap",
+		"none of the layer's key packets opens with the image key");
+}
+
+static int read_descriptor(const json_t *descriptor, struct ocicrypt_layer *layer, struct err *err)
+{
+	const json_t *size = json_object_get(descriptor, "size");
+	const char *digest = json_text(descriptor, "digest");
+	unsigned char bytes[DIGEST_SIZE];
+
+	if (!is_encrypted_type(json_text(descriptor, "mediaType")))
+		return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
+			"the layer is not encrypted");
+	if (!json_is_integer(size) || json_integer_value(size) < 0 || !digest ||
+		digest_parse(digest, bytes, NULL) < 0)
+		return err_set(err, ERR_UNPROCESSABLE, "image.digest",
+			"the layer's descriptor has no digest or size");
+	digest_format(bytes, layer->digest);
+	layer->size = json_integer_value(size);
+	return 0;
+}
+
+int ocicrypt_open(const json_t *descriptor, const json_t *image_private_jwk,
+	struct ocicrypt_layer **ret_layer, struct err *err)
+{
+	const json_t *annotations = json_object_get(descriptor, ANNOTATIONS);
+	struct ocicrypt_layer *layer = mem_alloc(sizeof(*layer));
+
+	if (read_descriptor(descriptor, layer, err) < 0 ||
+		read_public(annotations, layer->hmac, err) < 0 ||
+		open_packets(annotations, image_private_jwk, layer, err) < 0) {
+		ocicrypt_layer_free(layer);
+		return -1;
+	}
+	*ret_layer = layer;
+	return 0;
+}
+
+const char *ocicrypt_inner_digest(const struct ocicrypt_layer *layer)
+{
+	return layer->inner_digest;
+}
+
+void ocicrypt_layer_free(struct ocicrypt_layer *layer)
+{
+	mem_wipe_free(layer, sizeof(*layer));
+}
+
+/* --- making the annotations --- */
+
+static json_t *private_options(const struct ocicrypt_layer *layer)
+{
+	char *key = codec_b64_text(layer->key, sizeof(layer->key));
+	char *nonce = codec_b64_text(layer->nonce, sizeof(layer->nonce));
+	json_t *options = json_pack("{s:s,s:s,s:{s:s}}", "symkey", key, "digest",
+		layer->inner_digest, "cipheroptions", "nonce", nonce);
+
+	mem_wipe_free(key, strlen(key));
+	mem_wipe_free(nonce, strlen(nonce));
+	return options;
+}
+
+static int wrap(
+	const struct ocicrypt_layer *layer, const json_t *jwk, json_t **ret_jwe, struct err *err)
+{
+	auto_json json_t *options = private_options(layer);
+	char *text = json_dumps(options, JSON_COMPACT);
+	int done = jose_encrypt(jwk, NULL, text, strlen(text), ret_jwe, err);
+
+	mem_wipe_free(text, strlen(text));
+	return done;
+}
+
+int ocicrypt_annotate(const struct ocicrypt_layer *layer, const json_t *image_public_jwk,
+	json_t **ret_annotations, struct err *err)
+{
+	auto_free char *hmac = codec_b64_text(layer->hmac, sizeof(layer->hmac));
+	auto_json json_t *public = json_pack(
+		"{s:s,s:s,s:{}}", "cipher", OCICRYPT_CIPHER, "hmac", hmac, "cipheroptions");
+	auto_free char *packet = NULL, *options = NULL;
+	auto_json json_t *jwe = NULL;
+
+	if (wrap(layer, image_public_jwk, &jwe, err) < 0)
+		return -1;
+	packet = encode_json(jwe);
+	options = encode_json(public);
+	*ret_annotations = json_pack("{s:s,s:s}", OCICRYPT_JWE, packet, OCICRYPT_PUBOPTS, options);
+	return 0;
+}
+
+/* --- the gateway's rule: no key at hand --- */
+
+static bool is_jwe(const char *text, size_t len)
+{
+	static const char *const members[] = { "protected", "iv", "ciphertext", "tag", NULL };
+	auto_json json_t *jwe = decode_json(text, len), *header = NULL;
+
+	return json_is_object(jwe) && jose_shape_texts(jwe, members, MAX_PACKET, NULL) == 0 &&
+	       jose_shape_header(jwe, &header, NULL) == 0 && json_text(header, "enc") &&
+	       (json_text(jwe, "encrypted_key") ||
+		       json_is_array(json_object_get(jwe, "recipients")));
+}
+
+static bool is_pkcs7(const char *text, size_t len)
+{
+	auto_free unsigned char *data = NULL;
+	size_t data_len = 0;
+
+	return len <= MAX_PACKET && codec_b64_decode(text, len, &data, &data_len, NULL) == 0 &&
+	       data_len > 64 && data[0] == 0x30;
+}
+
+/* Every packet of the list is well-formed, and there is one. */
+static bool are_packets(const char *list, bool (*is_packet)(const char *text, size_t len))
+{
+	const char *packet;
+	unsigned n = 0;
+	size_t len = 0;
+
+	while ((packet = next_packet(&list, &len))) {
+		if (++n > MAX_PACKETS || !is_packet(packet, len))
+			return false;
+	}
+	return n > 0;
+}
+
+static const char *fault_of(const json_t *layer, struct err *inner)
+{
+	const json_t *annotations = json_object_get(layer, ANNOTATIONS);
+	const char *jwe = json_text(annotations, OCICRYPT_JWE),
+		   *pkcs7 = json_text(annotations, PKCS7);
+	unsigned char hmac[DIGEST_SIZE];
+
+	if (!is_encrypted_type(json_text(layer, "mediaType")))
+		return "its media type does not end in " SUFFIX;
+	if (read_public(annotations, hmac, inner) < 0)
+		return inner->detail;
+	if (!jwe && !pkcs7)
+		return "it has no key packet";
+	if ((jwe && !are_packets(jwe, is_jwe)) || (pkcs7 && !are_packets(pkcs7, is_pkcs7)))
+		return "a key packet is malformed";
+	return NULL;
+}
+
+int ocicrypt_check_manifest(const json_t *manifest, struct err *err)
+{
+	const json_t *layers = json_object_get(manifest, "layers");
+	json_t *layer;
+	size_t i;
+
+	if (!json_is_array(layers) || json_array_size(layers) == 0 ||
+		json_array_size(layers) > MAX_LAYERS)
+		return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
+			"the manifest has no layers, or more than %d", MAX_LAYERS);
+	json_array_foreach (layers, i, layer) {
+		struct err inner = { .kind = ERR_NONE };
+		const char *fault = fault_of(layer, &inner);
+
+		if (fault)
+			return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
+				"layer %zu: %s", i, fault);
+	}
+	return 0;
+}
