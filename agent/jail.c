@@ -264,6 +264,8 @@ static int conclude(struct jail *jail, struct err *err)
 	look_at_cgroup(jail);
 	if (jail->reported && jail->report.kind == JAIL_FAILED)
 		return err_set(err, ERR_INTERNAL, "jail.failed", "%s", jail->report.detail);
+	if (jail->reported && jail->report.kind == JAIL_NO_APP)
+		return err_set(err, ERR_UNPROCESSABLE, "jail.no_app", "%s", jail->report.detail);
 	if (!jail->reported && !jail->result->limits_hit[0])
 		return err_set(err, ERR_INTERNAL, "jail.failed", "the helper died");
 	jail->result->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;

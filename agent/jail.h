@@ -59,8 +59,8 @@ struct jail_result {
 };
 
 /* Runs the app to its end, or to the end of its limits: 0 whatever the app did. -1 only when the
- * cage could not be built (jail.*), and then the app was not started. Every process of the app is
- * gone on return. */
+ * app was not started: jail.no_app when its program cannot be executed, jail.failed and others when
+ * the cage could not be built. Every process of the app is gone on return. */
 int jail_run(const struct jail_conf *conf, struct jail_result *ret_result, struct err *err)
 	__attribute__((warn_unused_result));
 void jail_result_release(struct jail_result *result);

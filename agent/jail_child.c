@@ -150,7 +150,8 @@ static _Noreturn void start_app(const struct jail_conf *conf, int gate)
 	environ = (char **)(uintptr_t)conf->env;
 	execvp(conf->argv[0], (char *const *)(uintptr_t)conf->argv);
 	err_errno(&err, "start '%s'", conf->argv[0]);
-	give_up(&err);
+	report(JAIL_NO_APP, errno, err.detail);
+	_exit(127);
 }
 
 /* The app waits in its user namespace until this side has mapped it. */

@@ -13,6 +13,7 @@
 
 enum jail_report_kind {
 	JAIL_FAILED, /* the cage could not be built; `detail` says where, `value` is errno */
+	JAIL_NO_APP, /* argv[0] could not be executed */
 	JAIL_ENDED,  /* `value` is the app's wait status */
 };
 
