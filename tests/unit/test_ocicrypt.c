@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ocicrypt layers: skopeo's layer opens here, our own goes round, and every alteration of blob or
+ * descriptor is refused by its own code. More of skopeo's images are read when STRONGROOM_VECTORS
+ * names their folder.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib/buf.h"
+#include "lib/cert.h"
+#include "lib/codec.h"
+#include "lib/id.h"
+#include "lib/jose.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+#include "lib/ocicrypt.h"
+#include "tests/unit/check.h"
+
+#define DATA "tests/data/ocicrypt-ec/"
+
+static struct err err;
+
+static json_t *read_json(const char *path)
+{
+	auto_buf text = BUF_INIT(1 << 20);
+
+	CHECK(buf_read_file(&text, path, &err) == 0);
+	return text.len ? json_parse((char *)text.data, text.len, &err) : NULL;
+}
+
+static json_t *read_key(const char *path)
+{
+	auto_key EVP_PKEY *key = NULL;
+	auto_buf pem = BUF_INIT(1 << 16);
+	json_t *jwk = NULL;
+
+	CHECK(buf_read_file(&pem, path, &err) == 0);
+	CHECK(cert_key_read((char *)pem.data, pem.len, &key, &err) == 0);
+	CHECK(jose_key_from_evp(key, "enc", &jwk, &err) == 0);
+	return jwk;
+}
+
+static int memory_file(const void *data, size_t len)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	CHECK(fd >= 0 && write(fd, data, len) == (ssize_t)len);
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+	return fd;
+}
+
+static void digest_of(int fd, char ret_text[DIGEST_TEXT_SIZE])
+{
+	off_t len = lseek(fd, 0, SEEK_END);
+	auto_free unsigned char *data = mem_alloc((size_t)len);
+
+	CHECK(pread(fd, data, (size_t)len, 0) == len);
+	digest_text(data, (size_t)len, ret_text);
+}
+
+/* Opens and decrypts; the digest of what came out goes to ret_digest. */
+static int decrypt(
+	const json_t *descriptor, const json_t *key, int in_fd, char ret_digest[DIGEST_TEXT_SIZE])
+{
+	struct ocicrypt_layer *layer = NULL;
+	auto_fd int out = memory_file("", 0);
+	int done;
+
+	err_clear(&err);
+	if (ocicrypt_open(descriptor, key, &layer, &err) < 0)
+		return -1;
+	done = ocicrypt_decrypt(layer, in_fd, out, &err);
+	if (done == 0) {
+		digest_of(out, ret_digest);
+		CHECK_TEXT(ocicrypt_inner_digest(layer), ret_digest);
+	}
+	ocicrypt_layer_free(layer);
+	return done;
+}
+
+static void test_skopeo_layer(void)
+{
+	auto_json json_t *manifest = read_json(DATA "manifest.json"),
+			 *key = read_key(DATA "image-key.pem");
+	const json_t *descriptor = json_array_get(json_object_get(manifest, "layers"), 0);
+	auto_fd int in = open(DATA "layer.enc", O_RDONLY | O_CLOEXEC);
+	char digest[DIGEST_TEXT_SIZE] = "", expected[DIGEST_TEXT_SIZE];
+	auto_json json_t *other = jose_key_new("enc");
+
+	CHECK(decrypt(descriptor, key, in, digest) == 0);
+	CHECK(digest_file(DATA "layer.tar.gz", expected, &(long long) { 0 }, &err) == 0);
+	CHECK_TEXT(digest, expected);
+	CHECK(ocicrypt_check_manifest(manifest, &err) == 0);
+	CHECK_FAILS(decrypt(descriptor, other, in, digest), &err, "image.unwrap");
+}
+
+/* --- our own layers --- */
+
+struct layer {
+	json_t *private, *public, *descriptor;
+	int fd;
+	struct ocicrypt_result result;
+};
+
+static struct layer make(const void *plain, size_t len)
+{
+	auto_fd int in = memory_file(plain, len);
+	struct layer l = { .private = jose_key_new("enc"), .fd = memory_file("", 0) };
+
+	l.public = jose_key_public(l.private);
+	CHECK(ocicrypt_encrypt(in, l.fd, l.public, &l.result, &err) == 0);
+	l.descriptor = json_pack("{s:s,s:s,s:I,s:O}", "mediaType",
+		"application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "digest", l.result.digest,
+		"size", (json_int_t)l.result.size, "annotations", l.result.annotations);
+	return l;
+}
+
+static void release(struct layer *l)
+{
+	json_decref(l->private);
+	json_decref(l->public);
+	json_decref(l->descriptor);
+	json_decref(l->result.annotations);
+	close(l->fd);
+}
+
+static void test_round_trip(void)
+{
+	static const size_t sizes[] = { 0, 1, 16, 17, 131071, 131072, 131073, 3 * 1024 * 1024 + 5 };
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		auto_free unsigned char *plain = mem_alloc(sizes[i]);
+		char expected[DIGEST_TEXT_SIZE], digest[DIGEST_TEXT_SIZE] = "";
+		struct layer l;
+
+		rand_bytes(plain, sizes[i] < 4096 ? sizes[i] : 4096);
+		digest_text(plain, sizes[i], expected);
+		l = make(plain, sizes[i]);
+		CHECK_NUMBER(l.result.size, sizes[i]);
+		CHECK_TEXT(l.result.inner_digest, expected);
+		digest_of(l.fd, digest);
+		CHECK_TEXT(l.result.digest, digest);
+		CHECK(decrypt(l.descriptor, l.private, l.fd, digest) == 0);
+		CHECK_TEXT(digest, expected);
+		release(&l);
+	}
+}
+
+/* Rewrites one text annotation that holds base64 of JSON. */
+static void rewrite(json_t *descriptor, const char *name, const char *member, json_t *value)
+{
+	json_t *annotations = json_object_get(descriptor, "annotations");
+	auto_free char *encoding = NULL, *text = NULL;
+	auto_json json_t *options = NULL;
+	unsigned char *data = NULL;
+	size_t len = 0;
+
+	CHECK(codec_b64_decode(json_text(annotations, name), strlen(json_text(annotations, name)),
+		      &data, &len, &err) == 0);
+	options = json_parse((char *)data, len, &err);
+	free(data);
+	if (value)
+		json_object_set_new(options, member, value);
+	else
+		json_object_del(options, member);
+	text = json_dumps(options, JSON_COMPACT);
+	encoding = codec_b64_text(text, strlen(text));
+	json_object_set_new(annotations, name, json_string(encoding));
+}
+
+static void expect_rewritten(
+	const struct layer *l, const char *member, json_t *value, const char *code)
+{
+	auto_json json_t *bad = json_deep_copy(l->descriptor), *manifest = NULL;
+	char digest[DIGEST_TEXT_SIZE];
+
+	rewrite(bad, OCICRYPT_PUBOPTS, member, value);
+	CHECK_FAILS(decrypt(bad, l->private, l->fd, digest), &err, code);
+	manifest = json_pack("{s:[O]}", "layers", bad);
+	if (strcmp(code, "image.pubopts") == 0)
+		CHECK_FAILS(ocicrypt_check_manifest(manifest, &err), &err, "image.not_encrypted");
+}
+
+static void test_public_options(void)
+{
+	struct layer l = make("plaintext of a layer", 20);
+	json_t *zeros = json_string("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+
+	expect_rewritten(&l, "cipheroptions",
+		json_pack("{s:s}", "nonce", "AAAAAAAAAAAAAAAAAAAAAA=="), "image.pubopts");
+	expect_rewritten(&l, "cipheroptions", json_string("x"), "image.pubopts");
+	expect_rewritten(&l, "cipher", json_string("AES_128_CTR"), "image.pubopts");
+	expect_rewritten(&l, "cipher", NULL, "image.pubopts");
+	expect_rewritten(&l, "hmac", NULL, "image.pubopts");
+	expect_rewritten(&l, "hmac", json_string("AAAA"), "image.pubopts");
+	expect_rewritten(&l, "digest", json_string("x"), "image.pubopts");
+	expect_rewritten(&l, "hmac", zeros, "image.hmac");
+	release(&l);
+}
+
+static void test_altered_blob(void)
+{
+	struct layer l = make("plaintext of a layer", 20);
+	auto_json json_t *shorter = json_deep_copy(l.descriptor),
+			 *redigested = json_deep_copy(l.descriptor);
+	char digest[DIGEST_TEXT_SIZE];
+
+	CHECK(pwrite(l.fd, "!", 1, 3) == 1);
+	CHECK_FAILS(decrypt(l.descriptor, l.private, l.fd, digest), &err, "image.digest");
+	/* a descriptor that fits the altered blob: the HMAC stands against it */
+	digest_of(l.fd, digest);
+	json_object_set_new(redigested, "digest", json_string(digest));
+	CHECK_FAILS(decrypt(redigested, l.private, l.fd, digest), &err, "image.hmac");
+	json_object_set_new(shorter, "size", json_integer(19));
+	CHECK_FAILS(decrypt(shorter, l.private, l.fd, digest), &err, "image.digest");
+	json_object_set_new(shorter, "size", json_string("20"));
+	CHECK_FAILS(decrypt(shorter, l.private, l.fd, digest), &err, "image.digest");
+	release(&l);
+}
+
+/* A packet whose inner digest is another layer's, wrapped properly: all but the inner digest fits.
+ */
+static void test_inner_digest(void)
+{
+	struct layer l = make("plaintext of a layer", 20);
+	json_t *annotations = json_object_get(l.descriptor, "annotations");
+	auto_json json_t *jwe = NULL, *options = NULL, *again = NULL;
+	auto_free char *text = NULL, *packet = NULL, *encoding = NULL;
+	unsigned char *data = NULL, *plain = NULL;
+	char digest[DIGEST_TEXT_SIZE];
+	size_t len = 0;
+
+	CHECK(codec_b64_decode(json_text(annotations, OCICRYPT_JWE),
+		      strlen(json_text(annotations, OCICRYPT_JWE)), &data, &len, &err) == 0);
+	jwe = json_parse((char *)data, len, &err);
+	free(data);
+	CHECK(jose_decrypt(l.private, NULL, jwe, NULL, &plain, &len, &err) == 0);
+	options = json_parse((char *)plain, len, &err);
+	mem_wipe_free(plain, len);
+	json_object_set_new(options, "digest",
+		json_string(
+			"sha256:0000000000000000000000000000000000000000000000000000000000000000"));
+	text = json_dumps(options, 0);
+	CHECK(jose_encrypt(l.public, NULL, text, strlen(text), &again, &err) == 0);
+	packet = json_dumps(again, 0);
+	encoding = codec_b64_text(packet, strlen(packet));
+	json_object_set_new(annotations, OCICRYPT_JWE, json_string(encoding));
+	CHECK_FAILS(decrypt(l.descriptor, l.private, l.fd, digest), &err, "image.inner_digest");
+	release(&l);
+}
+
+static void test_packets(void)
+{
+	struct layer l = make("plaintext of a layer", 20), other = make("x", 1);
+	json_t *annotations = json_object_get(l.descriptor, "annotations");
+	auto_free char *good = mem_strdup(json_text(annotations, OCICRYPT_JWE)), *both = NULL;
+	char digest[DIGEST_TEXT_SIZE];
+
+	/* the second of two packets is ours */
+	both = mem_printf("%s,%s", json_text(other.result.annotations, OCICRYPT_JWE), good);
+	json_object_set_new(annotations, OCICRYPT_JWE, json_string(both));
+	CHECK(decrypt(l.descriptor, l.private, l.fd, digest) == 0);
+	json_object_set_new(annotations, OCICRYPT_JWE, json_string("e30=,AA,,"));
+	CHECK_FAILS(decrypt(l.descriptor, l.private, l.fd, digest), &err, "image.unwrap");
+	json_object_del(annotations, OCICRYPT_JWE);
+	CHECK_FAILS(decrypt(l.descriptor, l.private, l.fd, digest), &err, "image.no_packet");
+	json_object_set_new(l.descriptor, "mediaType",
+		json_string("application/vnd.oci.image.layer.v1.tar+gzip"));
+	CHECK_FAILS(decrypt(l.descriptor, l.private, l.fd, digest), &err, "image.not_encrypted");
+	release(&l);
+	release(&other);
+}
+
+static void expect_manifest(const json_t *manifest)
+{
+	CHECK_FAILS(ocicrypt_check_manifest(manifest, &err), &err, "image.not_encrypted");
+}
+
+static void test_manifest_rule(void)
+{
+	struct layer l = make("x", 1);
+	auto_json json_t *plain = json_pack("{s:s,s:s,s:i}", "mediaType",
+		"application/vnd.oci.image.layer.v1.tar+gzip", "digest", l.result.digest, "size",
+		1);
+	auto_json json_t *none = json_pack("{s:[]}", "layers"),
+			 *mixed = json_pack("{s:[O,O]}", "layers", l.descriptor, plain);
+	auto_json json_t *good = json_pack("{s:[O,O]}", "layers", l.descriptor, l.descriptor),
+			 *empty = json_object();
+	auto_json json_t *no_packet = json_deep_copy(good), *bad_packet = json_deep_copy(good);
+
+	CHECK(ocicrypt_check_manifest(good, &err) == 0);
+	expect_manifest(NULL);
+	expect_manifest(empty);
+	expect_manifest(none);
+	expect_manifest(mixed);
+	CHECK(strstr(err.detail, "layer 1") != NULL);
+	json_object_del(json_object_get(json_array_get(json_object_get(no_packet, "layers"), 0),
+				"annotations"),
+		OCICRYPT_JWE);
+	expect_manifest(no_packet);
+	json_object_set_new(
+		json_object_get(
+			json_array_get(json_object_get(bad_packet, "layers"), 0), "annotations"),
+		OCICRYPT_JWE, json_string("e30="));
+	expect_manifest(bad_packet);
+	release(&l);
+}
+
+/* Skopeo's other images; their RSA packets must at least pass the gateway's rule, and not open with
+ * an EC key. */
+static void test_vectors(const char *folder)
+{
+	static const char *const others[] = { "bb-jwe", "sm-jwe-rsa", "sm-pkcs7", "sm-multi" };
+	auto_free char *manifest_path = mem_printf("%s/ocicrypt/sm-jwe-ec.manifest.json", folder);
+	auto_free char *key_path = mem_printf("%s/ocicrypt/ec-priv.pem", folder), *blob = NULL;
+	auto_json json_t *manifest = read_json(manifest_path), *key = read_key(key_path);
+	const json_t *descriptor = json_array_get(json_object_get(manifest, "layers"), 0);
+	char digest[DIGEST_TEXT_SIZE] = "";
+	auto_fd int in = -1;
+
+	blob = mem_printf("%s/ocicrypt/sm-jwe-ec/blobs/sha256/%s", folder,
+		json_text(descriptor, "digest") + 7);
+	in = open(blob, O_RDONLY | O_CLOEXEC);
+	CHECK(decrypt(descriptor, key, in, digest) == 0);
+	CHECK_TEXT(
+		digest, "sha256:200ea924b9cad8b953677f3a59b2d15bfb58326aae6882fd17fa010a94acd8c3");
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		auto_free char *path =
+			mem_printf("%s/ocicrypt/%s.manifest.json", folder, others[i]);
+		auto_json json_t *other = read_json(path);
+
+		CHECK(ocicrypt_check_manifest(other, &err) == 0);
+		CHECK(decrypt(json_array_get(json_object_get(other, "layers"), 0), key, in,
+			      digest) == -1);
+		CHECK_TEXT(err.code,
+			strcmp(others[i], "sm-pkcs7") == 0 ? "image.no_packet" : "image.unwrap");
+	}
+}
+
+int main(void)
+{
+	const char *folder = getenv("STRONGROOM_VECTORS");
+
+	test_skopeo_layer();
+	test_round_trip();
+	test_public_options();
+	test_altered_blob();
+	test_inner_digest();
+	test_packets();
+	test_manifest_rule();
+	if (folder)
+		test_vectors(folder);
+	else
+		puts("skipped: STRONGROOM_VECTORS is not set, further images of skopeo are not "
+		     "read");
+	CHECK_DONE();
+}
