@@ -15,6 +15,7 @@
 #include "lib/mem.h"
 
 #define DIRECT_READ_BYTES (256u * 1024u)
+#define DIRECT_CHUNK_BYTES (64u * 1024u)
 
 static void refuse(struct http_conn *conn, int status, const struct err *err)
 {
@@ -135,26 +136,53 @@ static void read_direct(struct http_conn *conn, struct evbuffer *in, size_t room
 	conn->body_left -= (long long)space.iov_len;
 }
 
-int http_conn_body(struct http_conn *conn, struct evbuffer *in, size_t room, int *ret_status)
+/* The same for chunked bodies; what follows the body goes back to where requests are read from. */
+static int read_direct_chunks(struct http_conn *conn, struct evbuffer *in, struct err *err)
 {
-	struct err err;
-	long long len = (long long)room;
+	char piece[DIRECT_CHUNK_BYTES];
+	ssize_t got = recv(bufferevent_getfd(conn->bev), piece, sizeof(piece), MSG_DONTWAIT);
+	size_t used;
 
-	http_conn_set_deadline(conn, conn->server->conf.limits.body_ms);
-	if (conn->chunked) {
-		if (read_chunks(conn, move_on, in, room, &err) < 0) {
-			*ret_status = 400;
-			return -1;
-		}
-		return conn->body_done;
-	}
-	if (len > conn->body_left)
-		len = conn->body_left;
-	len = evbuffer_remove_buffer(http_conn_input(conn), in, (size_t)len);
-	conn->body_left -= len > 0 ? len : 0;
-	if (!conn->tls && evbuffer_get_length(http_conn_input(conn)) == 0 && (long long)room > len)
-		read_direct(conn, in, room - (size_t)(len > 0 ? len : 0));
+	if (got <= 0)
+		return 0; /* libevent's own read will say what it is */
+	if (http_parse_chunks(
+		    conn->parse, piece, (size_t)got, move_on, in, &used, &conn->body_done, err) < 0)
+		return -1;
+	if (used < (size_t)got)
+		evbuffer_prepend(http_conn_input(conn), piece + used, (size_t)got - used);
+	return 0;
+}
+
+static int move_chunks(struct http_conn *conn, struct evbuffer *in, size_t room, struct err *err)
+{
+	if (read_chunks(conn, move_on, in, room, err) < 0)
+		return -1;
+	if (conn->tls || conn->body_done || room < DIRECT_CHUNK_BYTES ||
+		evbuffer_get_length(http_conn_input(conn)) > 0)
+		return 0;
+	return read_direct_chunks(conn, in, err);
+}
+
+static void move_counted(struct http_conn *conn, struct evbuffer *in, size_t room)
+{
+	struct evbuffer *input = http_conn_input(conn);
+	size_t want = (long long)room < conn->body_left ? room : (size_t)conn->body_left;
+	int moved = evbuffer_remove_buffer(input, in, want);
+
+	if (moved > 0)
+		conn->body_left -= moved;
+	if (!conn->tls && evbuffer_get_length(input) == 0 && moved >= 0)
+		read_direct(conn, in, room - (size_t)moved);
 	conn->body_done = conn->body_left == 0;
+}
+
+int http_conn_body(struct http_conn *conn, struct evbuffer *in, size_t room, struct err *err)
+{
+	http_conn_set_deadline(conn, conn->server->conf.limits.body_ms);
+	if (!conn->chunked)
+		move_counted(conn, in, room);
+	else if (move_chunks(conn, in, room, err) < 0)
+		return -1;
 	return conn->body_done;
 }
 

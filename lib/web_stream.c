@@ -193,16 +193,15 @@ static void tell_end(struct web_stream *stream)
 static bool take_round(struct web_stream *stream)
 {
 	size_t before = evbuffer_get_length(stream->in);
-	int status, result = 1;
+	int result = stream->body_ended;
 	struct err err;
 
 	if (stream->ended || stream->waiting || stream->end_told || !stream->call->conn)
 		return false;
-	if (!stream->body_ended)
-		result =
-			http_conn_body(stream->call->conn, stream->in, WEB_OUT_HIGH_BYTES, &status);
+	if (!stream->body_ended && before < WEB_OUT_HIGH_BYTES)
+		result = http_conn_body(
+			stream->call->conn, stream->in, WEB_OUT_HIGH_BYTES - before, &err);
 	if (result < 0) {
-		err_set(&err, ERR_INVALID, "request.bad_framing", "bad chunked framing");
 		break_off(stream, &err);
 		return false;
 	}
@@ -268,6 +267,8 @@ void web_stream_started(struct web_call *call)
 		web_stream_fail(stream, &err);
 		return;
 	}
+	if (stream->ended || !call->conn)
+		return; /* the relay is through already */
 	if (http_conn_ended(call->conn) && http_conn_has_body(call->conn)) {
 		http_conn_close(call->conn);
 		return;
