@@ -29,7 +29,7 @@ WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3::bigint
 SELECT tenant_id FROM api_key WHERE id = $1
 
 -- name: key_credential
-SELECT k.id, k.mac, k.scopes, coalesce(extract(epoch FROM k.expires_at)::bigint, 0) AS expires_at, m.id AS member_id,
+SELECT k.id, k.mac, k.scopes, coalesce(floor(extract(epoch FROM k.expires_at))::bigint, 0) AS expires_at, m.id AS member_id,
 	m.roles, t.tenant_id, t.space_id, t.name AS tenant_name
 FROM api_key k JOIN member m ON m.tenant_id = k.tenant_id AND m.id = k.member_id
 	JOIN tenant t ON t.tenant_id = k.tenant_id

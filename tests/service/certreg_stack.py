@@ -15,7 +15,9 @@ import threading
 import time
 import urllib.parse
 
-from conftest import BUILD, LIMIT_S, wait_for
+import pytest
+
+from conftest import BUILD, LIMIT_S, short_folder, wait_for
 
 BASE_URL = "https://strongroom.test:8443"
 
@@ -88,6 +90,17 @@ class P256:
 
     def certificate(self, name, *more):
         return openssl("req", "-x509", "-new", "-key", self.file, "-subj", f"/CN={name}", "-days", "30", *more).decode()
+
+    def certificate_between(self, start, end):
+        """`openssl req` knows no dates in the past, `openssl ca` does."""
+        folder = self.file.parent
+        (folder / "index").touch()
+        (folder / "ca.conf").write_text(f"[ca]\ndefault_ca = own\n[own]\ndatabase = {folder}/index\nnew_certs_dir = {folder}\n"
+                                        "rand_serial = yes\ndefault_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n")
+        request = folder / "request.pem"
+        request.write_bytes(openssl("req", "-new", "-key", self.file, "-subj", "/CN=old"))
+        return openssl("ca", "-batch", "-notext", "-selfsign", "-config", folder / "ca.conf", "-keyfile", self.file, "-in",
+                       request, "-startdate", start, "-enddate", end).decode()
 
     def jwk(self):
         point = openssl("pkey", "-in", self.file, "-pubout", "-outform", "DER")[-64:]
@@ -273,3 +286,34 @@ def certreg_process(folder, postgres, redis):
 def unix_now():
     return int(time.time())
 
+
+@pytest.fixture(scope="module")
+def certreg(postgres, redis):
+    with short_folder("sr-crt-") as folder, certreg_process(folder, postgres, redis) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def owner(certreg):
+    return certreg.client("acme-owner")
+
+
+@pytest.fixture(scope="module")
+def algo(certreg):
+    return certreg.client("acme-algo")
+
+
+@pytest.fixture(scope="module")
+def globex(certreg):
+    return certreg.client("globex-owner")
+
+
+@pytest.fixture
+def new_key(tmp_path):
+    return lambda name="key", **kind: P256(tmp_path / f"{name}.pem", **kind)
+
+
+def is_problem(answer, status, code):
+    assert (answer.status, answer.code) == (status, code), answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return True
