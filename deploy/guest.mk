@@ -51,3 +51,11 @@ $(BUILD)/bin/strongroom-launch: $(BUILD)/launcher/main.o $(LIB)
 	$(CC) $(LDFLAGS) $< $(LIB) -o $@
 programs: $(if $(wildcard launcher/main.c),$(BUILD)/bin/strongroom-launch)
 -include $(LAUNCHER_OBJ:.o=.d) $(BUILD)/launcher/main.d
+
+# --- what the tests put into a sandbox: static, so that it can be an image's only file ---
+$(BUILD)/tests/hostile: tests/support/hostile.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 $(WARNINGS) -Wno-null-dereference -static -s $< -o $@
+.PHONY: guest-tests
+guest-tests: guest $(BUILD)/tests/hostile $(BUILD)/bin/strongroom-launch
+$(BUILD)/tests/test_launch: | $(BUILD)/bin/strongroom-launch

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * strongroom-launch --control FD --port N [--uid U --gid G] -- PROGRAM ARG...
+ *
+ * Puts a program (QEMU) into its cage and becomes it: a process of its own session, no child of the
+ * caller; an empty network and IPC namespace with nothing but lo up; another user; no new
+ * privileges; no open file but 0, 1, 2. FD is one end of a SOCK_SEQPACKET pair. What is sent there,
+ * in this order: "ready PID" with one file (SCM_RIGHTS): a TCP socket listening on 127.0.0.1:N
+ * inside the namespace "error TEXT" when something failed, before or behind that; then the program
+ * does not run end of file: the program was executed Root makes the namespaces directly, anybody
+ * else inside a user namespace that maps only himself.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+
+struct options {
+	int control;
+	long port, uid, gid; /* uid and gid -1: stay */
+	char **program;
+};
+
+static void tell(int control, int file, const char *text)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} space = { 0 };
+	struct iovec data = { (void *)(uintptr_t)text, strlen(text) };
+	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
+
+	if (file >= 0) {
+		struct cmsghdr *header;
+
+		message.msg_control = space.bytes;
+		message.msg_controllen = sizeof(space.bytes);
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(header), &file, sizeof(int));
+	}
+	(void)sendmsg(control, &message, MSG_NOSIGNAL);
+}
+
+static _Noreturn void give_up(int control, const char *what)
+{
+	auto_free char *text = mem_printf("error %s: %s", what, strerror(errno));
+
+	tell(control, -1, text);
+	_exit(1);
+}
+
+static int write_file(const char *path, const char *text)
+{
+	auto_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, text, strlen(text)) < 0 ? -1 : 0;
+}
+
+/* An ordinary user becomes able to do this by being alone in a user namespace. */
+static int enter_namespaces(void)
+{
+	auto_free char *uid_map = mem_printf("%d %d 1", geteuid(), geteuid());
+	auto_free char *gid_map = mem_printf("%d %d 1", getegid(), getegid());
+
+	if (geteuid() == 0)
+		return unshare(CLONE_NEWNET | CLONE_NEWIPC);
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) < 0)
+		return -1;
+	if (write_file("/proc/self/setgroups", "deny") < 0 ||
+		write_file("/proc/self/gid_map", gid_map) < 0)
+		return -1;
+	return write_file("/proc/self/uid_map", uid_map);
+}
+
+static int loopback_up(void)
+{
+	auto_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq req = { .ifr_name = "lo" };
+
+	req.ifr_flags = IFF_UP | IFF_RUNNING;
+	return fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &req);
+}
+
+static int listen_inside(long port)
+{
+	auto_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&in, sizeof(in)) < 0 || listen(fd, 64) < 0)
+		return -1;
+	return take_fd(fd);
+}
+
+static int become(const struct options *options)
+{
+	const struct rlimit none = { 0, 0 };
+
+	if (options->gid >= 0 &&
+		(setgroups(0, NULL) < 0 || setresgid((gid_t)options->gid, (gid_t)options->gid,
+						   (gid_t)options->gid) < 0))
+		return -1;
+	if (options->uid >= 0 &&
+		setresuid((uid_t)options->uid, (uid_t)options->uid, (uid_t)options->uid) < 0)
+		return -1;
+	umask(077);
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || chdir("/") < 0)
+		return -1;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+static _Noreturn void run(const struct options *options)
+{
+	int control = options->control;
+	auto_free char *ready = NULL;
+	int listener;
+
+	setsid();
+	if (fcntl(control, F_SETFD, FD_CLOEXEC) < 0 || close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		give_up(control, "close files");
+	if (enter_namespaces() < 0)
+		give_up(control, "make the namespaces");
+	if (loopback_up() < 0)
+		give_up(control, "bring lo up");
+	listener = listen_inside(options->port);
+	if (listener < 0)
+		give_up(control, "listen");
+	ready = mem_printf("ready %d", (int)getpid());
+	tell(control, listener, ready);
+	close(listener);
+	if (become(options) < 0)
+		give_up(control, "become the sandbox's user");
+	execv(options->program[0], options->program);
+	give_up(control, options->program[0]);
+}
+
+static int parse_number(const char *text, long max, long *ret_number)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	if (end == text || *end || number < 0 || number > max)
+		return -1;
+	*ret_number = number;
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct options *ret_options)
+{
+	static const struct option names[] = {
+		{ "control", required_argument, NULL, 'c' },
+		{ "port", required_argument, NULL, 'p' },
+		{ "uid", required_argument, NULL, 'u' },
+		{ "gid", required_argument, NULL, 'g' },
+		{ 0 },
+	};
+	long control = -1;
+	int choice, rc = 0;
+
+	while (rc == 0 && (choice = getopt_long(argc, argv, "+", names, NULL)) != -1) {
+		if (choice == 'c')
+			rc = parse_number(optarg, 1 << 20, &control);
+		else if (choice == 'p')
+			rc = parse_number(optarg, 65535, &ret_options->port);
+		else if (choice == 'u')
+			rc = parse_number(optarg, INT32_MAX, &ret_options->uid);
+		else if (choice == 'g')
+			rc = parse_number(optarg, INT32_MAX, &ret_options->gid);
+		else
+			rc = -1;
+	}
+	ret_options->control = (int)control;
+	ret_options->program = argv + optind;
+	return rc == 0 && control > 2 && ret_options->port > 0 && optind < argc ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .uid = -1, .gid = -1 };
+	pid_t pid;
+
+	if (parse(argc, argv, &options) < 0) {
+		fputs("usage: strongroom-launch --control FD --port N [--uid U --gid G] -- PROGRAM "
+		      "ARG...\n",
+			stderr);
+		return 2;
+	}
+	pid = fork(); /* whoever started us waits for this process only */
+	if (pid == 0)
+		run(&options);
+	if (pid < 0)
+		give_up(options.control, "fork");
+	return 0;
+}

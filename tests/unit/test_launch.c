@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The launcher's cage around an ordinary program, QEMU's arguments, and the bytes of an initrd. */
+#include <arpa/inet.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "launcher/launch.h"
+#include "lib/buf.h"
+#include "lib/mem.h"
+#include "tests/unit/check.h"
+
+static char *launcher;
+static char dir[] = "/tmp/test_launch.XXXXXX";
+
+static char *in_dir(const char *name)
+{
+	return mem_printf("%s/%s", dir, name);
+}
+
+static struct launch_conf conf_of(char *const *argv, const char *log)
+{
+	return (struct launch_conf) {
+		.launcher = launcher, .argv = argv, .log_file = log, .port = 443
+	};
+}
+
+/* Waits for the program's end by its log: it is no child of ours. */
+static char *log_of(const char *path)
+{
+	struct buf text = BUF_INIT(64 << 10);
+	struct err err;
+
+	for (int i = 0; i < 500; i++) {
+		buf_release(&text);
+		text = (struct buf)BUF_INIT(64 << 10);
+		if (buf_read_file(&text, path, &err) == 0 && text.data &&
+			strstr((const char *)text.data, "end\n"))
+			break;
+		usleep(10000);
+	}
+	return (char *)text.data;
+}
+
+static void test_cage(void)
+{
+	static char script[] =
+		"read a b < /proc/net/dev; grep -c : /proc/net/dev; readlink /proc/self/ns/net;"
+		"ls /proc/self/fd | wc -l; grep NoNewPrivs /proc/self/status; echo end";
+	static char *const argv[] = { (char *)"/bin/sh", (char *)"-c", script, NULL };
+	auto_free char *log = in_dir("cage.log");
+	struct launch_conf conf = conf_of(argv, log);
+	char ours[64] = { 0 };
+	auto_free char *text = NULL;
+	auto_fd int listener = -1;
+	struct sockaddr_in in = { 0 };
+	socklen_t len = sizeof(in);
+	struct err err = { 0 };
+	pid_t pid = 0;
+
+	CHECK(readlink("/proc/self/ns/net", ours, sizeof(ours) - 1) > 0);
+	CHECK(launch_start(&conf, &pid, &listener, &err) == 0);
+	CHECK(pid > 1 && listener >= 0);
+	text = log_of(log);
+	CHECK(text && strncmp(text, "1\nnet:", 6) == 0); /* lo alone */
+	CHECK(text && !strstr(text, ours));
+	CHECK(text && strstr(text, "\n4\nNoNewPrivs:\t1\nend\n")); /* 0 1 2 and ls's own */
+	CHECK(getsockname(listener, (struct sockaddr *)&in, &len) == 0);
+	CHECK_NUMBER(ntohs(in.sin_port), 443);
+	CHECK(in.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+}
+
+/* Our end of the listener works while the program lives elsewhere, and it outlives nobody's child.
+ */
+static void test_life(void)
+{
+	static char *const argv[] = { (char *)"/bin/sleep", (char *)"60", NULL };
+	struct launch_conf conf = conf_of(argv, NULL);
+	auto_fd int listener = -1;
+	struct err err = { 0 };
+	pid_t pid = 0;
+
+	conf.switch_user = geteuid() == 0;
+	conf.uid = conf.gid = 65534;
+	CHECK(launch_start(&conf, &pid, &listener, &err) == 0);
+	CHECK(pid > 1 && kill(pid, 0) == 0);
+	if (pid > 1) {
+		auto_free char *path = mem_printf("/proc/%d", pid);
+		struct stat st;
+
+		CHECK(stat(path, &st) == 0 && st.st_uid == (geteuid() == 0 ? 65534 : geteuid()));
+		CHECK(getpgid(pid) == pid && getsid(pid) == pid);
+		kill(pid, SIGKILL);
+	}
+}
+
+static void test_failures(void)
+{
+	static char *const absent[] = { (char *)"/absent/program", NULL };
+	struct launch_conf conf = conf_of(absent, NULL);
+	int listener = -1;
+	struct err err = { 0 };
+	pid_t pid = 0;
+
+	CHECK_FAILS(launch_start(&conf, &pid, &listener, &err), &err, "launch.failed");
+	CHECK(strstr(err.detail, "/absent/program") != NULL);
+	CHECK(pid == 0 && listener == -1);
+	conf.launcher = "/absent/launcher";
+	CHECK_FAILS(launch_start(&conf, &pid, &listener, &err), &err, "internal.system");
+	conf.launcher = "/bin/true";
+	CHECK_FAILS(launch_start(&conf, &pid, &listener, &err), &err, "launch.failed");
+}
+
+static void test_argv(void)
+{
+	const struct launch_vm vm = { .name = "sbx_1",
+		.kernel = "k",
+		.initrd = "i",
+		.console_file = "/run/a,b/console",
+		.secret_file = "/run/secret",
+		.pid_file = "/run/pid",
+		.memory_mib = 256 };
+	char **argv = launch_qemu_argv(&vm);
+	auto_buf all = BUF_INIT(1 << 16);
+
+	for (char **arg = argv; *arg; arg++)
+		CHECK(buf_printf(&all, NULL, "%s ", *arg) == 0);
+	CHECK(strstr((char *)all.data, " -machine q35,accel=tcg ") != NULL);
+	CHECK(strstr((char *)all.data, " file,id=console,path=/run/a,,b/console ") != NULL);
+	CHECK(strstr((char *)all.data,
+		      " -fw_cfg name=opt/strongroom/enrolment,file=/run/secret ") != NULL);
+	CHECK(strstr((char *)all.data,
+		      " -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,"
+		      "resourcecontrol=deny ") != NULL);
+	CHECK(strstr((char *)all.data, "fwd") == NULL);
+	launch_argv_free(argv);
+}
+
+static void test_initrd(void)
+{
+	auto_free char *initramfs = in_dir("initramfs"), *path = in_dir("initrd"),
+		       *copy = in_dir("copy");
+	auto_free char *command = NULL;
+	auto_buf out = BUF_INIT(1 << 16), read_back = BUF_INIT(1 << 16);
+	struct err err = { 0 };
+
+	CHECK(buf_write_file(initramfs, "odd", 3, 0644, &err) == 0);
+	CHECK(launch_initrd_write(initramfs, "{\"v\":1}", 7, path, &err) == 0);
+	CHECK(buf_read_file(&out, path, &err) == 0);
+	CHECK(out.len % 4 == 0 && memcmp(out.data, "odd\0", 4) == 0);
+	command =
+		mem_printf("cd %s && mkdir x && cd x && tail -c +5 ../initrd | cpio -idm --quiet &&"
+			   "cat etc/strongroom/initdata.json > ../copy",
+			dir);
+	CHECK(system(command) == 0); /* NOLINT: names of our own */
+	CHECK(buf_read_file(&read_back, copy, &err) == 0);
+	CHECK_TEXT(read_back.data ? (char *)read_back.data : "", "{\"v\":1}");
+}
+
+int main(void)
+{
+	char self[4096] = { 0 };
+	auto_free char *clean = NULL;
+
+	CHECK(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	launcher = mem_printf("%s/../bin/strongroom-launch", dirname(self));
+	CHECK(mkdtemp(dir) != NULL);
+	test_cage();
+	test_life();
+	test_failures();
+	test_argv();
+	test_initrd();
+	clean = mem_printf("rm -rf %s", dir);
+	CHECK(system(clean) == 0); /* NOLINT: a name of our own */
+	free(launcher);
+	CHECK_DONE();
+}
