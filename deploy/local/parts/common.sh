@@ -49,6 +49,12 @@ gid_of() {
 	esac
 }
 
+# The first of 256 uids for VMs, the one below for their relays; 0: everything runs as the caller.
+sandbox_uid() {
+	is_root || { echo 0; return; }
+	echo $((UID_BASE + 64))
+}
+
 group() {
 	is_root || { id -g; return; }
 	echo $((UID_BASE + GID_OFFSET[$1]))

@@ -30,7 +30,7 @@ common_rows() {
 substitute() {
 	sed -e "s|@STACK@|$ROOT|g" -e "s|@RUN@|$RUN|g" -e "s|@KEYS@|$ROOT/keys|g" -e "s|@CA@|$ROOT/pki/ca.pem|g" \
 		-e "s|@SOURCE@|$SOURCE|g" -e "s|@BUILD@|$BUILD|g" -e "s|@BASE_URL@|$BASE_URL|g" \
-		-e "s|@EDGE_PORT@|$EDGE_PORT|g" -e "s|@UID_BASE@|$UID_BASE|g" -e "s|@BIN@|$ROOT/bin|g" \
+		-e "s|@EDGE_PORT@|$EDGE_PORT|g" -e "s|@UID_BASE@|$UID_BASE|g" -e "s|@SANDBOX_UID@|$(sandbox_uid)|g" -e "s|@BIN@|$ROOT/bin|g" \
 		-e "s|@GUEST@|$ROOT/guest|g" "$1" |
 		awk '/@[A-Z_]+@/ && !/^#/ { print "unknown name: " $0 > "/dev/stderr"; bad = 1 } { print } END { exit bad }'
 }
@@ -58,7 +58,8 @@ copy_guest() {
 	for file in "$BUILD"/guest/*; do
 		[ ! -f "$file" ] || cmp -s "$file" "$ROOT/guest/${file##*/}" || install -m 644 "$file" "$ROOT/guest/"
 	done
-	[ ! -x "$BUILD/bin/strongroom-launch" ] || copy_program strongroom-launch
+	copy_program strongroom-launch
+	copy_program strongroom-relay
 }
 
 # prepare_service SERVICE: program, configuration, tables

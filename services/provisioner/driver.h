@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What makes a VM. Every call is idempotent and named by the sandbox's durable id, which everything
+ * outside carries: after a crash the same call finds what is there. A driver keeps no state in this
+ * process.
+ */
+#ifndef PROVISIONER_DRIVER_H
+#define PROVISIONER_DRIVER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "lib/buf.h"
+#include "services/provisioner/config.h"
+
+struct driver_spec {
+	const char *sandbox_id;
+	long long boot;
+	const json_t *parameters;     /* completed */
+	const char *initdata;	      /* canonical bytes */
+	const char *enrolment_secret; /* reaches the guest only */
+};
+
+struct driver {
+	const char *name;
+	/* Ends what runs under this id, then starts this boot. */
+	int (*start)(const struct provisioner_conf *conf, const struct driver_spec *spec,
+		struct err *err);
+	/* Whether this sandbox's VM lives. */
+	int (*alive)(const struct provisioner_conf *conf, const char *sandbox_id, bool *ret_alive,
+		struct err *err);
+	/* The guest has enrolled: what only its start needed (the secret) goes. */
+	int (*settled)(
+		const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
+	int (*stop)(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
+	/* Stops, and removes everything that carries the id. */
+	int (*remove)(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
+	/* Ids of all that exists, whether anybody knows it or not: calls back for each. */
+	int (*each)(const struct provisioner_conf *conf,
+		int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
+		struct err *err);
+	/* The end of the console log, at most `max` bytes. */
+	int (*console)(const struct provisioner_conf *conf, const char *sandbox_id, struct buf *out,
+		struct err *err);
+};
+
+extern const struct driver driver_qemu;
+
+#endif

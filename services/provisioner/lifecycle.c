@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The transition table of lifecycle.h, its loop, and the reconciler. */
+#include "services/provisioner/lifecycle.h"
+
+#include <string.h>
+
+#include "lib/codec.h"
+#include "lib/id.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/wake.h"
+#include "services/provisioner/driver.h"
+#include "services/provisioner/store.h"
+
+#define SECRET_SIZE 32u
+#define WATCH_MS 1000
+#define RETRY_MS 2000
+
+static int change(struct worker *worker, const struct sandbox *sandbox, const char *to,
+	const char *failure_code, const char *failure_detail, struct err *err)
+{
+	if (store_change(worker->db, sandbox, to, failure_code, failure_detail, err) < 0)
+		return strcmp(err->code, "sandbox.stale") == 0 ? 0 : -1;
+	log_info("sandbox changed", "sandbox", sandbox->id, "from", sandbox->state, "to", to,
+		"code", failure_code ? failure_code : "-", NULL);
+	wake_ring(worker->wake, "web", sandbox->id);
+	return 0;
+}
+
+/* The secret's hash is stored before the guest can present it; a repeated launch makes a new one.
+ */
+static int launch(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+{
+	auto_json json_t *parameters = json_loads(sandbox->parameters, 0, NULL);
+	unsigned char bytes[SECRET_SIZE];
+	char hash[DIGEST_TEXT_SIZE], *secret;
+	struct driver_spec spec;
+	int r;
+
+	rand_bytes(bytes, sizeof(bytes));
+	secret = codec_b64url_text(bytes, sizeof(bytes));
+	explicit_bzero(bytes, sizeof(bytes));
+	digest_text(secret, strlen(secret), hash);
+	spec = (struct driver_spec) { sandbox->id, sandbox->boot, parameters, sandbox->initdata,
+		secret };
+	r = store_secret(worker->db, sandbox, hash, err);
+	if (r == 0)
+		r = driver_qemu.start(worker->program, &spec, err);
+	mem_wipe_free(secret, strlen(secret));
+	if (r < 0)
+		return -1;
+	return store_launched(worker->db, sandbox, err);
+}
+
+static int step_booting(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+{
+	bool alive;
+
+	if (sandbox->launched_boot != sandbox->boot) {
+		if (launch(worker, sandbox, err) == 0 || strcmp(err->code, "sandbox.stale") == 0)
+			return 0;
+		log_failure("a sandbox could not be launched", err);
+		return change(worker, sandbox, "failed", "sandbox.launch",
+			"the VM could not be launched", err);
+	}
+	if (driver_qemu.alive(worker->program, sandbox->id, &alive, err) < 0)
+		return -1;
+	if (!alive)
+		return change(worker, sandbox, "failed", "sandbox.died",
+			"the VM ended before it enrolled", err);
+	if (!sandbox->boot_timed_out)
+		return 0;
+	if (driver_qemu.stop(worker->program, sandbox->id, err) < 0)
+		return -1;
+	return change(worker, sandbox, "failed", "sandbox.boot_timeout",
+		"the VM did not enrol within 120 seconds", err);
+}
+
+static int step_ready(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+{
+	bool alive;
+
+	if (driver_qemu.settled(worker->program, sandbox->id, err) < 0 ||
+		driver_qemu.alive(worker->program, sandbox->id, &alive, err) < 0)
+		return -1;
+	return alive ? 0
+		     : change(worker, sandbox, "stopped", "sandbox.died", "the VM ended by itself",
+			       err);
+}
+
+static int step_stopping(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+{
+	if (driver_qemu.stop(worker->program, sandbox->id, err) < 0)
+		return -1;
+	return change(worker, sandbox, "stopped", NULL, NULL, err);
+}
+
+static int step_deleting(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+{
+	if (driver_qemu.remove(worker->program, sandbox->id, err) < 0)
+		return -1;
+	return change(worker, sandbox, "deleted", NULL, NULL, err);
+}
+
+static const struct transition {
+	const char *state;
+	int (*step)(struct worker *worker, const struct sandbox *sandbox, struct err *err);
+} transitions[] = {
+	{ "creating", step_booting },
+	{ "starting", step_booting },
+	{ "ready", step_ready },
+	{ "stopping", step_stopping },
+	{ "deleting", step_deleting },
+};
+
+static int step(
+	struct worker *worker, struct arena *arena, const struct sandbox *key, struct err *err)
+{
+	long long again_ms = WATCH_MS;
+	struct sandbox sandbox;
+
+	if (store_get(worker->db, arena, key->tenant, key->id, &sandbox, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(transitions); i++) {
+		if (strcmp(transitions[i].state, sandbox.state) != 0)
+			continue;
+		if (transitions[i].step(worker, &sandbox, err) < 0) {
+			log_failure("a sandbox's step failed and is repeated", err);
+			err_clear(err);
+			again_ms = RETRY_MS;
+		}
+	}
+	return store_release(worker->db, key, again_ms, err);
+}
+
+int lifecycle_run(struct worker *worker, struct err *err)
+{
+	size_t count;
+
+	do {
+		auto_arena struct arena *arena = arena_new();
+		struct sandbox *due;
+
+		if (store_sweep_due(worker->db, arena, &due, &count, err) < 0)
+			return -1;
+		for (size_t i = 0; i < count; i++) {
+			if (step(worker, arena, &due[i], err) < 0)
+				return -1;
+		}
+	} while (count > 0);
+	return 0;
+}
+
+static int reconcile_one(void *arg, const char *sandbox_id, struct err *err)
+{
+	struct worker *worker = arg;
+	bool exists;
+
+	if (store_sweep_exists(worker->db, sandbox_id, &exists, err) < 0)
+		return -1;
+	if (exists)
+		return 0;
+	log_warn("removing what no sandbox owns", "sandbox", sandbox_id, NULL);
+	return driver_qemu.remove(worker->program, sandbox_id, err);
+}
+
+int lifecycle_reconcile(struct worker *worker, struct err *err)
+{
+	return driver_qemu.each(worker->program, reconcile_one, worker, err);
+}

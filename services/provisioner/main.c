@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The provisioner: sandboxes from templates, and the machine keys that are born in them. */
+#include "services/provisioner/config.h"
+#include "services/provisioner/enrolments.h"
+#include "services/provisioner/lifecycle.h"
+#include "services/provisioner/migrations.h"
+#include "services/provisioner/sandboxes.h"
+#include "services/provisioner/templates.h"
+
+#define SMALL (16 * 1024)
+#define EVIDENCE (256 * 1024)
+#define ROW(key, type, member, fallback, help)                                                     \
+	{                                                                                          \
+		key, type, offsetof(struct provisioner_conf, member), fallback, help               \
+	}
+
+static const struct conf_item config[] = {
+	ROW("templates_dir", CONF_TEXT, templates_dir, NULL, "folder of the templates"),
+	ROW("sandboxes_dir", CONF_TEXT, sandboxes_dir, NULL,
+		"folder of what belongs to the sandboxes"),
+	ROW("guest_dir", CONF_TEXT, guest_dir, NULL,
+		"folder with vmlinuz, initramfs.img and guest.json"),
+	ROW("launcher", CONF_TEXT, launcher, NULL, "path of strongroom-launch"),
+	ROW("relay", CONF_TEXT, relay, NULL, "path of strongroom-relay"),
+	ROW("edge_ca", CONF_TEXT, edge_ca, NULL, "PEM file of the edge's CA"),
+	ROW("edge_address", CONF_TEXT, edge_address, NULL, "host:port of the edge"),
+	ROW("sandbox_uid", CONF_COUNT, sandbox_uid, "0",
+		"first of 256 uids that QEMU runs under, the relays under the one below; 0: this "
+		"service's"),
+	ROW("kvm", CONF_BOOL, kvm, "true", "use KVM when a time-limited probe says that it works"),
+	{ NULL, CONF_TEXT, 0, NULL, NULL },
+};
+
+static const struct lane_conf lanes[] = { { "db", 0, 256 }, { NULL, 0, 0 } };
+
+#define MEMBER(method, path, max, handler)                                                         \
+	{                                                                                          \
+		method, path, WEB_MEMBER, NULL, "db", max, (max) > 0, handler, NULL                \
+	}
+
+static const struct web_route routes[] = {
+	MEMBER("GET", "/v1/templates", 0, template_list),
+	MEMBER("GET", "/v1/templates/{template_id}", 0, template_show),
+	MEMBER("POST", "/v1/sandboxes", SMALL, sandbox_create),
+	MEMBER("GET", "/v1/sandboxes", 0, sandbox_list),
+	MEMBER("GET", "/v1/sandboxes/{sandbox_id}", 0, sandbox_show),
+	MEMBER("POST", "/v1/sandboxes/{sandbox_id}:start", SMALL, sandbox_start),
+	{ "POST", "/v1/sandboxes/{sandbox_id}:stop", WEB_MEMBER, NULL, "db", SMALL, false,
+		sandbox_stop, NULL },
+	MEMBER("DELETE", "/v1/sandboxes/{sandbox_id}", 0, sandbox_delete),
+	MEMBER("GET", "/v1/sandboxes/{sandbox_id}/console", 0, sandbox_console),
+	{ "GET", "/v1/enrolments/{sandbox_id}/claim", WEB_PUBLIC, NULL, "db", 0, false,
+		enrolment_claim, NULL },
+	{ "POST", "/v1/enrolments/{sandbox_id}", WEB_PUBLIC, NULL, "db", EVIDENCE, true,
+		enrolment_create, NULL },
+	{ "GET", "/internal/v1/sandboxes/{sandbox_id}", WEB_SERVICE, NULL, "db", 0, false,
+		sandbox_internal, NULL },
+	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL },
+};
+
+static const struct service_loop loops[] = {
+	{ "sandboxes", "sandbox", 500, lifecycle_run },
+	{ "orphans", NULL, 30000, lifecycle_reconcile },
+	{ NULL, NULL, 0, NULL },
+};
+
+static const struct service provisioner = {
+	.name = "provisioner",
+	.config = config,
+	.config_size = sizeof(struct provisioner_conf),
+	.lanes = lanes,
+	.routes = routes,
+	.loops = loops,
+	.migrations = migrations,
+	.init = templates_init,
+};
+
+int main(int argc, char **argv)
+{
+	return service_main(&provisioner, argc, argv);
+}

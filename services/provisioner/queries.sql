@@ -1,0 +1,68 @@
+-- Every statement of the provisioner.
+
+-- name: sandbox_insert
+INSERT INTO sandbox (tenant_id, space_id, id, name, template_id, template_version, parameters, claim, initdata, created_by)
+VALUES ($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9, $10)
+
+-- name: sandbox_by_id
+SELECT tenant_id, space_id, id, name, template_id, template_version, parameters, state, boot, launched_boot,
+	coalesce(launched_at < now() - interval '120 seconds', false) AS boot_timed_out,
+	claim, initdata, evidence, enc_jwk, sig_jwk, enc, sig, failure_code, failure_detail, revision, created_by,
+	at_text(created_at) AS created_at, at_text(updated_at) AS updated_at
+FROM sandbox WHERE tenant_id = $1 AND id = $2
+
+-- name: sandbox_list
+SELECT id, name, template_id, template_version, state, boot, failure_code, created_by,
+	at_text(created_at) AS created_at, at_text(updated_at) AS updated_at
+FROM sandbox WHERE tenant_id = $1 AND id < $2 AND state <> 'deleted' ORDER BY id DESC LIMIT $3::bigint
+
+-- name: sandbox_change
+UPDATE sandbox SET state = $4, failure_code = $6, failure_detail = $7, run_at = now(), revision = revision + 1,
+	updated_at = now(), enrol_hash = CASE WHEN $4 IN ('creating', 'starting', 'ready') THEN enrol_hash END
+WHERE tenant_id = $1 AND id = $2 AND state = $3 AND boot = $5::bigint
+RETURNING revision
+
+-- name: sandbox_reboot
+UPDATE sandbox SET state = 'starting', boot = boot + 1, claim = $5, evidence = NULL, enc_jwk = NULL, sig_jwk = NULL,
+	enc = NULL, sig = NULL, failure_code = NULL, failure_detail = NULL, enrol_hash = NULL, run_at = now(),
+	revision = revision + 1, updated_at = now()
+WHERE tenant_id = $1 AND id = $2 AND state = $3 AND boot = $4::bigint
+RETURNING revision
+
+-- name: sandbox_secret
+UPDATE sandbox SET enrol_hash = $4, enrol_until = now() + interval '5 minutes'
+WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND state IN ('creating', 'starting')
+
+-- name: sandbox_launched
+UPDATE sandbox SET launched_boot = $3::bigint, launched_at = now(), revision = revision + 1, updated_at = now()
+WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND state IN ('creating', 'starting')
+
+-- name: sandbox_enrol
+UPDATE sandbox SET state = 'ready', evidence = $4, enc_jwk = $5, sig_jwk = $6, enc = $7, sig = $8, run_at = now(),
+	revision = revision + 1, updated_at = now()
+WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND state IN ('creating', 'starting')
+RETURNING revision
+
+-- name: sandbox_release
+UPDATE sandbox SET lease_until = '-infinity', run_at = greatest(run_at, now() + $3::bigint * interval '1 millisecond')
+WHERE tenant_id = $1 AND id = $2
+
+-- name: sweep_due
+UPDATE sandbox SET lease_until = now() + interval '60 seconds'
+WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM sandbox
+	WHERE state IN ('creating', 'ready', 'stopping', 'starting', 'deleting') AND run_at <= now()
+		AND lease_until <= now()
+	ORDER BY run_at LIMIT 4 FOR UPDATE SKIP LOCKED)
+RETURNING tenant_id, id
+
+-- name: sweep_enrolment
+SELECT tenant_id FROM sandbox WHERE id = $1 AND enrol_hash = $2 AND enrol_until > now()
+
+-- name: sweep_tenant
+SELECT tenant_id FROM sandbox WHERE id = $1
+
+-- name: sweep_existing
+SELECT state FROM sandbox WHERE id = $1 AND state NOT IN ('deleted', 'deleting')
+
+-- name: outbox_insert
+INSERT INTO outbox (topic, key) VALUES ($1, $2)

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Database calls of store.h. */
+#include "services/provisioner/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/auth.h"
+#include "lib/mem.h"
+#include "services/provisioner/queries.h"
+
+#define NUMBER_SIZE 24
+
+static const char *number(char text[NUMBER_SIZE], long long value)
+{
+	snprintf(text, NUMBER_SIZE, "%lld", value);
+	return text;
+}
+
+struct add_work {
+	struct web_req *req;
+	const struct sandbox *sandbox;
+};
+
+static int add_work(struct db *db, void *arg, struct err *err)
+{
+	struct add_work *work = arg;
+	const struct sandbox *sandbox = work->sandbox;
+	const struct principal *who = work->req->principal;
+	char version[NUMBER_SIZE];
+
+	if (db_exec(db, &SQL_SANDBOX_INSERT,
+		    DB_PARAMS(who->tenant, who->space, sandbox->id, sandbox->name,
+			    sandbox->template_id, number(version, sandbox->template_version),
+			    sandbox->parameters, sandbox->claim, sandbox->initdata, who->subject),
+		    NULL, err) < 0 ||
+		db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("sandbox", sandbox->id), NULL, err) < 0)
+		return -1;
+	return resource_remember(db, work->req, "POST /v1/sandboxes", sandbox->id, err);
+}
+
+int store_add(struct web_req *req, const struct sandbox *sandbox, struct err *err)
+{
+	struct add_work work = { req, sandbox };
+
+	return db_tx(req->worker->db, DB_TENANT(req->principal->tenant), add_work, &work, err);
+}
+
+static void read_sandbox(const struct db_rows *rows, struct arena *arena, struct sandbox *ret)
+{
+#define TEXT(column) db_text_in(rows, 0, column, arena)
+#define NUMBER(column) db_number(rows, 0, column)
+	*ret = (struct sandbox) {
+		.tenant = TEXT("tenant_id"),
+		.space = TEXT("space_id"),
+		.id = TEXT("id"),
+		.name = TEXT("name"),
+		.template_id = TEXT("template_id"),
+		.parameters = TEXT("parameters"),
+		.state = TEXT("state"),
+		.claim = TEXT("claim"),
+		.initdata = TEXT("initdata"),
+		.evidence = TEXT("evidence"),
+		.enc_jwk = TEXT("enc_jwk"),
+		.sig_jwk = TEXT("sig_jwk"),
+		.enc = TEXT("enc"),
+		.sig = TEXT("sig"),
+		.failure_code = TEXT("failure_code"),
+		.failure_detail = TEXT("failure_detail"),
+		.created_by = TEXT("created_by"),
+		.created_at = TEXT("created_at"),
+		.updated_at = TEXT("updated_at"),
+		.template_version = NUMBER("template_version"),
+		.boot = NUMBER("boot"),
+		.launched_boot = NUMBER("launched_boot"),
+		.revision = NUMBER("revision"),
+		.boot_timed_out = db_bool(rows, 0, "boot_timed_out"),
+	};
+#undef TEXT
+#undef NUMBER
+}
+
+int store_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
+	struct sandbox *ret_sandbox, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(tenant), &SQL_SANDBOX_BY_ID, DB_PARAMS(tenant, id), &rows, err) <
+		0)
+		return -1;
+	if (db_count(rows) == 0)
+		return err_set(
+			err, ERR_NOT_FOUND, "sandbox.not_found", "there is no sandbox '%s'", id);
+	read_sandbox(rows, arena, ret_sandbox);
+	return 0;
+}
+
+static json_t *list_row(const struct db_rows *rows, size_t i)
+{
+	json_t *record = json_pack("{s:s,s:s,s:{s:s,s:I},s:s,s:I,s:s,s:s,s:s}", "id",
+		db_text(rows, i, "id"), "name", db_text(rows, i, "name"), "template", "id",
+		db_text(rows, i, "template_id"), "version",
+		(json_int_t)db_number(rows, i, "template_version"), "state",
+		db_text(rows, i, "state"), "boot", (json_int_t)db_number(rows, i, "boot"),
+		"created_by", db_text(rows, i, "created_by"), "created_at",
+		db_text(rows, i, "created_at"), "updated_at", db_text(rows, i, "updated_at"));
+
+	json_object_set_new(record, "failure_code",
+		db_is_null(rows, i, "failure_code")
+			? json_null()
+			: json_string(db_text(rows, i, "failure_code")));
+	return record;
+}
+
+int store_list(struct web_req *req, const struct page *page, json_t **ret_list, struct err *err)
+{
+	const char *tenant = req->principal->tenant;
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_SANDBOX_LIST,
+		    DB_PARAMS(tenant, page->before, page->limit), &rows, err) < 0)
+		return -1;
+	*ret_list = resource_list(rows, page, list_row);
+	return 0;
+}
+
+struct change_work {
+	const struct sandbox *sandbox;
+	const struct sql *sql;
+	const char *const *params;
+	int n_params;
+};
+
+/* One guarded statement and its wake-up. */
+static int change_work(struct db *db, void *arg, struct err *err)
+{
+	struct change_work *work = arg;
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_exec(db, work->sql, work->params, work->n_params, &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return err_set(err, ERR_CONFLICT, "sandbox.stale",
+			"the sandbox is no longer '%s' in boot %lld", work->sandbox->state,
+			work->sandbox->boot);
+	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("sandbox", work->sandbox->id), NULL, err);
+}
+
+static int change(struct db *db, const struct sandbox *sandbox, const struct sql *sql,
+	const char *const *params, int n_params, struct err *err)
+{
+	struct change_work work = { sandbox, sql, params, n_params };
+
+	return db_tx(db, DB_TENANT(sandbox->tenant), change_work, &work, err);
+}
+
+int store_change(struct db *db, const struct sandbox *sandbox, const char *to,
+	const char *failure_code, const char *failure_detail, struct err *err)
+{
+	char boot[NUMBER_SIZE];
+
+	return change(db, sandbox, &SQL_SANDBOX_CHANGE,
+		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, to,
+			number(boot, sandbox->boot), failure_code, failure_detail),
+		err);
+}
+
+int store_reboot(struct db *db, const struct sandbox *sandbox, const char *claim, struct err *err)
+{
+	char boot[NUMBER_SIZE];
+
+	return change(db, sandbox, &SQL_SANDBOX_REBOOT,
+		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, number(boot, sandbox->boot),
+			claim),
+		err);
+}
+
+int store_enrol(struct db *db, const struct sandbox *sandbox, struct err *err)
+{
+	char boot[NUMBER_SIZE];
+
+	return change(db, sandbox, &SQL_SANDBOX_ENROL,
+		DB_PARAMS(sandbox->tenant, sandbox->id, number(boot, sandbox->boot),
+			sandbox->evidence, sandbox->enc_jwk, sandbox->sig_jwk, sandbox->enc,
+			sandbox->sig),
+		err);
+}
+
+/* A statement that must touch exactly the row of this boot. */
+static int touch(struct db *db, const struct sandbox *sandbox, const struct sql *sql,
+	const char *const *params, int n_params, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(sandbox->tenant), sql, params, n_params, &rows, err) < 0)
+		return -1;
+	if (db_affected(rows) == 1)
+		return 0;
+	return err_set(err, ERR_CONFLICT, "sandbox.stale", "the sandbox is no longer in boot %lld",
+		sandbox->boot);
+}
+
+int store_secret(struct db *db, const struct sandbox *sandbox, const char *hash, struct err *err)
+{
+	char boot[NUMBER_SIZE];
+
+	return touch(db, sandbox, &SQL_SANDBOX_SECRET,
+		DB_PARAMS(sandbox->tenant, sandbox->id, number(boot, sandbox->boot), hash), err);
+}
+
+int store_launched(struct db *db, const struct sandbox *sandbox, struct err *err)
+{
+	char boot[NUMBER_SIZE];
+
+	return touch(db, sandbox, &SQL_SANDBOX_LAUNCHED,
+		DB_PARAMS(sandbox->tenant, sandbox->id, number(boot, sandbox->boot)), err);
+}
+
+int store_release(struct db *db, const struct sandbox *sandbox, long long due_ms, struct err *err)
+{
+	char due[NUMBER_SIZE];
+
+	return db_run(db, DB_TENANT(sandbox->tenant), &SQL_SANDBOX_RELEASE,
+		DB_PARAMS(sandbox->tenant, sandbox->id, number(due, due_ms)), NULL, err);
+}
+
+int store_sweep_due(struct db *db, struct arena *arena, struct sandbox **ret_due, size_t *ret_count,
+	struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_SWEEP, &SQL_SWEEP_DUE, DB_NO_PARAMS, &rows, err) < 0)
+		return -1;
+	*ret_count = db_count(rows);
+	*ret_due = arena_alloc(arena, (*ret_count + 1) * sizeof(**ret_due));
+	for (size_t i = 0; i < *ret_count; i++) {
+		(*ret_due)[i].tenant = db_text_in(rows, i, "tenant_id", arena);
+		(*ret_due)[i].id = db_text_in(rows, i, "id", arena);
+	}
+	return 0;
+}
+
+/* The tenant_id that a sweep found, or NULL. */
+static int found_tenant(struct db *db, struct arena *arena, const struct sql *sql,
+	const char *const *params, int n_params, const char **ret_tenant, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_SWEEP, sql, params, n_params, &rows, err) < 0)
+		return -1;
+	*ret_tenant = db_count(rows) ? db_text_in(rows, 0, "tenant_id", arena) : NULL;
+	return 0;
+}
+
+int store_sweep_enrolment(struct db *db, struct arena *arena, const char *id, const char *hash,
+	const char **ret_tenant, struct err *err)
+{
+	return found_tenant(db, arena, &SQL_SWEEP_ENROLMENT, DB_PARAMS(id, hash), ret_tenant, err);
+}
+
+int store_sweep_tenant(struct db *db, struct arena *arena, const char *id, const char **ret_tenant,
+	struct err *err)
+{
+	return found_tenant(db, arena, &SQL_SWEEP_TENANT, DB_PARAMS(id), ret_tenant, err);
+}
+
+int store_sweep_exists(struct db *db, const char *id, bool *ret_exists, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_SWEEP, &SQL_SWEEP_EXISTING, DB_PARAMS(id), &rows, err) < 0)
+		return -1;
+	*ret_exists = db_count(rows) > 0;
+	return 0;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading one template.yaml with libcyaml: closed schema, no aliases, line and column in the
+ * refusal. */
+#include <cyaml/cyaml.h>
+#include <string.h>
+
+#include "lib/mem.h"
+#include "services/provisioner/templates.h"
+
+static const cyaml_strval_t kinds[] = { { "integer", TEMPLATE_INTEGER },
+	{ "text", TEMPLATE_TEXT } };
+
+static const cyaml_schema_value_t text_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 256),
+};
+
+static const cyaml_schema_field_t parameter_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct template_parameter, name, 1, 63),
+	CYAML_FIELD_ENUM("type", CYAML_FLAG_STRICT, struct template_parameter, kind, kinds,
+		ARRAY_LEN(kinds)),
+	CYAML_FIELD_STRING_PTR("help", CYAML_FLAG_POINTER, struct template_parameter, help, 0, 256),
+	CYAML_FIELD_STRING_PTR(
+		"default", CYAML_FLAG_POINTER, struct template_parameter, fallback, 0, 256),
+	CYAML_FIELD_INT("min", CYAML_FLAG_OPTIONAL, struct template_parameter, min),
+	CYAML_FIELD_INT("max", CYAML_FLAG_OPTIONAL, struct template_parameter, max),
+	CYAML_FIELD_SEQUENCE_COUNT("enum", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+		struct template_parameter, allowed, n_allowed, &text_schema, 0, 64),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t parameter_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct template_parameter, parameter_fields),
+};
+
+static const cyaml_schema_field_t template_fields[] = {
+	CYAML_FIELD_STRING_PTR("id", CYAML_FLAG_POINTER, struct template, id, 1, 63),
+	CYAML_FIELD_INT("version", CYAML_FLAG_DEFAULT, struct template, version),
+	CYAML_FIELD_STRING_PTR("title", CYAML_FLAG_POINTER, struct template, title, 1, 256),
+	CYAML_FIELD_STRING_PTR("driver", CYAML_FLAG_POINTER, struct template, driver, 1, 32),
+	CYAML_FIELD_SEQUENCE("parameters", CYAML_FLAG_POINTER, struct template, parameters,
+		&parameter_schema, 0, 32),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t template_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct template, template_fields),
+};
+
+/* Keeps the first message that libcyaml has: it holds line and column. */
+static void keep_message(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+{
+	char *message = ctx;
+
+	if (level >= CYAML_LOG_ERROR && !*message)
+		vsnprintf(message, 160, fmt, args);
+}
+
+int template_file_read(const char *path, struct template **ret_template, struct err *err)
+{
+	char message[160] = "";
+	const cyaml_config_t config = {
+		.log_fn = keep_message,
+		.log_ctx = message,
+		.log_level = CYAML_LOG_ERROR,
+		.mem_fn = cyaml_mem,
+		.flags = CYAML_CFG_NO_ALIAS,
+	};
+	struct template *template = NULL;
+	cyaml_err_t r =
+		cyaml_load_file(path, &config, &template_schema, (cyaml_data_t **)&template, NULL);
+
+	if (r != CYAML_OK) {
+		message[strcspn(message, "\n")] = '\0';
+		return err_set(err, ERR_INVALID, "template.invalid", "%s: %s", path,
+			*message ? message : cyaml_strerror(r));
+	}
+	*ret_template = template;
+	return 0;
+}
