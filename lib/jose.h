@@ -32,7 +32,7 @@ int jose_key_from_evp(EVP_PKEY *key, const char *use, json_t **ret_jwk, struct e
  * alg follows from the key: key.cannot_sign for Ed25519 and others. */
 int jose_sign(EVP_PKEY *key, const char *typ, const json_t *header, const json_t *payload,
 	json_t **ret_jws, struct err *err) __attribute__((warn_unused_result));
-/* jose.shape, jose.typ, jose.algorithm, jose.signature. `header_members` names the protected members
+/* jose.shape, jose.too_large, jose.typ, jose.algorithm, jose.signature. `header_members` names the protected members
  * allowed and required besides alg and typ ("kid", NULL-terminated list; NULL: none). Payload must be a JSON object. */
 int jose_verify(EVP_PKEY *key, const char *typ, const char *const *header_members, const json_t *jws,
 	json_t **ret_header, json_t **ret_payload, struct err *err) __attribute__((warn_unused_result));

@@ -84,7 +84,7 @@ int jose_encrypt(const json_t *public_jwk, const json_t *header, const void *pla
 	if (check_key(public_jwk, false, err) < 0)
 		return -1;
 	if (len > JOSE_MAX_BODY / 2)
-		return err_set(err, ERR_TOO_LARGE, "jose.shape", "too much for one JWE");
+		return err_set(err, ERR_TOO_LARGE, "jose.too_large", "too much for one JWE");
 	protected = header ? json_deep_copy(header) : json_object();
 	json_object_set_new(protected, "alg", json_string(ALG));
 	json_object_set_new(protected, "enc", json_string(ENC));

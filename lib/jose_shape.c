@@ -39,7 +39,8 @@ int jose_shape_decode(
 	size_t data_len = 0;
 
 	if (len > max)
-		return err_set(err, ERR_TOO_LARGE, "jose.shape", "a part is longer than %zu", max);
+		return err_set(
+			err, ERR_TOO_LARGE, "jose.too_large", "a part is longer than %zu", max);
 	if (codec_b64url_decode(text, len, &data, &data_len, err) < 0)
 		return err_set(err, ERR_INVALID, "jose.shape", "a part is not base64url");
 	object = json_parse((const char *)data, data_len, err);
@@ -72,7 +73,7 @@ int jose_shape_texts(const json_t *object, const char *const *names, size_t max,
 				err, ERR_INVALID, "jose.shape", "'%s' is not a text", *names);
 		if (json_string_length(value) > max)
 			return err_set(
-				err, ERR_TOO_LARGE, "jose.shape", "'%s' is too long", *names);
+				err, ERR_TOO_LARGE, "jose.too_large", "'%s' is too long", *names);
 	}
 	return 0;
 }

@@ -21,8 +21,8 @@
 static int bad_signature(struct err *err)
 {
 	ERR_clear_error();
-	return err_set(err, ERR_UNAUTHENTICATED, "jose.signature",
-		"the signature is not by the given key");
+	return err_set(
+		err, ERR_UNPROCESSABLE, "jose.signature", "the signature is not by the given key");
 }
 
 static bool is_p256(EVP_PKEY *key)
@@ -161,7 +161,7 @@ static int split(const char *token, struct parts *ret_parts, struct err *err)
 	const char *first, *second;
 
 	if (len > MAX_TOKEN)
-		return err_set(err, ERR_TOO_LARGE, "jose.shape", "the token is too long");
+		return err_set(err, ERR_TOO_LARGE, "jose.too_large", "the token is too long");
 	first = strchr(token, '.');
 	second = first ? strchr(first + 1, '.') : NULL;
 	if (!second || strchr(second + 1, '.'))

@@ -33,7 +33,7 @@ int ocicrypt_annotate(const struct ocicrypt_layer *layer, const json_t *image_pu
  * a buffer, fills it, gives it, and may still read it until it takes that buffer again.
  */
 #define SIDE_BUFFERS 4u
-#define SIDE_BUFFER_SIZE (128u * 1024)
+#define SIDE_BUFFER_SIZE (64u * 1024)
 
 struct side {
 	pthread_t thread;

@@ -120,7 +120,8 @@ int trust_evidence_binding(const json_t *enc_jwk, const json_t *sig_jwk, const c
 		jcs_digest(claim, claim_digest, err) < 0)
 		return -1;
 	if (!rule_is_bytes32(nonce))
-		return err_set(err, ERR_INVALID, "evidence.nonce", "the nonce is not 32 bytes");
+		return err_set(
+			err, ERR_UNPROCESSABLE, "evidence.nonce", "the nonce is not 32 bytes");
 	bound = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "v", EVIDENCE_VERSION, "enc", enc, "sig",
 		sig, "nonce", nonce, "initdata", initdata_digest, "claim", claim_digest);
 	if (jcs_encode(bound, &text, &len, err) < 0)

@@ -80,8 +80,8 @@ int trust_grant_make(const json_t *machine_enc_jwk, const char *policy_hash, con
 		trust_opening_check(opening, err) < 0)
 		return -1;
 	if (strcmp(json_text(opening, "slot"), slot) != 0)
-		return err_set(
-			err, ERR_INVALID, "grant.wrong_slot", "the secret is for another slot");
+		return err_set(err, ERR_UNPROCESSABLE, "grant.wrong_slot",
+			"the secret is for another slot");
 	header = json_pack("{s:s,s:s,s:s,s:s,s:s}", "typ", TYP, "policy", policy_hash, "slot", slot,
 		"run_nonce", run_nonce, "kid", kid);
 	return seal(machine_enc_jwk, header, opening, ret_jwe, err);

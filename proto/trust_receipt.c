@@ -185,7 +185,7 @@ int trust_receipt_make(
 		jose_key_to_evp(sig_private, &key, err) < 0)
 		return -1;
 	if (strcmp(json_text(json_object_get(statement, "predicate"), "sig"), keyid) != 0)
-		return err_set(err, ERR_INVALID, "receipt.wrong_key",
+		return err_set(err, ERR_UNPROCESSABLE, "receipt.wrong_key",
 			"the receipt names another machine signing key");
 	if (jcs_encode(statement, &text, &len, err) < 0)
 		return -1;

@@ -193,7 +193,7 @@ static void test_refused_keys(void)
 
 	CHECK_FAILS(jose_encrypt(private, NULL, "x", 1, &jwe, &err), &err, "key.invalid");
 	CHECK_FAILS(jose_encrypt(sig_public, NULL, "x", 1, &jwe, &err), &err, "key.invalid");
-	CHECK_FAILS(jose_encrypt(public, NULL, big, 1 << 20, &jwe, &err), &err, "jose.shape");
+	CHECK_FAILS(jose_encrypt(public, NULL, big, 1 << 20, &jwe, &err), &err, "jose.too_large");
 }
 
 int main(void)
