@@ -2,10 +2,12 @@
 """certreg as a process of its own on a unix socket, with everything it needs, and a small HTTP client for it."""
 import base64
 import contextlib
+import functools
 import http.client
 import http.server
 import json
 import pathlib
+import re
 import secrets
 import signal
 import socket
@@ -15,9 +17,10 @@ import threading
 import time
 import urllib.parse
 
+import jsonschema
 import pytest
 
-from conftest import BUILD, LIMIT_S, short_folder, wait_for
+from conftest import BUILD, ROOT, LIMIT_S, short_folder, wait_for
 
 BASE_URL = "https://strongroom.test:8443"
 
@@ -67,9 +70,33 @@ def ask(path, method, target, body=None, headers=None):
     connection = UnixConnection(path)
     try:
         connection.request(method, target, body, headers or {})
-        return Answer(connection.getresponse())
+        answer = Answer(connection.getresponse())
     finally:
         connection.close()
+    check_contract(method, target, answer)
+    return answer
+
+
+@functools.lru_cache
+def contract():
+    return json.loads((ROOT / "proto/openapi/certreg.json").read_text())
+
+
+def check_contract(method, target, answer):
+    """Every answer of these tests is one that the contract knows."""
+    path = target.partition("?")[0]
+    if path == "/readyz":
+        return
+    template = next(name for name in sorted(contract()["paths"], key=lambda name: "{" in name)
+                    if re.fullmatch(re.sub(r"{[a-z_]+}", "[^/]+", name), path))
+    responses = contract()["paths"][template][method.lower()]["responses"]
+    assert str(answer.status) in responses, (method, path, answer.status, answer.body)
+    content = responses[str(answer.status)]["content"]
+    kind = answer.headers["Content-Type"].partition(";")[0]
+    assert kind in content, (method, path, kind)
+    if kind.endswith("json"):
+        jsonschema.validate(answer.json, {**content[kind]["schema"], "components": contract()["components"]},
+                            cls=jsonschema.Draft202012Validator)
 
 
 class P256:
