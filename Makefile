@@ -83,6 +83,12 @@ $(foreach s,$(SERVICES),$(eval $(call program,services/$(s),strongroom-$(s))))
 $(eval $(call program,agent,strongroom-agent))
 $(eval $(call program,client,strongroom))
 
+ERRORS := $(sort $(wildcard proto/errors/*.json))
+$(BUILD)/gen/errors.h: $(ERRORS) tools/errors2c.awk
+	@mkdir -p $(@D)
+	@awk -f tools/errors2c.awk $(ERRORS) > $@.new && mv $@.new $@
+$(BUILD)/lib/service_help.o: $(BUILD)/gen/errors.h
+
 $(BUILD)/gen/%/queries.h: %/queries.sql tools/sql2c.awk
 	@mkdir -p $(@D)
 	awk -f tools/sql2c.awk $< > $@.new && mv $@.new $@

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <llhttp.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -71,6 +72,8 @@ static int on_header_value(llhttp_t *llhttp, const char *at, size_t len)
 		return -1;
 	while (len > 0 && (at[len - 1] == ' ' || at[len - 1] == '\t'))
 		len--;
+	if (len == 0)
+		at = ""; /* an empty span points behind the line: nothing may be cut there */
 	parse->value_len[head->n_headers] = (uint16_t)len;
 	head->headers[head->n_headers++].value = at;
 	return 0;
@@ -98,6 +101,15 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 	return -1;
 }
 
+static int on_answer_headers_complete(llhttp_t *llhttp)
+{
+	struct http_parse *parse = llhttp->data;
+
+	parse->headers_done = true;
+	parse->head->keep_alive = llhttp_should_keep_alive(llhttp) != 0;
+	return 0;
+}
+
 static int on_message_complete(llhttp_t *llhttp)
 {
 	struct http_parse *parse = llhttp->data;
@@ -111,6 +123,14 @@ static const llhttp_settings_t settings = {
 	.on_header_field = on_header_field,
 	.on_header_value = on_header_value,
 	.on_headers_complete = on_headers_complete,
+	.on_body = on_body,
+	.on_message_complete = on_message_complete,
+};
+
+static const llhttp_settings_t answer_settings = {
+	.on_header_field = on_header_field,
+	.on_header_value = on_header_value,
+	.on_headers_complete = on_answer_headers_complete,
 	.on_body = on_body,
 	.on_message_complete = on_message_complete,
 };
@@ -345,7 +365,8 @@ static void cut_strings(const struct http_parse *parse, struct http_head *head)
 		head->target[parse->target_len] = '\0';
 	for (size_t i = 0; i < head->n_headers; i++) {
 		((char *)(uintptr_t)head->headers[i].name)[parse->name_len[i]] = '\0';
-		((char *)(uintptr_t)head->headers[i].value)[parse->value_len[i]] = '\0';
+		if (parse->value_len[i] > 0)
+			((char *)(uintptr_t)head->headers[i].value)[parse->value_len[i]] = '\0';
 	}
 }
 
@@ -369,6 +390,53 @@ int http_parse_head(struct http_parse *parse, char *text, size_t len, struct htt
 		return refuse(ret_status, 400, err, "request.malformed", fault);
 	cut_strings(parse, ret_head);
 	return take_facts(parse, ret_head, ret_status, err);
+}
+
+/* A status line and the headers that frame the body; strings were cut. */
+static const char *answer_fault(
+	const struct http_parse *parse, const struct http_head *head, const char *length)
+{
+	const char *encoding = http_head_find(head, "transfer-encoding");
+
+	if (!parse->headers_done)
+		return "the head does not end";
+	if (parse->llhttp.http_major != 1 || head->status < 100 || head->status > 599)
+		return "the version or the status is unknown";
+	if (count_of(head, "content-length") > 1 || count_of(head, "transfer-encoding") > 1 ||
+		(encoding && length))
+		return "the body's framing is not clear";
+	if (encoding && strcasecmp(encoding, "chunked") != 0)
+		return "a Transfer-Encoding other than chunked";
+	if (length && (!*length || strspn(length, "0123456789") != strlen(length)))
+		return "a Content-Length that is no number";
+	return NULL;
+}
+
+int http_parse_answer(struct http_parse *parse, char *text, size_t len, struct http_head *ret_head,
+	struct err *err)
+{
+	const char *length, *fault;
+	llhttp_errno_t code;
+
+	*ret_head = (struct http_head) { .content_length = -1 };
+	*parse = (struct http_parse) { .head = ret_head };
+	llhttp_init(&parse->llhttp, HTTP_RESPONSE, &answer_settings);
+	parse->llhttp.data = parse;
+	code = llhttp_execute(&parse->llhttp, text, len);
+	if (code != HPE_OK && !(code == HPE_PAUSED && parse->message_done))
+		return err_set(err, ERR_UPSTREAM, "http.bad_answer", "not an answer: %s",
+			llhttp_errno_name(code));
+	cut_strings(parse, ret_head);
+	ret_head->status = parse->llhttp.status_code;
+	length = http_head_find(ret_head, "content-length");
+	fault = answer_fault(parse, ret_head, length);
+	if (fault)
+		return err_set(err, ERR_UPSTREAM, "http.bad_answer", "%s", fault);
+	ret_head->http_1_0 = parse->llhttp.http_minor == 0;
+	ret_head->chunked = http_head_find(ret_head, "transfer-encoding") != NULL;
+	if (length)
+		ret_head->content_length = strtoll(length, NULL, 10);
+	return 0;
 }
 
 int http_parse_chunks(struct http_parse *parse, const void *data, size_t len, http_sink *sink,

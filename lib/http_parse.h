@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1 requests from bytes: the one file behind which llhttp stands. A head is first scanned
- * byte by byte as it arrives (size, count, bare CR or LF, NUL, folded lines: refused before
- * anything is allocated), then parsed whole in a copy that the caller owns, then held against the
- * rules that llhttp leaves open. Bodies with a Content-Length need no parser; chunked ones go
- * through http_parse_chunks().
+ * HTTP/1.1 from bytes, requests and (for relays) a server's answers: the one file behind which
+ * llhttp stands. A head is first scanned byte by byte as it arrives (size, count, bare CR or LF,
+ * NUL, folded lines: refused before anything is allocated), then parsed whole in a copy that the
+ * caller owns, then held against the rules that llhttp leaves open. Bodies with a Content-Length
+ * need no parser; chunked ones go through http_parse_chunks().
  */
 #ifndef STRONGROOM_HTTP_PARSE_H
 #define STRONGROOM_HTTP_PARSE_H
@@ -29,8 +29,9 @@ struct http_scan {
 };
 
 struct http_head {
-	const char *method; /* static text */
+	const char *method; /* static text; NULL in an answer */
 	char *target;
+	int status; /* of an answer */
 	struct web_pair headers[HTTP_MAX_HEADERS];
 	size_t n_headers;
 	long long content_length; /* -1: none given */
@@ -52,6 +53,12 @@ int http_parse_scan(struct http_scan *scan, const unsigned char *data, size_t le
  * `ret_head`. */
 int http_parse_head(struct http_parse *parse, char *text, size_t len, struct http_head *ret_head,
 	int *ret_status, struct err *err);
+
+/* The same for an answer's head; an interim answer (1xx) has no body. http.bad_answer. A body whose
+ * length is neither given nor chunked ends with the connection: content_length -1, chunked false.
+ */
+int http_parse_answer(struct http_parse *parse, char *text, size_t len, struct http_head *ret_head,
+	struct err *err);
 
 typedef int http_sink(void *arg, const void *data, size_t len, struct err *err);
 

@@ -172,6 +172,7 @@ static int open_server(struct service_state *state, struct err *err)
 					.worker_free = service_worker_free,
 					.worker_arg = state,
 					.authorise = authorise,
+					.help = service_help,
 					.stop_on_signals = true },
 		err);
 	if (!server)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A service's main() is tables and service_main(): arguments (--config FILE, --check-config,
- * --migrate, --version), configuration, logging, database, lanes, listener, signals, /healthz /readyz /metrics,
- * background loops, graceful drain on SIGTERM. Exit codes: 0 clean, 1 failed, 2 bad arguments or configuration.
+ * --migrate, --version), configuration, logging, database, lanes, listener, signals, /healthz
+ * /readyz /metrics, background loops, graceful drain on SIGTERM. Exit codes: 0 clean, 1 failed, 2
+ * bad arguments or configuration.
  *
- * Configuration every service has (service.c adds these rows): listen (unix:/path or tcp:host:port),
- * tls_cert, tls_key, tls_peer_ca (TCP only), base_url, database (libpq conninfo), migrate_database (owner's
- * conninfo), redis (unix:/path; empty: none), service_key (PEM file), peers_dir (public keys of the
- * other services, <name>.pem), certreg_url / provisioner_url / registry_gw_url / policy_url /
- * orchestrator_url (unix:/path or https://…), log_level.
+ * Configuration every service has (service.c adds these rows): listen (unix:/path or
+ * tcp:host:port), tls_cert, tls_key, tls_peer_ca (TCP only), base_url, database (libpq conninfo),
+ * migrate_database (owner's conninfo), redis (unix:/path; empty: none), service_key (PEM file),
+ * peers_dir (public keys of the other services, <name>.pem), certreg_url / provisioner_url /
+ * registry_gw_url / policy_url / orchestrator_url (unix:/path or https://…), log_level.
  */
 #ifndef STRONGROOM_SERVICE_H
 #define STRONGROOM_SERVICE_H
@@ -31,12 +32,12 @@ struct service_conf {
 
 /* What one worker thread owns. Nothing in it is shared with another thread. */
 struct worker {
-	struct db *db;	     /* connects on first use, reconnects by itself; NULL without a database */
+	struct db *db; /* connects on first use, reconnects by itself; NULL without a database */
 	struct fetch *fetch; /* HTTP to the other services */
 	const struct service_conf *conf;
-	struct auth *auth;   /* shared, internally synchronised */
-	struct wake *wake;   /* shared, internally synchronised: ring after a commit */
-	void *program;	     /* the program's own configuration struct (const after start) */
+	struct auth *auth; /* shared, internally synchronised */
+	struct wake *wake; /* shared, internally synchronised: ring after a commit */
+	void *program;	   /* the program's own configuration struct (const after start) */
 };
 
 /* A long process (style 2): called in its own thread with its own worker, at each ring of `topic`
@@ -57,11 +58,12 @@ struct service {
 	const char *name;		/* also the schema and the database role */
 	const struct conf_item *config; /* own rows, ends with key NULL; may be NULL */
 	size_t config_size;
-	const struct lane_conf *lanes; /* ends with name NULL */
-	const struct web_route *routes; /* ends with method NULL */
-	const struct service_loop *loops; /* ends with name NULL; may be NULL */
+	const struct lane_conf *lanes;	    /* ends with name NULL */
+	const struct web_route *routes;	    /* ends with method NULL */
+	const struct service_loop *loops;   /* ends with name NULL; may be NULL */
 	const struct migration *migrations; /* ends with name NULL; may be NULL */
-	int (*init)(struct worker *worker, struct err *err); /* once, after migration check, before listening; may be NULL */
+	int (*init)(struct worker *worker,
+		struct err *err); /* once, after migration check, before listening; may be NULL */
 	int (*ready)(struct worker *worker, struct err *err); /* own part of /readyz; may be NULL */
 };
 

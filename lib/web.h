@@ -74,6 +74,9 @@ struct web_res {
 	long long file_len;
 	bool sse;	   /* this answer is an event stream */
 	bool close;	   /* close the connection behind this answer */
+	/* How a failure reads where a protocol of others rules; NULL: RFC 9457. It has the challenge of a 401 in
+	 * `headers`. */
+	json_t *(*problem)(const struct err *err, int status);
 	const char *park_key;
 	long long park_until_ms; /* monotonic */
 };
@@ -97,7 +100,7 @@ struct web_stream_ops;
 
 struct web_route {
 	const char *method;
-	const char *path; /* "/v1/runs/{run_id}:cancel"; a last part "{rest...}" takes several segments */
+	const char *path; /* "/v1/runs/{run_id}:cancel"; one part "{rest...}" may take several segments */
 	enum web_access access;
 	const char *scope; /* needed in the token, or NULL */
 	const char *lane;  /* a row of the program's lane table; NULL: "db" */

@@ -122,6 +122,9 @@ struct web_server {
 	struct web_entry *entries;
 	size_t n_entries;
 	struct lane **lanes; /* ends with NULL */
+	struct metric **lane_gauges;
+	struct metric *conns_gauge;
+	struct metric *calls_gauge;
 	struct evconnlistener *listener;
 	char *socket_path;
 	unsigned long long socket_inode;

@@ -109,7 +109,8 @@ static void fill_problem(struct web_call *call)
 {
 	int status = call->status ? call->status : web_status_of(call->err.kind);
 	struct web_res *res = &call->res;
-	json_t *problem = problem_of(call, status);
+	json_t *problem =
+		res->problem ? res->problem(&call->err, status) : problem_of(call, status);
 
 	json_decref(res->json);
 	res->json = problem;
@@ -117,10 +118,10 @@ static void fill_problem(struct web_call *call)
 		close(res->file_fd);
 	res->file_fd = -1;
 	res->status = status;
-	res->content_type = "application/problem+json";
+	res->content_type = res->problem ? "application/json" : "application/problem+json";
 	if ((status == 503 || status == 429) && res->n_headers < WEB_MAX_RES_HEADERS)
 		web_header_add(res, "Retry-After", "1");
-	if (status == 401 && res->n_headers < WEB_MAX_RES_HEADERS)
+	if (status == 401 && !res->problem && res->n_headers < WEB_MAX_RES_HEADERS)
 		web_header_add(res, "WWW-Authenticate",
 			call->entry && call->entry->route->access == WEB_AGENT
 				? "DPoP realm=\"strongroom\""

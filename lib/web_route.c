@@ -36,7 +36,7 @@ static void compile_part(struct web_part *part, const char *text, size_t len)
 static int compile_path(struct web_entry *entry, struct err *err)
 {
 	const char *at = entry->route->path;
-	size_t n_params = 0;
+	size_t n_params = 0, n_rests = 0;
 
 	while (*at == '/') {
 		size_t len = strcspn(++at, "/");
@@ -47,10 +47,9 @@ static int compile_path(struct web_entry *entry, struct err *err)
 		compile_part(part, at, len);
 		at += len;
 		n_params += part->param != NULL;
-		if (part->rest && *at)
-			return bad_route(err, entry->route, "something behind {rest...}");
+		n_rests += part->rest;
 	}
-	if (*at || entry->n_parts == 0 || n_params > WEB_MAX_PARAMS)
+	if (*at || entry->n_parts == 0 || n_params > WEB_MAX_PARAMS || n_rests > 1)
 		return bad_route(err, entry->route, "not a path, or too many parameters");
 	return 0;
 }
@@ -269,8 +268,6 @@ static bool match_part(
 {
 	size_t value_len;
 
-	if (part->rest)
-		len = strlen(text);
 	if (len < part->literal_len || (!part->param && len != part->literal_len))
 		return false;
 	value_len = len - part->literal_len;
@@ -285,17 +282,32 @@ static bool match_part(
 	return true;
 }
 
+/* How many bytes {rest...} takes so that `n_behind` segments are left; 0: there are too few. */
+static size_t rest_len(const char *text, size_t n_behind)
+{
+	size_t len = strlen(text);
+
+	while (n_behind > 0 && len > 0) {
+		len--;
+		n_behind -= text[len] == '/';
+	}
+	return len;
+}
+
 static bool match_path(struct web_call *call, const struct web_entry *entry)
 {
 	const char *at = call->req.path;
 
 	call->req.n_params = 0;
 	for (size_t i = 0; i < entry->n_parts; i++) {
+		const struct web_part *part = &entry->parts[i];
 		size_t len = *at == '/' ? strcspn(at + 1, "/") : 0;
 
-		if (*at != '/' || !match_part(call, &entry->parts[i], at + 1, len))
+		if (*at == '/' && part->rest)
+			len = rest_len(at + 1, entry->n_parts - i - 1);
+		if (*at != '/' || !match_part(call, part, at + 1, len))
 			return false;
-		at += 1 + (entry->parts[i].rest ? strlen(at + 1) : len);
+		at += 1 + len;
 	}
 	return *at == '\0';
 }

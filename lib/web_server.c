@@ -141,6 +141,41 @@ static void drain(struct web_server *server, long long now_ms)
 	event_base_loopbreak(server->base);
 }
 
+/* --- gauges; registered once for the process, so never freed --- */
+
+static struct metric *gauge(const char *name, const char *help, char *labels)
+{
+	struct metric *metric = mem_alloc(sizeof(*metric));
+
+	metric->name = name;
+	metric->help = help;
+	metric->type = "gauge";
+	metric->labels = labels;
+	metric_register(metric);
+	return metric;
+}
+
+static void add_gauges(struct web_server *server, size_t n_lanes)
+{
+	server->lane_gauges = mem_array(n_lanes, sizeof(struct metric *));
+	for (size_t i = 0; i < n_lanes; i++)
+		server->lane_gauges[i] =
+			gauge("strongroom_lane_waiting_requests", "Requests in a lane's queue.",
+				mem_printf("lane=\"%s\"", lane_name(server->lanes[i])));
+	server->conns_gauge =
+		gauge("strongroom_http_connections", "Open client connections.", mem_strdup(""));
+	server->calls_gauge = gauge(
+		"strongroom_http_requests_open", "Requests not yet answered.", mem_strdup(""));
+}
+
+static void set_gauges(const struct web_server *server)
+{
+	for (size_t i = 0; server->lanes[i]; i++)
+		metric_set(server->lane_gauges[i], lane_depth(server->lanes[i]));
+	metric_set(server->conns_gauge, server->n_conns);
+	metric_set(server->calls_gauge, server->n_calls);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct web_server *server = arg;
@@ -150,6 +185,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	web_park_tick(server, now);
 	http_conn_tick(server, now);
+	set_gauges(server);
 	if (server->listener)
 		evconnlistener_enable(server->listener);
 	if (atomic_load(&server->draining))
@@ -192,6 +228,7 @@ static void start_lanes(struct web_server *server)
 	for (size_t i = 0; i < count; i++)
 		server->lanes[i] = lane_new(
 			&conf->lanes[i], conf->worker_new, conf->worker_free, conf->worker_arg);
+	add_gauges(server, count);
 }
 
 static void add_events(struct web_server *server)
@@ -246,7 +283,7 @@ int web_server_listen(
 		server->listener = web_listen_tcp(server, address + 4, tls, err);
 	else
 		return err_set(
-			err, ERR_INVALID, "web.listen", "'%s' is neither unix: nor tcp:", address);
+			err, ERR_INTERNAL, "web.listen", "'%s' is neither unix: nor tcp:", address);
 	return server->listener ? 0 : -1;
 }
 
@@ -286,6 +323,7 @@ void web_server_free(struct web_server *server)
 	close(server->inbox_fd);
 	web_listen_release(server);
 	web_route_release(server);
+	free(server->lane_gauges);
 	free(server->lanes);
 	free(server);
 }

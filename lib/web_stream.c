@@ -30,6 +30,8 @@ struct web_stream {
 	bool end_told;	 /* end() was called, or finish is a lane's */
 	bool blocked;	 /* the route waits for drained() */
 	bool ended;	 /* what remains is release() */
+	bool gone_told;
+	bool finishing;
 	bool in_callback;
 };
 
@@ -72,9 +74,13 @@ void web_stream_resume(struct web_stream *stream)
 
 static void tell_gone(struct web_stream *stream)
 {
-	if (stream->ops->gone)
+	bool told = stream->gone_told;
+
+	stream->gone_told = true;
+	if (stream->ops->gone && !told)
 		stream->ops->gone(stream, stream->ctx);
-	end_soon(stream);
+	if (!stream->ops->keeps)
+		end_soon(stream);
 }
 
 static void release(struct web_call *call)
@@ -125,10 +131,8 @@ static void fail_before_head(struct web_stream *stream, const struct err *err)
 	end_soon(stream);
 }
 
-void web_stream_fail(struct web_stream *stream, const struct err *err)
+static void fail(struct web_stream *stream, const struct err *err)
 {
-	if (stream->ended)
-		return;
 	if (stream->status == 0 && stream->call->conn) {
 		fail_before_head(stream, err);
 		return;
@@ -141,14 +145,20 @@ void web_stream_fail(struct web_stream *stream, const struct err *err)
 		http_conn_close(stream->call->conn);
 }
 
+void web_stream_fail(struct web_stream *stream, const struct err *err)
+{
+	if (!stream->ended)
+		fail(stream, err);
+}
+
 /* The body is bad, or the route does not want it. */
 static void break_off(struct web_stream *stream, const struct err *err)
 {
 	if (stream->ended)
 		return;
-	if (stream->ops->gone)
-		stream->ops->gone(stream, stream->ctx);
-	web_stream_fail(stream, err);
+	tell_gone(stream);
+	if (!stream->ops->keeps)
+		fail(stream, err);
 }
 
 /* --- the request's body --- */
@@ -171,22 +181,36 @@ static void give(struct web_stream *stream)
 		http_conn_pause(stream->call->conn, stream->waiting);
 }
 
-static void tell_end(struct web_stream *stream)
+static void submit_finish(struct web_stream *stream)
 {
 	struct web_call *call = stream->call;
 	struct err err;
 
-	stream->end_told = true;
-	if (stream->ops->relay) {
-		if (stream->ops->end)
-			stream->ops->end(stream, stream->ctx);
-		return;
-	}
 	if (web_call_submit(call, WEB_FINISH))
 		return;
 	err_set(&err, ERR_UNAVAILABLE, "lane.full", "lane '%s' is full",
 		lane_name(call->entry->lane));
-	break_off(stream, &err);
+	if (stream->ops->gone && !stream->gone_told)
+		stream->ops->gone(stream, stream->ctx);
+	fail(stream, &err);
+}
+
+void web_stream_finish(struct web_stream *stream)
+{
+	if (stream->ended || stream->finishing)
+		return;
+	stream->finishing = true;
+	stream->end_told = true;
+	submit_finish(stream);
+}
+
+static void tell_end(struct web_stream *stream)
+{
+	stream->end_told = true;
+	if (!stream->ops->relay)
+		submit_finish(stream);
+	else if (stream->ops->end)
+		stream->ops->end(stream, stream->ctx);
 }
 
 /* One round: bytes from the connection to the route. false: there is nothing to do now. */
@@ -196,7 +220,8 @@ static bool take_round(struct web_stream *stream)
 	int result = stream->body_ended;
 	struct err err;
 
-	if (stream->ended || stream->waiting || stream->end_told || !stream->call->conn)
+	if (stream->ended || stream->waiting || stream->end_told || stream->gone_told ||
+		!stream->call->conn)
 		return false;
 	if (!stream->body_ended && before < WEB_OUT_HIGH_BYTES)
 		result = http_conn_body(

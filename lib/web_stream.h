@@ -3,13 +3,13 @@
  * Streamed routes: bodies of any size in constant memory. A streamed request goes through
  *   begin   (lane)  authorise, look up, open; sets *ret_ctx; may answer at once by filling `res`
  *                   and returning 1 (the body is then drained or the connection closed)
- *   body    (loop)  takes bytes out of `in`; what it leaves stays there, and reading from the client
- *                   stops until web_stream_resume(): that is the back-pressure
- *   finish  (lane)  after the last byte: commits and fills the answer
- *   relay   (loop)  instead of body/finish: the route answers by itself through web_stream_reply_*()
- *   gone    (loop)  the client vanished before the end, or `body` failed; finish does not come
- *   release (any)   exactly once, last
- * `body`, `relay` and `gone` run on the loop and never block on a network or a lock.
+ *   body    (loop)  takes bytes out of `in`; what it leaves stays there, and reading from the
+ * client stops until web_stream_resume(): that is the back-pressure finish  (lane)  after the last
+ * byte: commits and fills the answer relay   (loop)  the route answers by itself through
+ * web_stream_reply_*(), or asks for `finish` by web_stream_finish() once it knows what is to be
+ * committed gone    (loop)  the client vanished before the end, or `body` failed; finish does not
+ * come release (any)   exactly once, last `body`, `relay` and `gone` run on the loop and never
+ * block on a network or a lock.
  */
 #ifndef STRONGROOM_WEB_STREAM_H
 #define STRONGROOM_WEB_STREAM_H
@@ -25,10 +25,16 @@ struct web_stream_ops {
 	int (*begin)(struct web_req *req, struct web_res *res, void **ret_ctx, struct err *err);
 	int (*body)(struct web_stream *stream, void *ctx, struct evbuffer *in, struct err *err);
 	int (*finish)(struct web_req *req, struct web_res *res, void *ctx, struct err *err);
-	int (*relay)(struct web_stream *stream, void *ctx, struct err *err); /* after begin, before the body */
-	void (*end)(struct web_stream *stream, void *ctx); /* relay only: the request's last body byte was given */
-	void (*drained)(struct web_stream *stream, void *ctx); /* relay only: the client took what was queued */
+	int (*relay)(struct web_stream *stream, void *ctx,
+		struct err *err); /* after begin, before the body */
+	void (*end)(struct web_stream *stream,
+		void *ctx); /* relay only: the request's last body byte was given */
+	void (*drained)(struct web_stream *stream,
+		void *ctx); /* relay only: the client took what was queued */
 	void (*gone)(struct web_stream *stream, void *ctx);
+	/* relay only: what was begun behind the relay must be ended well. After gone() the stream
+	 * stays until web_stream_finish(), whose answer goes to the client if it is still there. */
+	bool keeps;
 	void (*release)(void *ctx);
 };
 
@@ -38,7 +44,11 @@ long long web_stream_length(struct web_stream *stream);
 /* Ask for `body` to be called again with what is waiting. */
 void web_stream_resume(struct web_stream *stream);
 
-/* Relay answers: head once, then data (moved out of `data`), then end. content_length -1: chunked. */
+/* Relay only, once, instead of an answer: `finish` runs on the lane and fills it. */
+void web_stream_finish(struct web_stream *stream);
+
+/* Relay answers: head once, then data (moved out of `data`), then end. content_length -1: chunked.
+ */
 void web_stream_reply_head(struct web_stream *stream, int status, const struct web_pair *headers,
 	size_t n_headers, long long content_length);
 /* Queues; returns true while more is welcome, false to stop until `drained`. */

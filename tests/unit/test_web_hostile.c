@@ -43,6 +43,8 @@ static const struct hostile corpus[] = {
 	{ "GET /v1/hello HTTP/1.1\r\n\r\n", 0, "400", "request.bad_host" },
 	{ "GET /v1/hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 0, "400", "request.bad_host" },
 	{ "GET /v1/hello HTTP/1.1\r\nHost: a, b\r\n\r\n", 0, "400", "request.bad_host" },
+	{ "GET /v1/hello HTTP/1.1\r\nHost: x\r\nX:\r\nHost: y\r\n\r\n", 0, "400",
+		"request.bad_host" },
 	{ "GET /v1/hello HTTP/1.1\r\nHost:\r\n\r\n", 0, "400", "request.bad_host" },
 	{ GET_HELLO "X: a\r\n b\r\n\r\n", 0, "400", "request.malformed" },
 	{ GET_HELLO "X: a\r\n\tb\r\n\r\n", 0, "400", "request.malformed" },
