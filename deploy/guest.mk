@@ -5,19 +5,21 @@
 CACHE ?= $(STACK)/cache
 GUEST := $(BUILD)/guest
 
-# libarchive statically: the shared one drags ICU and libxml2 into the guest. Its table of formats names all of them;
-# without --gc-sections they would want bzip2, lzma, libxml2 and nettle, though nothing calls them.
-GUEST_LIBS = $(shell pkg-config --libs openssl jansson libcurl jose libseccomp) \
-	-Wl,-Bstatic -larchive -Wl,-Bdynamic -lzstd -lz
+# libarchive statically: the shared one drags ICU and libxml2 into the guest. Its table of formats names all of them, so
+# what the agent calls is cut out of the archive first, and the rest never asks for bzip2, lzma, libxml2 and nettle.
+GUEST_LIBS = $(shell pkg-config --libs openssl jansson libcurl jose libseccomp) -lzstd -lz
 
 .PHONY: guest
 guest: $(GUEST)/guest.json
 
 ifeq ($(SAN),)
 # No build id and no debug data: neither depends on the tree's place.
-$(GUEST)/strongroom-agent: $(strongroom-agent_OBJ) $(LIB)
+$(GUEST)/libarchive.o: $(strongroom-agent_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -Wl,--gc-sections -Wl,--build-id=none -s $(strongroom-agent_OBJ) $(LIB) $(GUEST_LIBS) -o $@
+	ld -r --gc-sections $$(nm -u $^ | awk '$$2 ~ /^archive_/ { print "-u", $$2 }' | sort -u) \
+		$$($(CC) -print-file-name=libarchive.a) -o $@
+$(GUEST)/strongroom-agent: $(strongroom-agent_OBJ) $(GUEST)/libarchive.o $(LIB)
+	$(CC) $(LDFLAGS) -Wl,--build-id=none -s $^ $(GUEST_LIBS) -o $@
 else
 # The guest is what is measured: sanitizers run the agent as an ordinary process instead.
 .PHONY: plain-agent
