@@ -196,14 +196,17 @@ static int find_and_answer(
 static int register_candidate(struct web_req *req, struct web_res *res,
 	const struct candidate *candidate, struct err *err)
 {
-	const char *name = candidate->input.name ? candidate->input.name : candidate->info.subject;
+	const char *name = candidate->input.name;
+	struct registration registration = { .pem = candidate->pem, .info = &candidate->info };
 	struct certificate certificate;
 	char id[ID_SIZE];
 	bool is_new;
 
 	id_new("crt", id);
-	if (store_certificate_add(req->worker->db, req, id, name, &candidate->info, candidate->pem,
-		    &certificate, &is_new, err) < 0)
+	registration.id = id;
+	registration.name = name ? name : candidate->info.subject;
+	if (store_certificate_add(req->worker->db, req, &registration, &certificate, &is_new, err) <
+		0)
 		return -1;
 	if (strcmp(certificate.state, "active") != 0)
 		return err_set(err, ERR_CONFLICT, "certificate.revoked",

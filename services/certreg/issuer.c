@@ -2,9 +2,13 @@
 /* Signing tokens with the key that init.c read. */
 #include "services/certreg/issuer.h"
 
+#include <string.h>
+
 #include "lib/id.h"
 #include "lib/json.h"
+#include "lib/mem.h"
 #include "lib/service.h"
+#include "services/certreg/form.h"
 
 long long issuer_now(void)
 {
@@ -23,18 +27,25 @@ json_t *issuer_jwks(const struct certreg *certreg)
 	return json_pack("{s:[o]}", "keys", jwk);
 }
 
-int issuer_sign(struct worker *worker, const char *typ, const char *audience, long long expires_at,
-	json_t *claims, char **ret_token, struct err *err)
+int issuer_sign(struct web_req *req, const char *typ, const char *audience, long long expires_at,
+	json_t *claims, const char **ret_token, struct err *err)
 {
-	const struct certreg *certreg = certreg_of(worker);
-	char jti[ID_SIZE];
+	const struct secrets *secrets = certreg_of(req->worker)->secrets;
+	char jti[ID_SIZE], *token, *kept;
+	size_t len;
 
 	id_new("jti", jti);
-	json_object_set_new(claims, "iss", json_string(worker->conf->base_url));
+	json_object_set_new(claims, "iss", json_string(req->worker->conf->base_url));
 	json_object_set_new(claims, "aud", json_string(audience));
 	json_object_set_new(claims, "iat", json_integer(issuer_now()));
 	json_object_set_new(claims, "exp", json_integer(expires_at));
 	json_object_set_new(claims, "jti", json_string(jti));
-	return jose_token_sign(certreg->secrets->issuer_key, typ, certreg->secrets->issuer_kid,
-		claims, ret_token, err);
+	if (jose_token_sign(secrets->issuer_key, typ, secrets->issuer_kid, claims, &token, err) < 0)
+		return -1;
+	len = strlen(token);
+	kept = form_secret(req->arena, len);
+	memcpy(kept, token, len + 1);
+	mem_wipe_free(token, len);
+	*ret_token = kept;
+	return 0;
 }

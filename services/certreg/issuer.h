@@ -13,10 +13,10 @@
 
 /* {"keys":[…]} */
 json_t *issuer_jwks(const struct certreg *certreg);
-/* Adds iss, aud, iat, exp and jti to the claims (which stay the caller's) and signs them. Caller
- * frees. */
-int issuer_sign(struct worker *worker, const char *typ, const char *audience, long long expires_at,
-	json_t *claims, char **ret_token, struct err *err);
+/* Adds iss, aud, iat, exp and jti to the claims (which stay the caller's) and signs them. The token
+ * is wiped with the request. */
+int issuer_sign(struct web_req *req, const char *typ, const char *audience, long long expires_at,
+	json_t *claims, const char **ret_token, struct err *err);
 long long issuer_now(void); /* Unix seconds */
 
 #endif

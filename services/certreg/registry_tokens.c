@@ -8,12 +8,10 @@
 #include <string.h>
 
 #include "lib/json.h"
-#include "lib/mem.h"
 #include "lib/peer.h"
 #include "lib/service.h"
 #include "services/certreg/agents.h"
 #include "services/certreg/credentials.h"
-#include "services/certreg/form.h"
 #include "services/certreg/issuer.h"
 #include "services/certreg/members.h"
 
@@ -148,16 +146,14 @@ static int answer(struct web_req *req, struct web_res *res, json_t *claims, long
 	struct err *err)
 {
 	long long now = issuer_now();
-	char issued_at[CLOCK_TEXT_SIZE], *token, *kept;
+	char issued_at[CLOCK_TEXT_SIZE];
+	const char *token;
 
-	if (issuer_sign(req->worker, "strongroom-registry+jwt", AUDIENCE, expires_at, claims,
-		    &token, err) < 0)
+	if (issuer_sign(req, "strongroom-registry+jwt", AUDIENCE, expires_at, claims, &token, err) <
+		0)
 		return -1;
-	kept = form_secret(req->arena, strlen(token));
-	memcpy(kept, token, strlen(token));
-	mem_wipe_free(token, strlen(token));
 	clock_rfc3339(now * 1000, issued_at);
-	res->json = json_pack("{s:s,s:s,s:I,s:s}", "token", kept, "access_token", kept,
+	res->json = json_pack("{s:s,s:s,s:I,s:s}", "token", token, "access_token", token,
 		"expires_in", (json_int_t)(expires_at - now), "issued_at", issued_at);
 	web_header_add(res, "Cache-Control", "no-store");
 	return 0;

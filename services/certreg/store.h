@@ -101,11 +101,17 @@ struct certificate {
 	long long revision;
 };
 
-/* Keeps the certificate under `id`, unless its SPKI is known to the tenant. Either way
- * *ret_certificate is the one record of that SPKI and *ret_is_new says which. */
-int store_certificate_add(struct db *db, const struct web_req *req, const char *id,
-	const char *name, const struct cert_info *info, const char *pem,
-	struct certificate *ret_certificate, bool *ret_is_new, struct err *err);
+/* A certificate whose proof was good. */
+struct registration {
+	const char *id, *name, *pem;
+	const struct cert_info *info;
+};
+
+/* Keeps the certificate, unless its SPKI is known to the tenant. Either way *ret_certificate is the
+ * one record of that SPKI and *ret_is_new says which. */
+int store_certificate_add(struct db *db, const struct web_req *req,
+	const struct registration *registration, struct certificate *ret_certificate,
+	bool *ret_is_new, struct err *err);
 int store_certificate(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
 	struct certificate *ret_certificate, struct err *err);
 /* `state` filters, or is NULL. */

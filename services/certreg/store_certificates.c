@@ -113,24 +113,25 @@ static struct certificate certificate_of(
 
 struct registering {
 	const struct web_req *req;
-	const char *id, *name, *pem;
-	const struct cert_info *info;
-	struct certificate *ret_certificate;
+	const struct registration *registration;
+	struct certificate certificate;
 	bool is_new;
 };
 
 static int insert_certificate(struct db *db, struct registering *registering, struct err *err)
 {
 	const struct principal *who = registering->req->principal;
-	const struct cert_info *info = registering->info;
+	const struct registration *registration = registering->registration;
+	const struct cert_info *info = registration->info;
 	auto_rows struct db_rows *rows = NULL;
 	auto_free char *not_before = mem_printf("%lld", info->not_before);
 	auto_free char *not_after = mem_printf("%lld", info->not_after);
 
 	if (db_exec(db, &SQL_CERTIFICATE_INSERT,
-		    DB_PARAMS(who->tenant, who->space, registering->id, who->subject,
-			    registering->name, info->fingerprint, info->spki, info->subject,
-			    info->serial, not_before, not_after, info->algorithm, registering->pem),
+		    DB_PARAMS(who->tenant, who->space, registration->id, who->subject,
+			    registration->name, info->fingerprint, info->spki, info->subject,
+			    info->serial, not_before, not_after, info->algorithm,
+			    registration->pem),
 		    &rows, err) < 0)
 		return -1;
 	registering->is_new = db_count(rows) == 1;
@@ -145,32 +146,26 @@ static int register_certificate(struct db *db, void *arg, struct err *err)
 
 	if (insert_certificate(db, registering, err) < 0 ||
 		db_exec(db, &SQL_CERTIFICATE_BY_SPKI,
-			DB_PARAMS(req->principal->tenant, registering->info->spki), &rows, err) < 0)
+			DB_PARAMS(req->principal->tenant, registering->registration->info->spki),
+			&rows, err) < 0)
 		return -1;
 	if (db_count(rows) != 1)
 		return err_set(err, ERR_INTERNAL, "certificate.lost",
 			"the certificate is not there after its insert");
-	*registering->ret_certificate = certificate_of(rows, 0, req->arena);
-	return resource_remember(
-		db, req, CERTIFICATES_ROUTE, registering->ret_certificate->id, err);
+	registering->certificate = certificate_of(rows, 0, req->arena);
+	return resource_remember(db, req, CERTIFICATES_ROUTE, registering->certificate.id, err);
 }
 
-int store_certificate_add(struct db *db, const struct web_req *req, const char *id,
-	const char *name, const struct cert_info *info, const char *pem,
-	struct certificate *ret_certificate, bool *ret_is_new, struct err *err)
+int store_certificate_add(struct db *db, const struct web_req *req,
+	const struct registration *registration, struct certificate *ret_certificate,
+	bool *ret_is_new, struct err *err)
 {
-	struct certificate certificate;
-	struct registering registering = { .req = req,
-		.id = id,
-		.name = name,
-		.pem = pem,
-		.info = info,
-		.ret_certificate = &certificate };
+	struct registering registering = { .req = req, .registration = registration };
 
 	if (db_tx(db, DB_TENANT(req->principal->tenant), register_certificate, &registering, err) <
 		0)
 		return -1;
-	*ret_certificate = certificate;
+	*ret_certificate = registering.certificate;
 	*ret_is_new = registering.is_new;
 	return 0;
 }

@@ -9,7 +9,6 @@
 #include <strings.h>
 
 #include "lib/json.h"
-#include "lib/mem.h"
 #include "lib/service.h"
 #include "services/certreg/agents.h"
 #include "services/certreg/credentials.h"
@@ -39,14 +38,9 @@ static int read_audience(const struct form *form, const char *const *allowed,
 		"audience must name the one service the token is for");
 }
 
-static int answer(
-	struct web_req *req, struct web_res *res, const char *type, char *token, long long seconds)
+static int answer(struct web_res *res, const char *type, const char *token, long long seconds)
 {
-	char *kept = form_secret(req->arena, strlen(token));
-
-	memcpy(kept, token, strlen(token));
-	mem_wipe_free(token, strlen(token));
-	res->json = json_pack("{s:s,s:s,s:I}", "access_token", kept, "token_type", type,
+	res->json = json_pack("{s:s,s:s,s:I}", "access_token", token, "token_type", type,
 		"expires_in", (json_int_t)seconds);
 	web_header_add(res, "Cache-Control", "no-store");
 	return 0;
@@ -88,7 +82,7 @@ static int create_for_key(
 	long long now = issuer_now(), expires_at = now + TOKEN_SECONDS;
 	struct credential credential;
 	auto_json json_t *claims = NULL;
-	char *token;
+	const char *token;
 
 	if (read_client(req, form, &id, &secret, err) < 0 ||
 		credential_check(req, id, secret, &credential, err) < 0)
@@ -101,9 +95,9 @@ static int create_for_key(
 	if (credential.expires_at && credential.expires_at < expires_at)
 		expires_at = credential.expires_at;
 	claims = member_claims(&credential, scope);
-	if (issuer_sign(req->worker, "at+jwt", audience, expires_at, claims, &token, err) < 0)
+	if (issuer_sign(req, "at+jwt", audience, expires_at, claims, &token, err) < 0)
 		return -1;
-	return answer(req, res, "Bearer", token, expires_at - now);
+	return answer(res, "Bearer", token, expires_at - now);
 }
 
 /* --- agents --- */
@@ -114,7 +108,7 @@ static int create_for_agent(
 	const char *audience, *assertion = form_text(form, "assertion");
 	auto_json json_t *claims = NULL;
 	struct agent agent;
-	char *token;
+	const char *token;
 
 	if (read_audience(form, agent_audiences, &audience, err) < 0)
 		return -1;
@@ -123,10 +117,10 @@ static int create_for_agent(
 	if (agent_check(req, assertion, &agent, err) < 0)
 		return -1;
 	claims = agent_claims(&agent);
-	if (issuer_sign(req->worker, "strongroom-agent+jwt", audience, issuer_now() + TOKEN_SECONDS,
-		    claims, &token, err) < 0)
+	if (issuer_sign(req, "strongroom-agent+jwt", audience, issuer_now() + TOKEN_SECONDS, claims,
+		    &token, err) < 0)
 		return -1;
-	return answer(req, res, "DPoP", token, TOKEN_SECONDS);
+	return answer(res, "DPoP", token, TOKEN_SECONDS);
 }
 
 int token_create(struct web_req *req, struct web_res *res, struct err *err)
