@@ -31,6 +31,9 @@ OPTIMISE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN)
 WARNINGS += -Wno-null-dereference -Wno-format-truncation # gcc sees what the sanitizer put in
 endif
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -I/usr/share/include/llhttp -include lib/banned.h
+ifneq ($(TEST_HOOKS)$(SAN),)
+CPPFLAGS += -DTEST_HOOKS # kill points: tests only
+endif
 CFLAGS   += -std=gnu17 $(OPTIMISE) $(HARDEN) $(WARNINGS)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(if $(SAN),-fsanitize=$(SAN))
 PKG_C    := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)

@@ -29,6 +29,7 @@ struct api {
 	const struct profile *profile;
 	struct fetch *fetch;
 	struct token tokens[MAX_TOKENS];
+	json_t *tenant;
 };
 
 struct api *api_new(const struct profile *profile)
@@ -59,6 +60,7 @@ void api_free(struct api *api)
 		token_forget(&api->tokens[i]);
 		free(api->tokens[i].audience);
 	}
+	json_decref(api->tenant);
 	fetch_free(api->fetch);
 	free(api);
 }
@@ -407,4 +409,25 @@ int api_registry_token(void *arg, const char *scope, char **ret_token, struct er
 			err, ERR_UPSTREAM, "upstream.answer", "the token answer has no token");
 	*ret_token = mem_strdup(json_text(answer, "token"));
 	return 0;
+}
+
+const json_t *api_tenant(struct api *api, struct err *err)
+{
+	struct api_call call = { .label = "tenant",
+		.audience = "certreg",
+		.method = "GET",
+		.path = "/v1/tenants/self" };
+	json_t *tenant = NULL;
+
+	if (api->tenant)
+		return api->tenant;
+	if (api_call(api, &call, &tenant, NULL, err) < 0)
+		return NULL;
+	if (!json_text(tenant, "name") || !json_text(tenant, "space")) {
+		json_decref(tenant);
+		err_set(err, ERR_UPSTREAM, "upstream.answer", "the tenant has no name or no space");
+		return NULL;
+	}
+	api->tenant = tenant;
+	return tenant;
 }

@@ -33,27 +33,12 @@ static int get_challenge(struct api *api, const char *spki, json_t **ret_challen
 	return 0;
 }
 
-static int tenant_name(struct api *api, char **ret_name, struct err *err)
-{
-	struct api_call call = { .label = "tenant",
-		.audience = "certreg",
-		.method = "GET",
-		.path = "/v1/tenants/self" };
-	auto_json json_t *tenant = NULL;
-
-	if (api_call(api, &call, &tenant, NULL, err) < 0)
-		return -1;
-	if (!json_text(tenant, "name"))
-		return err_set(err, ERR_UPSTREAM, "upstream.answer", "the tenant has no name");
-	*ret_name = mem_strdup(json_text(tenant, "name"));
-	return 0;
-}
-
 /* {challenge, client_nonce, signature} */
 static int make_proof(struct api *api, EVP_PKEY *key, json_t **ret_proof, struct err *err)
 {
 	auto_json json_t *challenge = NULL;
-	auto_free char *tenant = NULL, *message = NULL, *encoded = NULL;
+	const json_t *tenant = api_tenant(api, err);
+	auto_free char *message = NULL, *encoded = NULL;
 	auto_free unsigned char *signature = NULL;
 	char spki[DIGEST_TEXT_SIZE], nonce[CODEC_HEX_SIZE(32)];
 	unsigned char random[32];
@@ -61,11 +46,11 @@ static int make_proof(struct api *api, EVP_PKEY *key, json_t **ret_proof, struct
 
 	rand_bytes(random, sizeof(random));
 	codec_hex(random, sizeof(random), nonce);
-	if (cert_spki(key, spki, err) < 0 || tenant_name(api, &tenant, err) < 0 ||
+	if (!tenant || cert_spki(key, spki, err) < 0 ||
 		get_challenge(api, spki, &challenge, err) < 0)
 		return -1;
 	message = mem_printf("strongroom-cert-pop-v1\n%s\n%s\n%s\n%s\n%s\n", api_profile(api)->url,
-		tenant, spki, json_text(challenge, "nonce"), nonce);
+		json_text(tenant, "name"), spki, json_text(challenge, "nonce"), nonce);
 	if (cert_sign(key, message, strlen(message), &signature, &len, err) < 0)
 		return -1;
 	encoded = codec_b64_text(signature, len);

@@ -38,7 +38,8 @@ int project_fields(const struct project *project, size_t at, json_t **ret_fields
 int project_inputs(const struct project *project, size_t at, const json_t *fields,
 	json_t **ret_inputs, struct err *err);
 
-/* Runs the tasks in order, each checkpointed. `until`: the last task, or NULL. */
-int project_run(struct project *project, const char *until, struct err *err);
+/* Runs the tasks in order, each checkpointed. `first` and `until`: the first and last to look at,
+ * or NULL. */
+int project_run(struct project *project, const char *first, const char *until, struct err *err);
 
 #endif

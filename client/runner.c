@@ -66,15 +66,20 @@ static void show_warnings(struct project *project)
 		ui_warn(project->ui, "%s", json_string_value(text));
 }
 
-int project_run(struct project *project, const char *until, struct err *err)
+int project_run(struct project *project, const char *first, const char *until, struct err *err)
 {
+	bool is_behind = !first;
+
 	if (until && !plan_kind(until))
 		return err_set(err, ERR_INVALID, "usage.option", "'%s' is no task", until);
 	show_warnings(project);
 	for (size_t i = 0; i < project->plan.n_tasks; i++) {
-		if (visit(project, i, err) < 0)
+		const char *key = project->plan.tasks[i].kind->key;
+
+		is_behind = is_behind || strcmp(key, first) == 0;
+		if (is_behind && visit(project, i, err) < 0)
 			return -1;
-		if (until && strcmp(project->plan.tasks[i].kind->key, until) == 0)
+		if (until && strcmp(key, until) == 0)
 			break;
 	}
 	return 0;

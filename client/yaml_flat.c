@@ -120,7 +120,7 @@ static int read_bare_reference(struct reader *reader, const char *path, yaml_mar
 
 static int read_mapping(struct reader *reader, const char *path, int depth)
 {
-	for (;;) {
+	for (bool is_first = true;; is_first = false) {
 		auto_free char *below = NULL;
 		yaml_event_t key;
 		yaml_event_type_t type;
@@ -134,7 +134,7 @@ static int read_mapping(struct reader *reader, const char *path, int depth)
 			below = join(path, (const char *)key.data.scalar.value);
 		yaml_event_delete(&key);
 		if (type == YAML_MAPPING_END_EVENT)
-			return 0;
+			return is_first ? add_value(reader, path, "", mark) : 0;
 		if (type == YAML_MAPPING_START_EVENT)
 			return read_bare_reference(reader, path, mark);
 		if (!below)

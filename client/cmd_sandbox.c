@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* strongroom sandbox create|start|stop|delete|list|show. In a project, create and start verify the
+ * evidence (as `run` does); stop, delete, list and show only ask the server. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/project.h"
+#include "client/sandbox.h"
+#include "client/session.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+
+static const struct cli_option options[] = {
+	{ "plan", "FILE", "create, start: instead of main.yml" },
+	{ NULL, NULL, NULL },
+};
+
+static int get(struct session *session, const char *path, json_t **ret_sandbox, struct err *err)
+{
+	struct api_call call = {
+		.label = "show", .audience = "provisioner", .method = "GET", .path = path
+	};
+
+	return api_call(session->api, &call, ret_sandbox, NULL, err);
+}
+
+static int change(struct session *session, const struct cli *cli, const char *verb, struct err *err)
+{
+	auto_free char *path = mem_printf("/v1/sandboxes/%s", cli->arguments[1]);
+	auto_free char *action = mem_printf("%s:%s", path, verb);
+	auto_json json_t *sandbox = NULL, *answer = NULL;
+	bool is_delete = strcmp(verb, "delete") == 0;
+	const char *state;
+
+	if (get(session, path, &sandbox, err) < 0 ||
+		session_change(session, "provisioner", is_delete ? "DELETE" : "POST",
+			is_delete ? path : action, NULL, json_text(sandbox, "etag"), &answer,
+			err) < 0)
+		return -1;
+	state = json_text(answer, "state");
+	ui_result(cli->ui, json_pack("{s:s,s:s*}", "id", cli->arguments[1], "state", state),
+		"%s %s", cli->arguments[1], state ? state : "deleting");
+	return 0;
+}
+
+static int with_server(const struct cli *cli, const char *verb, struct err *err)
+{
+	static const char *const members[] = { "id", "name", "state", "boot", "created_at", NULL };
+	auto_free char *path = NULL;
+	struct session session;
+	int result;
+
+	if (strcmp(verb, "list") != 0 && cli->n_arguments < 2)
+		return err_set(err, ERR_INVALID, "usage.arguments", "which sandbox? (sbx_…)");
+	if (session_open(&session, cli, err) < 0)
+		return -1;
+	path = mem_printf("/v1/sandboxes/%s", cli->n_arguments > 1 ? cli->arguments[1] : "");
+	if (strcmp(verb, "list") == 0)
+		result = session_list(&session, cli, "provisioner", "/v1/sandboxes", members, err);
+	else if (strcmp(verb, "show") == 0)
+		result = session_show(&session, cli, "provisioner", path, err);
+	else
+		result = change(&session, cli, verb, err);
+	session_close(&session);
+	return result;
+}
+
+/* A restart is a step of the project: kept in its state, under its lock. */
+static int restart(struct project *project, struct err *err)
+{
+	auto_json json_t *inputs = json_object(), *outputs = json_object(), *made = json_object();
+	struct task task = { project, &project->plan.tasks[0], "sandbox-start", inputs, outputs,
+		made };
+	const json_t *before = state_task(&project->state, task.key);
+	const char *what = json_text(before, "state");
+	struct sandbox_conf conf;
+
+	if (sandbox_conf_of(&task, &conf, err) < 0)
+		return -1;
+	if (!sandbox_verified(project))
+		return err_set(
+			err, ERR_NOT_FOUND, "plan.missing_task", "this project has no sandbox yet");
+	if (state_begin(&project->state, task.key, inputs, what && strcmp(what, "running") == 0,
+		    err) < 0 ||
+		sandbox_restart(&task, &conf, err) < 0)
+		return -1;
+	return state_finish(&project->state, task.key, outputs, made, err);
+}
+
+static int with_project(const struct cli *cli, bool create, struct err *err)
+{
+	struct project_options given = { cli_value(cli, "plan"), cli->profile, true };
+	struct project project;
+	int result;
+
+	if (project_open(&project, &given, cli->ui, err) < 0)
+		return -1;
+	result = create ? project_run(&project, NULL, "set-sandbox-specs", err)
+			: restart(&project, err);
+	if (result == 0)
+		ui_result(cli->ui, json_deep_copy(sandbox_verified(&project)), "%s ready",
+			json_text(sandbox_verified(&project), "id"));
+	project_close(&project);
+	return result;
+}
+
+static int sandbox(const struct cli *cli, struct err *err)
+{
+	static const char *const verbs[] = { "list", "show", "stop", "delete" };
+	const char *verb = cli->arguments[0];
+
+	if (strcmp(verb, "create") == 0 || strcmp(verb, "start") == 0)
+		return with_project(cli, *verb == 'c', err);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		if (strcmp(verb, verbs[i]) == 0)
+			return with_server(cli, verb, err);
+	}
+	return err_set(err, ERR_INVALID, "usage.arguments", "no 'sandbox %s'", verb);
+}
+
+const struct command command_sandbox = { "sandbox",
+	"list | show ID | create | start | stop ID | delete ID",
+	"sandbox VMs; create and start work in a project", options, 1, 2, sandbox };

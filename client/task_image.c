@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dockerize-algo: build or take an image, encrypt its layers to the image key, push. The encrypted
+ * layout is kept until it is pushed, so that an interrupted push does not build again. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/crash.h"
+#include "client/files.h"
+#include "client/image.h"
+#include "client/keystore.h"
+#include "client/task.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+
+#define WORK_DIR "build/image"
+
+/* A key is for one image: when another image was encrypted to the one in the file, a new one takes
+ * its place. */
+static int image_key(struct task *task, const char *path, json_t **ret_jwk, struct err *err)
+{
+	const json_t *storage = task->project->profile.storage;
+	const char *before = task_previous(task, "key_id");
+	char thumbprint[JOSE_THUMBPRINT_SIZE];
+	auto_secret json_t *jwk = NULL;
+
+	if (keystore_read(storage, path, &jwk, err) < 0 ||
+		jose_key_thumbprint(jwk, thumbprint, err) < 0)
+		return -1;
+	if (!task_kept(task, "key_id") && before && strcmp(before, thumbprint) == 0) {
+		keystore_free(jwk);
+		jwk = jose_key_new("enc");
+		if (keystore_write(storage, path, jwk, err) < 0 ||
+			jose_key_thumbprint(jwk, thumbprint, err) < 0)
+			return -1;
+	}
+	if (task_keep(task, "key_id", thumbprint, err) < 0)
+		return -1;
+	*ret_jwk = jose_key_public(jwk);
+	return 0;
+}
+
+static json_t *describe(const struct image_result *image)
+{
+	json_t *layers = json_array();
+
+	for (unsigned i = 0; i < image->n_layers; i++)
+		json_array_append_new(
+			layers, json_pack("{s:s,s:s}", "inner", image->layers[i].inner, "diff_id",
+					image->layers[i].diff_id));
+	return json_pack("{s:s,s:s,s:s,s:I,s:o,s:O,s:O,s:s}", "layout", image->layout, "manifest",
+		image->manifest, "config", image->config, "size", image->size, "layers", layers,
+		"argv", image->argv, "env", image->env, "cwd", image->cwd);
+}
+
+static int prepare(struct task *task, const json_t *jwk, struct err *err)
+{
+	struct image_conf conf = {
+		.archive = task_field(task, "archive"),
+		.containerfile = task_field(task, "containerfile"),
+		.work_dir = WORK_DIR,
+		.image_jwk = jwk,
+		.progress = ui_progress_stage,
+		.progress_arg = task->project->ui,
+	};
+	struct image_result image = { 0 };
+	int result;
+
+	if (!conf.archive)
+		conf.context = task_field(task, "app_dir");
+	if (files_tree_remove(WORK_DIR, err) < 0 || files_make_dirs(WORK_DIR, 0700, err) < 0 ||
+		image_prepare(&conf, &image, err) < 0)
+		return -1;
+	result = task_keep_json(task, "image", describe(&image), err);
+	image_result_release(&image);
+	return result;
+}
+
+static int push(struct task *task, const json_t *image, const char *repository, struct err *err)
+{
+	struct image_push_conf conf = {
+		.layout = json_text(image, "layout"),
+		.manifest = json_text(image, "manifest"),
+		.repository = repository,
+		.tag = task_field(task, "docker.image_tag"),
+		.base_url = task->project->profile.url,
+		.ca_file = task->project->profile.ca_file,
+		.token = api_registry_token,
+		.token_arg = task->project->api,
+		.progress = ui_progress_stage,
+		.progress_arg = task->project->ui,
+	};
+
+	crash_point("before", "push-image");
+	if (image_push(&conf, err) < 0)
+		return -1;
+	crash_point("after", "push-image");
+	return task_keep(task, "pushed", conf.manifest, err);
+}
+
+static void put_outputs(
+	struct task *task, const json_t *image, const char *repository, const char *key)
+{
+	static const char *const kept[] = { "layers", "argv", "env", "cwd" };
+	auto_free char *reference = mem_printf("%s@%s", repository, json_text(image, "manifest"));
+
+	task_put(task, "algo_image", reference);
+	task_put(task, "image", reference);
+	task_put(task, "repository", repository);
+	task_put(task, "manifest", json_text(image, "manifest"));
+	task_put(task, "mrenclave", json_text(image, "manifest"));
+	task_put(task, "config", json_text(image, "config"));
+	task_put(task, "layout", json_text(image, "layout"));
+	task_put(task, "key_algo", key);
+	task_put(task, "key_id", task_kept(task, "key_id"));
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		json_object_set(task->outputs, kept[i], json_object_get(image, kept[i]));
+}
+
+int task_image(struct task *task, struct err *err)
+{
+	const char *key = task_field(task, "key_algo"), *name;
+	auto_json json_t *jwk = NULL;
+	auto_free char *repository = NULL;
+	const json_t *tenant, *image;
+
+	if (!key)
+		key = task_after_text(task, "get-symmetric-algokey", "key", err);
+	if (!key || task_need(task, "docker.image_name", &name, err) < 0 ||
+		image_key(task, key, &jwk, err) < 0)
+		return -1;
+	tenant = api_tenant(task->project->api, err);
+	if (!tenant)
+		return -1;
+	repository = mem_printf("%s/%s", json_text(tenant, "name"), name);
+	image = task_kept_json(task, "image");
+	if ((!image || access(json_text(image, "layout"), F_OK) < 0) && prepare(task, jwk, err) < 0)
+		return -1;
+	image = task_kept_json(task, "image");
+	if (!task_kept(task, "pushed") && push(task, image, repository, err) < 0)
+		return -1;
+	put_outputs(task, image, repository, key);
+	ui_note(task->project->ui, "image %s@%s", repository, json_text(image, "manifest"));
+	return 0;
+}
