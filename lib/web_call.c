@@ -205,6 +205,8 @@ static void call_run(struct lane_job *job, struct worker *worker)
 
 bool web_call_submit(struct web_call *call, enum web_phase phase)
 {
+	if (call->server->closed)
+		return false;
 	call->phase = phase;
 	call->ring_seen = call->server->rings;
 	call->submitted = true;

@@ -116,6 +116,7 @@ struct web_server {
 	int inbox_fd;
 	_Atomic(struct web_note *) inbox;
 	atomic_bool draining;
+	bool closed; /* the lanes are gone */
 	atomic_bool stop_posted;
 	long long drain_until_ms;
 	struct web_note stop_note;

@@ -132,7 +132,8 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 static void drain(struct web_server *server, long long now_ms)
 {
-	unsigned busy = http_conn_close_idle(server);
+	unsigned busy =
+		http_conn_close_idle(server) + server->n_calls; /* calls outlive their clients */
 
 	if (busy > 0 && now_ms < server->drain_until_ms)
 		return;
@@ -315,6 +316,7 @@ void web_server_free(struct web_server *server)
 	http_conn_close_all(server);
 	for (struct lane **lane = server->lanes; *lane; lane++)
 		lane_free(*lane);
+	server->closed = true;
 	run_notes(server);
 	event_del(server->tick_event);
 	event_base_loop(server->base, EVLOOP_NONBLOCK);

@@ -188,8 +188,8 @@ static void submit_finish(struct web_stream *stream)
 
 	if (web_call_submit(call, WEB_FINISH))
 		return;
-	err_set(&err, ERR_UNAVAILABLE, "lane.full", "lane '%s' is full",
-		lane_name(call->entry->lane));
+	err_set(&err, ERR_UNAVAILABLE, "lane.full", "the lane of '%s' is full",
+		call->entry->route->path);
 	if (stream->ops->gone && !stream->gone_told)
 		stream->ops->gone(stream, stream->ctx);
 	fail(stream, &err);
@@ -292,7 +292,7 @@ void web_stream_started(struct web_call *call)
 		web_stream_fail(stream, &err);
 		return;
 	}
-	if (stream->ended || !call->conn)
+	if (stream->ended || stream->finishing || !call->conn)
 		return; /* the relay is through already */
 	if (http_conn_ended(call->conn) && http_conn_has_body(call->conn)) {
 		http_conn_close(call->conn);

@@ -45,7 +45,7 @@ static void *fixture_main(void *arg)
 	return NULL;
 }
 
-static void fixture_start(const struct web_conf *conf)
+static inline void fixture_start(const struct web_conf *conf)
 {
 	struct web_conf filled = *conf;
 	char address[80];
@@ -143,7 +143,8 @@ static inline char *client_ask(const char *request, const char *until)
 		check_count++;                                                                     \
 		if (!strstr(check_text, (part))) {                                                 \
 			check_failures++;                                                          \
-			printf("%s:%d: no \"%s\" in:\n%s\n", __FILE__, __LINE__, (part), check_text);  \
+			printf("%s:%d: no \"%s\" in:\n%s\n", __FILE__, __LINE__, (part),           \
+				check_text);                                                       \
 		}                                                                                  \
 	} while (0)
 
