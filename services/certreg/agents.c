@@ -125,10 +125,21 @@ static int use_once(
 	return -1;
 }
 
+/* The audience that an assertion must name. A guest reaches the edge by another host name than
+ * people do, so the Host that the request was sent to counts as well (as for DPoP proofs). */
+static const char *token_endpoint(struct web_req *req, const json_t *claims)
+{
+	const char *host = web_header(req, "Host");
+	const char *as_sent = arena_printf(req->arena, "https://%s/v1/token", host ? host : "");
+
+	if (has_text(claims, "aud", as_sent))
+		return as_sent;
+	return arena_printf(req->arena, "%s/v1/token", req->worker->conf->base_url);
+}
+
 int agent_check(
 	struct web_req *req, const char *assertion, struct agent *ret_agent, struct err *err)
 {
-	const char *audience = arena_printf(req->arena, "%s/v1/token", req->worker->conf->base_url);
 	auto_json json_t *sandbox = NULL, *claims = NULL;
 	struct agent agent = { .sandbox = agent_subject(req->arena, assertion) };
 
@@ -137,7 +148,8 @@ int agent_check(
 	if (find_sandbox(req, agent.sandbox, &sandbox, err) < 0 ||
 		verify(sandbox, assertion, &agent, &claims, err) < 0)
 		return -1;
-	if (agent_claims_check(claims, agent.sandbox, audience, issuer_now(), err) < 0)
+	if (agent_claims_check(
+		    claims, agent.sandbox, token_endpoint(req, claims), issuer_now(), err) < 0)
 		return -1;
 	if (store_tenant(req->worker->db, json_text(sandbox, "tenant"), req->arena, &agent.tenant,
 		    err) < 0)
