@@ -87,10 +87,10 @@ $(eval $(call program,agent,strongroom-agent))
 $(eval $(call program,client,strongroom))
 
 ERRORS := $(sort $(wildcard proto/errors/*.json))
-$(BUILD)/gen/errors.h: $(ERRORS) tools/errors2c.awk
+$(BUILD)/gen/lib/error_help.h: $(ERRORS) tools/errors2c.awk
 	@mkdir -p $(@D)
 	@awk -f tools/errors2c.awk $(ERRORS) > $@.new && mv $@.new $@
-$(BUILD)/lib/service_help.o: $(BUILD)/gen/errors.h
+$(BUILD)/lib/service_help.o: $(BUILD)/gen/lib/error_help.h
 
 $(BUILD)/gen/%/queries.h: %/queries.sql tools/sql2c.awk
 	@mkdir -p $(@D)

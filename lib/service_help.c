@@ -2,7 +2,7 @@
 /* The `help` of problem answers: what to do about a code, out of proto/errors. */
 #include <string.h>
 
-#include "errors.h"
+#include "lib/error_help.h"
 #include "lib/mem.h"
 #include "lib/service_inner.h"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# proto/errors/*.json -> errors.h: what to do about each error code.
+# proto/errors/*.json -> error_help.h: what to do about each error code.
 BEGIN {
 	RS = "}"
 	print "/* Made from proto/errors by tools/errors2c.awk. */\n#pragma once\n"
