@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ocicrypt layers (github.com/containers/ocicrypt; proven against skopeo 1.9.3): AES-256-CTR with HMAC-SHA256 over the
- * ciphertext, the layer key wrapped as JWE ECDH-ES+A256KW to the image key in
- * org.opencontainers.image.enc.keys.jwe. We refuse public cipheroptions, and verify HMAC, ciphertext
- * digest and the inner digest: skopeo does not check the last.
+ * ocicrypt layers (github.com/containers/ocicrypt; proven against skopeo 1.9.3): AES-256-CTR with
+ * HMAC-SHA256 over the ciphertext, the layer key wrapped as JWE ECDH-ES+A256KW to the image key in
+ * org.opencontainers.image.enc.keys.jwe. We refuse public cipheroptions, and verify HMAC,
+ * ciphertext digest and the inner digest: skopeo does not check the last.
  */
 #ifndef STRONGROOM_OCICRYPT_H
 #define STRONGROOM_OCICRYPT_H
@@ -19,7 +19,8 @@
 
 struct ocicrypt_layer; /* one layer being encrypted or decrypted */
 
-/* Encrypts a (compressed) layer blob read from in_fd into out_fd. Results: what the descriptor needs. */
+/* Encrypts a (compressed) layer blob read from in_fd into out_fd. Results: what the descriptor
+ * needs. */
 struct ocicrypt_result {
 	char digest[DIGEST_TEXT_SIZE];	     /* of the ciphertext */
 	char inner_digest[DIGEST_TEXT_SIZE]; /* of the layer blob */
@@ -29,18 +30,20 @@ struct ocicrypt_result {
 int ocicrypt_encrypt(int in_fd, int out_fd, const json_t *image_public_jwk,
 	struct ocicrypt_result *ret_result, struct err *err);
 
-/* Opens the key packets of a layer descriptor with the image's private JWK. image.pubopts, image.no_packet,
- * image.unwrap. */
+/* Opens the key packets of a layer descriptor with the image's private JWK. image.pubopts,
+ * image.no_packet, image.unwrap. */
 int ocicrypt_open(const json_t *descriptor, const json_t *image_private_jwk,
 	struct ocicrypt_layer **ret_layer, struct err *err);
-/* Decrypts in place of a copy: ciphertext from in_fd is checked against HMAC and descriptor digest in a first pass,
- * then decrypted to out_fd in a second, the inner digest checked: image.hmac, image.digest, image.inner_digest. */
+/* Decrypts in place of a copy: ciphertext from in_fd is checked against HMAC and descriptor digest
+ * in a first pass, then decrypted to out_fd in a second, the inner digest checked: image.hmac,
+ * image.digest, image.inner_digest. */
 int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err);
 const char *ocicrypt_inner_digest(const struct ocicrypt_layer *layer);
 void ocicrypt_layer_free(struct ocicrypt_layer *layer); /* wipes */
 
-/* Gateway's rule on a manifest, without any key: every layer `+encrypted`, cipher known, hmac 32 bytes, public
- * cipheroptions empty, at least one well-formed packet. image.not_encrypted names the layer and the reason. */
+/* Gateway's rule on a manifest, without any key: every layer `+encrypted`, cipher known, hmac 32
+ * bytes, public cipheroptions empty, at least one well-formed packet. image.not_encrypted names the
+ * layer and the reason. */
 int ocicrypt_check_manifest(const json_t *manifest, struct err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The objects of the trust protocol (proto/README.md has every member): both ends in one module. Used by the
- * client that makes them, the agent that relies on them, and the services that store them unread.
- * Nothing here talks to a network or a clock: times and keys are arguments.
+ * The objects of the trust protocol (proto/README.md has every member): both ends in one module.
+ * Used by the client that makes them, the agent that relies on them, and the services that store
+ * them unread. Nothing here talks to a network or a clock: times and keys are arguments.
  */
 #ifndef STRONGROOM_TRUST_H
 #define STRONGROOM_TRUST_H
@@ -21,9 +21,10 @@
 
 /* --- commitments: sha256(JCS{v,slot,salt,secret}) --- */
 /* Makes a salt; the sealed form {v,slot,salt,secret} is what a grant carries (with mode). */
-int trust_commit(const char *slot, json_t *secret, json_t **ret_opening, char ret_commitment[DIGEST_TEXT_SIZE],
-	struct err *err);
-int trust_commitment_of(const json_t *opening, char ret_commitment[DIGEST_TEXT_SIZE], struct err *err);
+int trust_commit(const char *slot, json_t *secret, json_t **ret_opening,
+	char ret_commitment[DIGEST_TEXT_SIZE], struct err *err);
+int trust_commitment_of(
+	const json_t *opening, char ret_commitment[DIGEST_TEXT_SIZE], struct err *err);
 
 /* --- policy --- */
 struct trust_policy {
@@ -34,20 +35,25 @@ struct trust_policy {
 	long long template_version, max_runs, deadline;
 };
 /* Whole-document check (policy.invalid with every bad member) and hash over its canonical bytes. */
-int trust_policy_read(struct arena *arena, json_t *doc, struct trust_policy *ret_policy, struct err *err);
+int trust_policy_read(
+	struct arena *arena, json_t *doc, struct trust_policy *ret_policy, struct err *err);
 /* Bytes as received must be the canonical ones: policy.not_canonical. */
-int trust_policy_parse(struct arena *arena, const char *text, size_t len, struct trust_policy *ret_policy,
-	struct err *err);
+int trust_policy_parse(struct arena *arena, const char *text, size_t len,
+	struct trust_policy *ret_policy, struct err *err);
 bool trust_policy_names(const struct trust_policy *policy, const char *party, const char *spki);
-const json_t *trust_policy_slot(const struct trust_policy *policy, const char *slot); /* NULL if none */
+const json_t *trust_policy_slot(
+	const struct trust_policy *policy, const char *slot); /* NULL if none */
 
 /* --- signed envelopes: {"jws": flattened JWS, "spki": base64 DER} --- */
-/* `now` in Unix seconds. trust.spki_mismatch, trust.signature, approval.expired, approval.wrong_policy, … */
-int trust_approval_make(EVP_PKEY *key, const struct trust_policy *policy, const char *scope, bool approve,
-	long long iat, long long exp, json_t **ret_envelope, struct err *err);
-int trust_approval_check(const struct trust_policy *policy, const json_t *envelope, long long now, struct err *err);
+/* `now` in Unix seconds. trust.spki_mismatch, trust.signature, approval.expired,
+ * approval.wrong_policy, … */
+int trust_approval_make(EVP_PKEY *key, const struct trust_policy *policy, const char *scope,
+	bool approve, long long iat, long long exp, json_t **ret_envelope, struct err *err);
+int trust_approval_check(
+	const struct trust_policy *policy, const json_t *envelope, long long now, struct err *err);
 /* The policy's approval rule over a list of envelopes: approval.quorum says what is missing. */
-int trust_approvals_satisfy(const struct trust_policy *policy, const json_t *envelopes, long long now, struct err *err);
+int trust_approvals_satisfy(
+	const struct trust_policy *policy, const json_t *envelopes, long long now, struct err *err);
 
 struct trust_order {
 	char policy_hash[DIGEST_TEXT_SIZE];
@@ -56,60 +62,71 @@ struct trust_order {
 	char runner_spki[DIGEST_TEXT_SIZE];
 	long long issued_at;
 };
-int trust_order_make(EVP_PKEY *key, const struct trust_order *order, json_t **ret_envelope, struct err *err);
-/* Checks signature, runner named in the policy, policy hash. order.wrong_policy, order.not_a_runner, … */
-int trust_order_check(const struct trust_policy *policy, const json_t *envelope, struct trust_order *ret_order,
-	struct err *err);
+int trust_order_make(
+	EVP_PKEY *key, const struct trust_order *order, json_t **ret_envelope, struct err *err);
+/* Checks signature, runner named in the policy, policy hash. order.wrong_policy,
+ * order.not_a_runner, … */
+int trust_order_check(const struct trust_policy *policy, const json_t *envelope,
+	struct trust_order *ret_order, struct err *err);
 
 /* Whether the order is for these machine keys (a new boot has new ones): order.wrong_machine. */
-int trust_order_check_machine(const struct trust_order *order, const json_t *enc_jwk, const json_t *sig_jwk,
-	struct err *err);
+int trust_order_check_machine(const struct trust_order *order, const json_t *enc_jwk,
+	const json_t *sig_jwk, struct err *err);
 
 /* --- grants --- */
-int trust_grant_make(const json_t *machine_enc_jwk, const char *policy_hash, const char *slot, const char *run_nonce,
-	const json_t *opening, json_t **ret_jwe, struct err *err);
-/* Opens with the machine's private key; checks header (policy, slot, run nonce, kid) and the commitment in the
- * policy: grant.wrong_policy, grant.wrong_slot, grant.wrong_run, grant.wrong_key, grant.open, grant.commitment. */
+int trust_grant_make(const json_t *machine_enc_jwk, const char *policy_hash, const char *slot,
+	const char *run_nonce, const json_t *opening, json_t **ret_jwe, struct err *err);
+/* Opens with the machine's private key; checks header (policy, slot, run nonce, kid) and the
+ * commitment in the policy: grant.wrong_policy, grant.wrong_slot, grant.wrong_run, grant.wrong_key,
+ * grant.open, grant.commitment. */
 int trust_grant_open(const json_t *machine_enc_private, const struct trust_policy *policy,
-	const struct trust_order *order, const json_t *jwe, json_t **ret_secret, char ret_slot[64], struct err *err);
-/* What a server may look at without a key: slot, kid, policy and run nonce of the protected header. */
+	const struct trust_order *order, const json_t *jwe, json_t **ret_secret, char ret_slot[64],
+	struct err *err);
+/* What a server may look at without a key: slot, kid, policy and run nonce of the protected header.
+ */
 int trust_grant_peek(const json_t *jwe, json_t **ret_header, struct err *err);
 
 /* --- claim, initdata, evidence --- */
 int trust_claim_check(const json_t *claim, struct err *err);
 int trust_initdata_check(const json_t *initdata, struct err *err);
 /* extraData = SHA-256(JCS{v,enc,sig,nonce,initdata,claim}) */
-int trust_evidence_binding(const json_t *enc_jwk, const json_t *sig_jwk, const char *nonce, const json_t *initdata,
-	const json_t *claim, unsigned char ret_binding[DIGEST_SIZE], struct err *err);
-/* Agent's side: the evidence document of class none, signed (JWS strongroom-evidence+jws) by the machine signing key. */
-int trust_evidence_make(const json_t *sig_private, const json_t *enc_jwk, const char *nonce, const json_t *initdata,
-	const json_t *claim, json_t **ret_evidence, struct err *err);
+int trust_evidence_binding(const json_t *enc_jwk, const json_t *sig_jwk, const char *nonce,
+	const json_t *initdata, const json_t *claim, unsigned char ret_binding[DIGEST_SIZE],
+	struct err *err);
+/* Agent's side: the evidence document of class none, signed (JWS strongroom-evidence+jws) by the
+ * machine signing key. */
+int trust_evidence_make(const json_t *sig_private, const json_t *enc_jwk, const char *nonce,
+	const json_t *initdata, const json_t *claim, json_t **ret_evidence, struct err *err);
 
 struct trust_expect { /* what the verifying client knows by itself */
 	const char *sandbox_id, *template_id, *edge_ca_spki, *nonce;
 	long long template_version;
-	const json_t *claim; /* exactly what it sent */
+	const json_t *claim;   /* exactly what it sent */
 	const char *min_class; /* "tee", "software-tpm", "none" */
 };
-/* ret_result (attestation result): {class, operator_can_read, checks:[{name,result}]} where result is ok / not_measured.
- * evidence.binding, evidence.claim, evidence.initdata, evidence.class_too_low, … */
-int trust_evidence_verify(const json_t *evidence, const struct trust_expect *expect, json_t **ret_result,
-	json_t **ret_enc_jwk, json_t **ret_sig_jwk, struct err *err);
+/* ret_result (attestation result): {class, operator_can_read, checks:[{name,result}]} where result
+ * is ok / not_measured. evidence.binding, evidence.claim, evidence.initdata,
+ * evidence.class_too_low, … */
+int trust_evidence_verify(const json_t *evidence, const struct trust_expect *expect,
+	json_t **ret_result, json_t **ret_enc_jwk, json_t **ret_sig_jwk, struct err *err);
 
 /* --- receipt: in-toto Statement v1 in DSSE --- */
-int trust_receipt_make(const json_t *sig_private, const json_t *statement, json_t **ret_envelope, struct err *err);
-/* Verifies the DSSE with the given machine signing key and that predicate, policy, run nonce and output digest are the expected ones.
- * receipt.signature, receipt.wrong_run, receipt.wrong_policy, receipt.wrong_output. */
+int trust_receipt_make(
+	const json_t *sig_private, const json_t *statement, json_t **ret_envelope, struct err *err);
+/* Verifies the DSSE with the given machine signing key and that predicate, policy, run nonce and
+ * output digest are the expected ones. receipt.signature, receipt.wrong_run, receipt.wrong_policy,
+ * receipt.wrong_output. */
 struct trust_receipt_expect {
 	const char *policy_hash, *run_nonce, *output_digest;
 	long long output_size;
 };
-int trust_receipt_check(const json_t *sig_jwk, const json_t *envelope, const struct trust_receipt_expect *expect,
-	json_t **ret_statement, struct err *err);
+int trust_receipt_check(const json_t *sig_jwk, const json_t *envelope,
+	const struct trust_receipt_expect *expect, json_t **ret_statement, struct err *err);
 
 /* Associated data of the two streaming formats (trust.md 2), canonical bytes; caller frees. */
-int trust_input_aad(const char *dataset, long long version, char **ret_text, size_t *ret_len, struct err *err);
-int trust_output_aad(const char *policy_hash, const char *run_nonce, const char *name, char **ret_text,
-	size_t *ret_len, struct err *err);
+int trust_input_aad(
+	const char *dataset, long long version, char **ret_text, size_t *ret_len, struct err *err);
+int trust_output_aad(const char *policy_hash, const char *run_nonce, const char *name,
+	char **ret_text, size_t *ret_len, struct err *err);
 
 #endif

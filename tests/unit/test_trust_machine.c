@@ -320,7 +320,7 @@ static void test_receipts(void)
 	expect_receipt(w.sig_public, bad, &expect, "receipt.signature");
 	json_object_set_new(bad, "payloadType", json_string("text/plain"));
 	expect_receipt(w.sig_public, bad, &expect, "receipt.invalid");
-	json_object_set(bad, "signatures", json_array());
+	json_object_set_new(bad, "signatures", json_array());
 	expect_receipt(w.sig_public, bad, &expect, "receipt.invalid");
 
 	CHECK_FAILS(trust_receipt_make(other, statement, &none, &err), &err, "receipt.wrong_key");
