@@ -19,7 +19,7 @@
 #define LAUNCH_CMDLINE                                                                             \
 	"console=ttyS0 quiet panic=-1"	/* as deploy/guest/cmdline, which guest.json carries */
 #define LAUNCH_GUEST_GATEWAY "10.0.2.2" /* initdata's edge.host */
-#define LAUNCH_PORT 443u		/* initdata's edge.port */
+#define LAUNCH_PORT 8443u		/* initdata's edge.port; not 443, which URLs leave out */
 
 struct launch_vm {
 	const char *qemu; /* NULL: "/usr/bin/qemu-system-x86_64" */
