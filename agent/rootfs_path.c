@@ -45,7 +45,7 @@ int rootfs_path_clean(const char *path, char **ret_clean, struct err *err)
 static int open_folder(int root_fd, const char *path)
 {
 	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV };
 
 	return (int)syscall(SYS_openat2, root_fd, *path ? path : ".", &how, sizeof(how));
 }
@@ -110,6 +110,15 @@ static bool is_seen(struct rootfs_seen *seen, uint64_t inode)
 	return bsearch(&inode, seen->inodes, seen->count, sizeof(*seen->inodes), by_number) != NULL;
 }
 
+/* A folder to be emptied: a real one, right here, and not where another file system begins. */
+static int open_real_folder(int dir_fd, const char *name)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+
+	return (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
+}
+
 /* Names first, then removal: a folder that changes while it is read may skip entries. */
 static int list_names(int dir_fd, char ***ret_names, size_t *ret_count, struct err *err)
 {
@@ -165,7 +174,7 @@ int rootfs_path_remove(int dir_fd, const char *name, struct rootfs_seen *keep, s
 			return err_errno(err, "remove '%s'", name);
 		return 0;
 	}
-	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open_real_folder(dir_fd, name);
 	if (fd < 0)
 		return err_errno(err, "open '%s'", name);
 	if (rootfs_path_empty(fd, keep, err) < 0)
