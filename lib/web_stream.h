@@ -3,13 +3,20 @@
  * Streamed routes: bodies of any size in constant memory. A streamed request goes through
  *   begin   (lane)  authorise, look up, open; sets *ret_ctx; may answer at once by filling `res`
  *                   and returning 1 (the body is then drained or the connection closed)
- *   body    (loop)  takes bytes out of `in`; what it leaves stays there, and reading from the
- * client stops until web_stream_resume(): that is the back-pressure finish  (lane)  after the last
- * byte: commits and fills the answer relay   (loop)  the route answers by itself through
- * web_stream_reply_*(), or asks for `finish` by web_stream_finish() once it knows what is to be
- * committed gone    (loop)  the client vanished before the end, or `body` failed; finish does not
- * come release (any)   exactly once, last `body`, `relay` and `gone` run on the loop and never
- * block on a network or a lock.
+ *
+ *   body    (loop)  takes bytes out of `in`; what it leaves stays there, and reading from the client
+ *                   stops until web_stream_resume(): that is the back-pressure
+ *
+ *   finish  (lane)  after the last byte: commits and fills the answer
+ *
+ *   relay   (loop)  the route answers by itself through web_stream_reply_*(), or asks for `finish`
+ *                   by web_stream_finish() once it knows what there is to commit
+ *
+ *   gone    (loop)  the client vanished before the end, or `body` failed; finish does not come
+ *
+ *   release (any)   exactly once, last
+ *
+ * `body`, `relay` and `gone` run on the loop and never block on a network or a lock.
  */
 #ifndef STRONGROOM_WEB_STREAM_H
 #define STRONGROOM_WEB_STREAM_H
