@@ -32,7 +32,7 @@ static bool seal(const unsigned char *key, const void *plain, size_t len, unsign
 	return good;
 }
 
-static bool open(
+static bool unseal(
 	const unsigned char *key, const unsigned char *data, size_t len, unsigned char *plain)
 {
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -77,7 +77,7 @@ int small_aead_open(const unsigned char key[32], const void *data, size_t len,
 		return err_set(
 			err, ERR_UNPROCESSABLE, "aead.tampered", "shorter than its overhead");
 	plain = mem_alloc(len - OVERHEAD + 1);
-	if (!open(key, data, len - OVERHEAD, plain)) {
+	if (!unseal(key, data, len - OVERHEAD, plain)) {
 		mem_wipe_free(plain, len - OVERHEAD + 1);
 		ERR_clear_error();
 		return err_set(err, ERR_UNPROCESSABLE, "aead.tampered",

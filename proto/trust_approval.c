@@ -26,6 +26,7 @@ static const struct rule APPROVAL[] = {
 	{ .name = NULL },
 };
 
+/* NOLINTNEXTLINE(readability-function-size): every parameter is a word of the approval */
 int trust_approval_make(EVP_PKEY *key, const struct trust_policy *policy, const char *scope,
 	bool approve, long long iat, long long exp, json_t **ret_envelope, struct err *err)
 {
