@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all folders of tests share: the support modules, and one whole local stack per session."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
+
+from local_stack import LocalStack  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """Every part of Strongroom, started as a user starts it, below a folder of its own."""
+    with LocalStack() as running:
+        yield running
+
+
+@pytest.fixture
+def owner(stack):
+    return stack.client("acme-owner")
+
+
+@pytest.fixture
+def stranger(stack):
+    """The owner of another tenant of the same instance."""
+    return stack.client("globex-owner")
