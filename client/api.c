@@ -213,7 +213,7 @@ static int token_fetch(struct api *api, struct token *token, struct err *err)
 		.headers = headers,
 		.body = form,
 		.body_len = strlen(form) };
-	auto_secret json_t *answer = NULL;
+	auto_json json_t *answer = NULL;
 	int result = do_json(api, &req, &answer, err);
 
 	mem_wipe_free(basic, strlen(basic));
@@ -398,7 +398,7 @@ int api_registry_token(void *arg, const char *scope, char **ret_token, struct er
 	char *basic = basic_header(api->profile);
 	const char *headers[] = { basic, "Accept: application/json", NULL };
 	struct fetch_request req = { .method = "GET", .url = url, .headers = headers };
-	auto_secret json_t *answer = NULL;
+	auto_json json_t *answer = NULL;
 	int result = do_json(api, &req, &answer, err);
 
 	mem_wipe_free(basic, strlen(basic));

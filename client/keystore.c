@@ -54,32 +54,6 @@ int keystore_read(const json_t *storage, const char *path, json_t **ret_secret, 
 	return *ret_secret ? 0 : -1;
 }
 
-static void wipe(json_t *value)
-{
-	const char *name;
-	json_t *member;
-	size_t i;
-
-	if (json_is_string(value))
-		explicit_bzero((char *)json_string_value(value), json_string_length(value));
-	json_object_foreach (value, name, member)
-		wipe(member);
-	json_array_foreach (value, i, member)
-		wipe(member);
-}
-
-void keystore_free(json_t *secret)
-{
-	if (secret && secret->refcount == 1)
-		wipe(secret);
-	json_decref(secret);
-}
-
-void keystore_cleanup(json_t **secret)
-{
-	keystore_free(*secret);
-}
-
 json_t *keystore_new_symmetric(void)
 {
 	unsigned char key[32];

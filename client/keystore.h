@@ -14,14 +14,10 @@
 /* `path` below keys/. Written whole or not at all. */
 int keystore_write(const json_t *storage, const char *path, const json_t *secret, struct err *err)
 	__attribute__((warn_unused_result));
-/* keystore.missing, keystore.open. The result holds a secret: keystore_free() it. */
+/* keystore.missing, keystore.open. The result holds a secret; freed JSON is wiped (lib/jose_key.c).
+ */
 int keystore_read(const json_t *storage, const char *path, json_t **ret_secret, struct err *err)
 	__attribute__((warn_unused_result));
-
-/* Overwrites every string of the value before it lets it go. */
-void keystore_free(json_t *secret);
-void keystore_cleanup(json_t **secret);
-#define auto_secret __attribute__((cleanup(keystore_cleanup)))
 
 /* {"key": <32 random bytes>} */
 json_t *keystore_new_symmetric(void);

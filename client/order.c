@@ -41,7 +41,7 @@ static int make_grants(struct task *task, const struct trust_policy *policy, con
 {
 	const json_t *machine = json_object_get(sandbox_verified(task->project), "enc");
 	const char *path = task_after_text(task, "prepare-policy", "openings", err);
-	auto_secret json_t *openings = NULL;
+	auto_json json_t *openings = NULL;
 	const char *slot;
 	json_t *ignored;
 

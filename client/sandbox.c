@@ -164,11 +164,11 @@ int sandbox_create(struct task *task, const struct sandbox_conf *conf, struct er
 	return believe(task, conf, sandbox, claim, err);
 }
 
-static int send_action(struct task *task, const char *id, const char *action, const char *boot,
-	const json_t *body, struct err *err)
+static int send_start(
+	struct task *task, const char *id, const char *boot, const json_t *body, struct err *err)
 {
-	auto_free char *path = mem_printf("/v1/sandboxes/%s:%s", id, action);
-	auto_free char *label = mem_printf("%s-sandbox-%s", action, boot);
+	auto_free char *path = mem_printf("/v1/sandboxes/%s:start", id);
+	auto_free char *label = mem_printf("start-sandbox-%s", boot);
 	struct api_call call = { .label = label,
 		.audience = "provisioner",
 		.method = "POST",
@@ -211,20 +211,13 @@ int sandbox_restart(struct task *task, const struct sandbox_conf *conf, struct e
 	auto_json json_t *sandbox = NULL, *ready = NULL, *body = NULL;
 	const char *id = json_text(known, "id");
 	json_t *claim = claim_for(task, boot, err);
+	bool is_started;
 
 	if (!claim || settle(task, id, conf->wait_ms, &sandbox, err) < 0)
 		return -1;
-	if (json_equal(json_object_get(sandbox, "boot"), json_object_get(known, "boot"))) {
-		json_t *stopped = NULL;
-
-		if (is_state(sandbox, "ready") &&
-			(send_action(task, id, "stop", boot, NULL, err) < 0 ||
-				wait_for(task, id, "stopped", conf->wait_ms, &stopped, err) < 0))
-			return -1;
-		json_decref(stopped);
-	}
+	is_started = !json_equal(json_object_get(sandbox, "boot"), json_object_get(known, "boot"));
 	body = json_pack("{s:O}", "claim", claim);
-	if (send_action(task, id, "start", boot, body, err) < 0 ||
+	if ((!is_started && send_start(task, id, boot, body, err) < 0) ||
 		wait_for(task, id, "ready", conf->wait_ms, &ready, err) < 0)
 		return -1;
 	return believe(task, conf, ready, claim, err);

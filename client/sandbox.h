@@ -24,7 +24,7 @@ struct sandbox_conf {
  * evidence.*. */
 int sandbox_create(struct task *task, const struct sandbox_conf *conf, struct err *err)
 	__attribute__((warn_unused_result));
-/* A new boot with a new claim and new machine keys; stops it first when it runs. */
+/* A new boot with a new claim and new machine keys, whether it runs or not. */
 int sandbox_restart(struct task *task, const struct sandbox_conf *conf, struct err *err)
 	__attribute__((warn_unused_result));
 /* The sandbox is as it was verified, or is brought there; a boot that an earlier run used is left

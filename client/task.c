@@ -169,7 +169,7 @@ int task_create(struct task *task, const char *label, const char *audience, cons
 int task_owner_key(const struct task *task, EVP_PKEY **ret_key, struct err *err)
 {
 	const char *path = task_after_text(task, "get-certs", "key", err);
-	auto_secret json_t *secret = NULL;
+	auto_json json_t *secret = NULL;
 	const char *pem;
 
 	if (!path || keystore_read(task->project->profile.storage, path, &secret, err) < 0)

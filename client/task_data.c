@@ -129,7 +129,7 @@ static int encrypt_to(const char *path, const char *data_path, const json_t *pro
 static int encrypt(struct task *task, const char *path, const char *key_path,
 	const json_t *projection, struct err *err)
 {
-	auto_secret json_t *secret = keystore_new_symmetric();
+	auto_json json_t *secret = keystore_new_symmetric();
 	auto_free char *aad = NULL;
 	unsigned char key[32];
 	json_t *made = NULL;
@@ -153,6 +153,25 @@ static int encrypt(struct task *task, const char *path, const char *key_path,
 	return task_keep_json(task, "encrypted", made, err);
 }
 
+/* After a crash the version may be there already, with our object in it. */
+static int is_our_version(struct task *task, const char *path, const char *object, struct err *err)
+{
+	struct api_call call = {
+		.label = "dataset-versions", .audience = "policy", .method = "GET", .path = path
+	};
+	auto_json json_t *page = NULL;
+	const json_t *item;
+	size_t i;
+
+	if (api_call(task->project->api, &call, &page, NULL, err) < 0)
+		return -1;
+	json_array_foreach (json_object_get(page, "items"), i, item) {
+		if (json_equal(json_object_get(item, "version"), task_kept_json(task, "version")))
+			return strcmp(json_text(item, "object"), object) == 0;
+	}
+	return 0;
+}
+
 /* Another client may have made that version meanwhile: then ours, whose associated data names it,
  * is worthless. */
 static int register_version(struct task *task, const char *object, struct err *err)
@@ -160,19 +179,26 @@ static int register_version(struct task *task, const char *object, struct err *e
 	const json_t *made = task_kept_json(task, "encrypted");
 	auto_free char *path =
 		mem_printf("/v1/datasets/%s/versions", task_kept(task, "create-dataset"));
-	auto_json json_t *body = json_pack("{s:s,s:O,s:O}", "object", object, "digest",
-		json_object_get(made, "digest"), "size", json_object_get(made, "size"));
+	auto_json json_t *body = json_pack("{s:s,s:O,s:O,s:O}", "object", object, "digest",
+		json_object_get(made, "digest"), "size", json_object_get(made, "size"), "version",
+		task_kept_json(task, "version"));
 	struct api_call call = { .label = "dataset-version",
 		.audience = "policy",
 		.method = "POST",
 		.path = path,
 		.body = body };
-	auto_json json_t *answer = NULL;
+	struct err reason = { 0 };
+	int ours;
 
-	if (task_call(task, &call, &answer, err) < 0)
-		return -1;
-	if (json_equal(json_object_get(answer, "version"), task_kept_json(task, "version")))
+	if (task_call(task, &call, NULL, &reason) == 0)
 		return 0;
+	if (reason.kind != ERR_CONFLICT) {
+		*err = reason;
+		return -1;
+	}
+	ours = is_our_version(task, path, object, err);
+	if (ours)
+		return ours < 0 ? -1 : 0;
 	json_object_clear(state_work(&task->project->state, task->key));
 	return err_set(err, ERR_CONFLICT, "dataset.moved_on",
 		"another version of the data set was made at the same time; run again");

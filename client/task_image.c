@@ -22,13 +22,13 @@ static int image_key(struct task *task, const char *path, json_t **ret_jwk, stru
 	const json_t *storage = task->project->profile.storage;
 	const char *before = task_previous(task, "key_id");
 	char thumbprint[JOSE_THUMBPRINT_SIZE];
-	auto_secret json_t *jwk = NULL;
+	auto_json json_t *jwk = NULL;
 
 	if (keystore_read(storage, path, &jwk, err) < 0 ||
 		jose_key_thumbprint(jwk, thumbprint, err) < 0)
 		return -1;
 	if (!task_kept(task, "key_id") && before && strcmp(before, thumbprint) == 0) {
-		keystore_free(jwk);
+		json_decref(jwk);
 		jwk = jose_key_new("enc");
 		if (keystore_write(storage, path, jwk, err) < 0 ||
 			jose_key_thumbprint(jwk, thumbprint, err) < 0)

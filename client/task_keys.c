@@ -30,7 +30,7 @@ static int key_pair(const struct task *task, const char *path, bool may_make, EV
 	struct err *err)
 {
 	const json_t *storage = task->project->profile.storage;
-	auto_secret json_t *secret = NULL;
+	auto_json json_t *secret = NULL;
 	auto_key EVP_PKEY *key = NULL;
 	char *pem = NULL;
 
@@ -129,7 +129,7 @@ int task_algokey(struct task *task, struct err *err)
 {
 	const char *folder = task_field(task, "path");
 	auto_free char *path = mem_printf("%s/image.jwe", folder);
-	auto_secret json_t *jwk = NULL;
+	auto_json json_t *jwk = NULL;
 	char thumbprint[JOSE_THUMBPRINT_SIZE];
 
 	if (files_make_dirs(folder, 0700, err) < 0)

@@ -132,7 +132,7 @@ static int decrypt_to(
 	const char *name = task_after_text(task, "output-encrypt-bundle", "name", err);
 	const char *hash = task_after_text(task, "upload-policy", "policy_hash", err);
 	const json_t *predicate = json_object_get(statement, "predicate");
-	auto_secret json_t *secret = NULL;
+	auto_json json_t *secret = NULL;
 	auto_free char *aad = NULL;
 	struct stream_aead *aead;
 	unsigned char key[32];

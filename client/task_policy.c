@@ -47,7 +47,7 @@ static int measure(struct task *task, struct err *err)
 
 int task_bundle(struct task *task, struct err *err)
 {
-	auto_secret json_t *secret = NULL;
+	auto_json json_t *secret = NULL;
 	auto_free char *path = NULL;
 	char id[ID_SIZE];
 
@@ -76,7 +76,7 @@ static int commit(struct task *task, const char *slot, const char *key_path, jso
 	json_t *slots, struct err *err)
 {
 	const char *owner = task_after_text(task, "get-certs", "spki", err);
-	auto_secret json_t *secret = NULL;
+	auto_json json_t *secret = NULL;
 	json_t *opening = NULL, *value;
 	char commitment[DIGEST_TEXT_SIZE];
 	int result;
@@ -100,7 +100,7 @@ static int commit(struct task *task, const char *slot, const char *key_path, jso
 /* Commitments are salted: made once per attempt, the openings sealed before anything names them. */
 static int make_slots(struct task *task, const char *openings_path, struct err *err)
 {
-	auto_secret json_t *openings = json_object();
+	auto_json json_t *openings = json_object();
 	json_t *slots;
 	int result;
 

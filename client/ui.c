@@ -69,7 +69,8 @@ void ui_task(struct ui *ui, const char *task, const char *what, const char *why)
 	fprintf(stderr, "%-22s %-6s%s%s\n", task, what, why ? " " : "", why ? why : "");
 }
 
-static void say(struct ui *ui, const char *type, const char *prefix, const char *fmt, va_list args)
+__attribute__((format(printf, 4, 0))) static void say(
+	struct ui *ui, const char *type, const char *prefix, const char *fmt, va_list args)
 {
 	auto_free char *text = NULL;
 

@@ -3,6 +3,7 @@
 #include "client/upload.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,12 +33,13 @@ static void on_progress(void *arg, long long done, long long total)
 		transfer->size);
 }
 
-/* Upload-Offset; 404 is left to the caller. */
-static int get_offset(struct task *task, const char *url, long long *ret_offset, struct err *err)
+/* How far the upload came, and whether it was closed before we could note that. */
+static int get_offset(struct task *task, const char *url, long long *ret_offset, bool *ret_closed,
+	struct err *err)
 {
 	struct fetch_request req = { .method = "HEAD", .url = url };
 	auto_response res = { 0 };
-	auto_free char *offset = NULL;
+	auto_free char *offset = NULL, *state = NULL;
 
 	if (api_raw(task->project->api, "object-offset", "orchestrator", &req, &res, err) < 0)
 		return -1;
@@ -46,7 +48,9 @@ static int get_offset(struct task *task, const char *url, long long *ret_offset,
 	offset = fetch_header(&res, "Upload-Offset");
 	if (!offset)
 		return err_set(err, ERR_UPSTREAM, "upstream.answer", "the object tells no offset");
+	state = fetch_header(&res, "Upload-State");
 	*ret_offset = strtoll(offset, NULL, 10);
+	*ret_closed = state && strcmp(state, "closed") == 0;
 	return 0;
 }
 
@@ -74,13 +78,13 @@ static int send_chunk(struct transfer *transfer, const char *url, long long offs
 	return res.status >= 400 ? api_problem(&res, err) : 0;
 }
 
-static int send_all(struct transfer *transfer, const char *url, struct err *err)
+static int send_all(struct transfer *transfer, const char *url, bool *ret_closed, struct err *err)
 {
 	long long offset = 0, before = -1;
 	struct err reason = { 0 };
 
 	for (int stalls = 0; stalls < MAX_STALLS; stalls++) {
-		if (get_offset(transfer->task, url, &offset, err) < 0)
+		if (get_offset(transfer->task, url, &offset, ret_closed, err) < 0)
 			return -1;
 		if (offset >= transfer->size)
 			return 0;
@@ -110,10 +114,11 @@ static int close_object(struct task *task, const char *url, const char *digest, 
 int upload_object(struct task *task, const char *path, const char *digest, long long size,
 	const char **ret_object, struct err *err)
 {
-	auto_json json_t *body = json_pack("{s:s,s:I}", "role", "input", "size", size);
+	auto_json json_t *body = json_pack("{s:s}", "role", "input");
 	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct transfer transfer = { .task = task, .label = "upload", .size = size, .fd = fd };
 	auto_free char *url = NULL;
+	bool is_closed = false;
 	const char *id;
 
 	if (fd < 0)
@@ -122,7 +127,8 @@ int upload_object(struct task *task, const char *path, const char *digest, long 
 		return -1;
 	url = mem_printf("%s/v1/objects/%s", task->project->profile.url, id);
 	if (!task_kept(task, "object-closed")) {
-		if (send_all(&transfer, url, err) < 0 || close_object(task, url, digest, err) < 0 ||
+		if (send_all(&transfer, url, &is_closed, err) < 0 ||
+			(!is_closed && close_object(task, url, digest, err) < 0) ||
 			task_keep(task, "object-closed", digest, err) < 0)
 			return -1;
 	}
