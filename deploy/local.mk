@@ -28,3 +28,9 @@ status:
 
 logs:
 	@deploy/local/stack logs $(PART)
+
+# The main job from nothing to its result. INPUT=file.csv takes another table than the generated one.
+.PHONY: demo
+demo: install-deps
+	@$(MAKE) --no-print-directory programs $(UP_NEEDS)
+	@deploy/local/demo $(INPUT)

@@ -62,10 +62,25 @@ copy_guest() {
 	copy_program strongroom-relay
 }
 
+# What clients verify evidence and measurements against (`strongroom configure --trust`). On a stack of one's own it may
+# come from the same hand; else it travels on another way than the server.
+write_trust() {
+	local template templates= id version
+	for template in "$SOURCE"/deploy/templates/*/template.yaml; do
+		id=$(awk '$1 == "id:" { print $2; exit }' "$template")
+		version=$(awk '$1 == "version:" { print $2; exit }' "$template")
+		templates+="${templates:+,}\"$id\":{\"version\":$version,$(grep -oE '"(kernel|initramfs|agent)":"sha256:[0-9a-f]{64}"' \
+			"$ROOT/guest/guest.json" | paste -sd ,)}"
+	done
+	printf '{"v":"strongroom-trust-1","edge_ca_spki":"sha256:%s","templates":{%s}}\n' \
+		"$(openssl x509 -in "$ROOT/pki/ca.pem" -pubkey -noout | openssl pkey -pubin -outform der |
+			sha256sum | cut -d ' ' -f 1)" "$templates" | put_file "$ROOT/credentials/trust.json" 644 0
+}
+
 # prepare_service SERVICE: program, configuration, tables
 prepare_service() {
 	copy_program "strongroom-$1"
-	[ "$1" != provisioner ] || copy_guest
+	[ "$1" != provisioner ] || { copy_guest && write_trust; }
 	configure_service "$1"
 	run_as migrate "$ROOT/bin/strongroom-$1" --config "$ROOT/etc/$1.conf" --migrate >>"$ROOT/log/$1.log" 2>&1 ||
 		{ show_failure "$1"; die "the tables of '$1' could not be brought up to date"; }
