@@ -1,38 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The agent's way to the edge: proves that the one address in initdata answers. */
+/* The life of one boot: enrol, then run what is handed out, until the VM is taken down. */
 #include "agent/run.h"
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/api.h"
+#include "agent/edge.h"
+#include "agent/enrol.h"
+#include "agent/init.h"
+#include "agent/job.h"
+#include "agent/machine.h"
+#include "agent/verify.h"
+#include "agent/work.h"
 #include "lib/json.h"
 #include "lib/log.h"
-#include "lib/mem.h"
 
-static int edge_connect(const json_t *edge, struct err *err)
+/* A server that answers "nothing" at once instead of waiting must not be asked in a tight loop. */
+#define BEAT_MS 1000
+
+/* Work comes one at a time; a lost connection is no reason to end, the edge may be restarting. */
+static _Noreturn void serve(const struct agent_boot *boot, struct verify *verify, struct api *api)
 {
-	auto_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	const char *host = json_text(edge, "host");
+	struct edge_patience patience = edge_patience_new();
 
-	in.sin_port = htons((uint16_t)json_integer_value(json_object_get(edge, "port")));
-	if (!host || inet_pton(AF_INET, host, &in.sin_addr) != 1)
-		return err_set(err, ERR_INVALID, "initdata.edge", "initdata names no edge address");
-	if (fd < 0 || connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0)
-		return err_errno(err, "connect to the edge");
-	return 0;
+	for (;;) {
+		long long asked_ms = clock_monotonic_ms();
+		auto_json json_t *work = NULL;
+		struct err err = { 0 };
+
+		if (work_poll(api, &work, &err) < 0) {
+			if (!edge_wait(&patience, &err))
+				usleep(BEAT_MS * 1000);
+			continue;
+		}
+		edge_progress(&patience);
+		if (work)
+			job_run(boot, verify, api, work);
+		else if (clock_monotonic_ms() - asked_ms < BEAT_MS)
+			usleep(BEAT_MS * 1000);
+		if (boot->is_vm)
+			init_reap();
+	}
+}
+
+static _Noreturn void serve_enrolled(
+	struct agent_boot *boot, struct edge *edge, const struct machine *machine)
+{
+	struct verify verify;
+	struct api api;
+
+	log_info("sandbox enrolled", "sandbox", machine->sandbox, "boot", boot->boot_id, "agent",
+		boot->digest, NULL);
+	verify_init(&verify, machine, boot->digest);
+	api_init(&api, edge, machine);
+	serve(boot, &verify, &api);
 }
 
 int agent_run(struct agent_boot *boot)
 {
+	struct machine machine = { 0 };
+	struct edge *edge = NULL;
 	struct err err = { 0 };
 
-	if (edge_connect(json_object_get(boot->initdata, "edge"), &err) < 0) {
-		log_failure("edge unreachable", &err);
+	if (edge_new(boot->initdata, &edge, &err) < 0 ||
+		enrol_sandbox(edge, boot, &machine, &err) < 0) {
+		log_failure("not enrolled", &err);
+		edge_free(edge);
 		return -1;
 	}
-	log_info("edge reachable", "sandbox", json_text(boot->initdata, "sandbox"), "boot",
-		boot->boot_id, "agent", boot->digest, NULL);
-	return 0;
+	serve_enrolled(boot, edge, &machine);
 }

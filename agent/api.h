@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests in the agent's name: tokens for the audience orchestrator by RFC 7523 assertions of the
+ * machine signing key, and a DPoP proof (RFC 9449) of the same key with each request.
+ */
+#ifndef STRONGROOM_AGENT_API_H
+#define STRONGROOM_AGENT_API_H
+
+#include <jansson.h>
+
+#include "agent/edge.h"
+#include "agent/machine.h"
+#include "lib/err.h"
+#include "lib/fetch.h"
+
+struct api {
+	struct edge *edge;
+	const struct machine *machine;
+	char *token;
+	long long token_end_ms; /* monotonic */
+};
+
+void api_init(struct api *api, struct edge *edge, const struct machine *machine);
+void api_release(struct api *api);
+
+/* One try. `req->url` is a path; its headers, at most 4, follow ours. An answer >= 400 becomes the
+ * error it says; an error 401 drops the token, so that the next try has a new one. */
+int api_try(struct api *api, const struct fetch_request *req, const json_t *body, json_t **ret_json,
+	long *ret_status, struct err *err) __attribute__((warn_unused_result));
+/* The same with patience. */
+int api_call(struct api *api, const struct fetch_request *req, const json_t *body,
+	json_t **ret_json, struct err *err) __attribute__((warn_unused_result));
+/* HEAD with patience; an answer other than 200 is an error. */
+int api_head(struct api *api, const char *path, struct fetch_response *ret_res, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* A fresh assertion for certreg, used once; wipe and free it. */
+int api_assertion(const struct api *api, char **ret_assertion, struct err *err)
+	__attribute__((warn_unused_result));
+
+#endif

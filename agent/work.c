@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Polling, and the shape of the answer. */
+#include "agent/work.h"
+
+#include <string.h>
+
+#include "lib/id.h"
+#include "lib/json.h"
+
+#define POLL_TIMEOUT_MS 45000 /* the server waits up to 30 s */
+#define MAX_POLICY (1 << 20)
+
+struct outer {
+	json_t *run, *approvals, *order, *grants, *inputs;
+	const char *policy;
+};
+
+static const struct json_field outer_fields[] = {
+	{ "run", JSON_FIELD_OBJECT, offsetof(struct outer, run), true, 0 },
+	{ "policy", JSON_FIELD_TEXT, offsetof(struct outer, policy), true, MAX_POLICY },
+	{ "approvals", JSON_FIELD_ARRAY, offsetof(struct outer, approvals), true, 0 },
+	{ "order", JSON_FIELD_OBJECT, offsetof(struct outer, order), true, 0 },
+	{ "grants", JSON_FIELD_ARRAY, offsetof(struct outer, grants), true, 0 },
+	{ "inputs", JSON_FIELD_ARRAY, offsetof(struct outer, inputs), true, 0 },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+static const struct json_field run_fields[] = {
+	{ "id", JSON_FIELD_TEXT, offsetof(struct work, run), true, ID_SIZE },
+	{ "fence", JSON_FIELD_COUNT, offsetof(struct work, fence), true, 0 },
+	{ "pipeline", JSON_FIELD_TEXT, offsetof(struct work, pipeline), true, ID_SIZE },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+int work_decode(struct arena *arena, json_t *json, struct work *ret_work, struct err *err)
+{
+	struct outer outer = { 0 };
+	struct work work = { 0 };
+
+	if (json_decode(arena, json, outer_fields, &outer, err) < 0 ||
+		json_decode(arena, outer.run, run_fields, &work, err) < 0)
+		return -1;
+	if (!id_is(work.run, "run"))
+		return err_set(err, ERR_UPSTREAM, "upstream.protocol", "the work names no run");
+	work.policy = outer.policy;
+	work.approvals = outer.approvals;
+	work.order = outer.order;
+	work.grants = outer.grants;
+	work.inputs = outer.inputs;
+	*ret_work = work;
+	return 0;
+}
+
+int work_poll(struct api *api, json_t **ret_json, struct err *err)
+{
+	const struct fetch_request req = { .method = "GET",
+		.url = "/v1/agent/work?wait=30s",
+		.timeout_ms = POLL_TIMEOUT_MS,
+		.max_response = JSON_MAX_SIZE };
+
+	return api_try(api, &req, NULL, ret_json, NULL, err);
+}
