@@ -82,7 +82,8 @@ void db_rows_cleanup(struct db_rows **rows);
 
 struct migration; /* lib/service.h */
 /* Applies what is missing, in order, each in its own transaction under an advisory lock, recorded in
- * <schema>.schema_version(name, sha256, applied_at). An applied file that changed is refused. */
+ * <schema>.schema_version(name, sha256, applied_at). An applied file that changed is refused.
+ * `schema` may be a service's name: a '-' in it is a '_' in the database. */
 int db_migrate(const char *owner_conninfo, const char *schema, const struct migration *migrations,
 	struct err *err);
 /* Whether all are applied and none is unknown: db.schema_old / db.schema_new. */

@@ -27,6 +27,18 @@ static bool is_schema_name(const char *name)
 	return len > 0 && len <= SCHEMA_MAX_CHARS && !name[len] && (name[0] < '0' || name[0] > '9');
 }
 
+/* A service named registry-gw has the schema registry_gw. */
+static char *schema_of(const char *name)
+{
+	char *schema = mem_strdup(name);
+
+	for (char *c = schema; *c; c++) {
+		if (*c == '-')
+			*c = '_';
+	}
+	return schema;
+}
+
 /* --- statements as the owner --- */
 
 static int refuse(
@@ -191,10 +203,11 @@ static int migrate(const struct owner *owner, const struct migration *migrations
 int db_migrate(const char *owner_conninfo, const char *schema, const struct migration *migrations,
 	struct err *err)
 {
-	struct owner owner = { .schema = schema };
+	auto_free char *name = schema_of(schema);
+	struct owner owner = { .schema = name };
 	int status;
 
-	if (!is_schema_name(schema))
+	if (!is_schema_name(name))
 		return err_set(err, ERR_INTERNAL, "db.schema_name", "bad schema name '%s'", schema);
 	owner.pg = db_conn_connect(owner_conninfo, err);
 	if (!owner.pg)
@@ -207,12 +220,13 @@ int db_migrate(const char *owner_conninfo, const char *schema, const struct migr
 int db_migrated(
 	struct db *db, const char *schema, const struct migration *migrations, struct err *err)
 {
+	auto_free char *name = schema_of(schema);
 	auto_free char *text =
-		mem_printf("SELECT name, sha256 FROM %s.schema_version ORDER BY name", schema);
+		mem_printf("SELECT name, sha256 FROM %s.schema_version ORDER BY name", name);
 	const struct sql sql = { "db_schema_version", text, 0 };
 	auto_rows struct db_rows *applied = NULL;
 
-	if (!is_schema_name(schema))
+	if (!is_schema_name(name))
 		return err_set(err, ERR_INTERNAL, "db.schema_name", "bad schema name '%s'", schema);
 	if (db_run(db, NULL, &sql, DB_NO_PARAMS, &applied, err) ||
 		check_applied(applied, migrations, err))

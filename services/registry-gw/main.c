@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry gateway: the OCI distribution protocol in front of a Docker Registry, for encrypted
+ * images. */
+#include "lib/service.h"
+#include "services/registry-gw/blobs.h"
+#include "services/registry-gw/config.h"
+#include "services/registry-gw/manifests.h"
+#include "services/registry-gw/migrations.h"
+#include "services/registry-gw/relay_blob.h"
+#include "services/registry-gw/relay_upload.h"
+#include "services/registry-gw/tags.h"
+#include "services/registry-gw/uploads.h"
+#include "services/registry-gw/version.h"
+
+#define ROW(key, member, fallback, help)                                                           \
+	{                                                                                          \
+		key, CONF_TEXT, offsetof(struct registry_conf, member), fallback, help             \
+	}
+
+static const struct conf_item config[] = {
+	ROW("registry_socket", socket, NULL, "unix socket of the Docker Registry behind"),
+	ROW("registry_storage", storage, "", "its root directory, to resume uploads after a crash"),
+	ROW("registry_secret_file", secret_file, "", "file with its http.secret, for the same"),
+	ROW("instance", instance, "registry-gw",
+		"name of this copy, unique, the same after a restart"),
+	{ NULL, CONF_TEXT, 0, NULL, NULL },
+};
+
+static const struct lane_conf lanes[] = {
+	{ "db", 0, 256 },
+	{ "registry", 8, 256 }, /* asks the registry behind */
+	{ NULL, 0, 0 },
+};
+
+#define ROUTE(method, path, lane, max, handler)                                                    \
+	{                                                                                          \
+		method, path, WEB_REGISTRY, NULL, lane, max, false, handler, NULL                  \
+	}
+#define STREAM(method, path, lane, ops)                                                            \
+	{                                                                                          \
+		method, path, WEB_REGISTRY, NULL, lane, 0, false, NULL, ops                        \
+	}
+
+static const struct web_route routes[] = {
+	ROUTE("GET", "/v2", "db", 0, version_show),
+	ROUTE("GET", "/v2/", "db", 0, version_show),
+	ROUTE("GET", "/v2/{name...}/tags/list", "registry", 0, tag_list),
+	ROUTE("GET", "/v2/{name...}/manifests/{reference}", "registry", 0, manifest_show),
+	ROUTE("PUT", "/v2/{name...}/manifests/{reference}", "registry", MANIFEST_MAX_BYTES,
+		manifest_put),
+	ROUTE("DELETE", "/v2/{name...}/manifests/{reference}", "registry", 0, manifest_delete),
+	ROUTE("HEAD", "/v2/{name...}/blobs/{digest}", "registry", 0, blob_head),
+	STREAM("GET", "/v2/{name...}/blobs/{digest}", "db", &relay_blob),
+	STREAM("POST", "/v2/{name...}/blobs/uploads", "registry", &relay_upload_post),
+	STREAM("POST", "/v2/{name...}/blobs/uploads/", "registry", &relay_upload_post),
+	ROUTE("GET", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", 0, upload_show),
+	STREAM("PATCH", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", &relay_upload_patch),
+	STREAM("PUT", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", &relay_upload_put),
+	ROUTE("DELETE", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", 0, upload_cancel),
+	ROUTE("GET", "/v2/{rest...}", "db", 0, version_none),
+	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL },
+};
+
+static const struct service_loop loops[] = {
+	{ "uploads", NULL, 10000, writers_beat },
+	{ NULL, NULL, 0, NULL },
+};
+
+static const struct service registry_gw = {
+	.name = "registry-gw",
+	.config = config,
+	.config_size = sizeof(struct registry_conf),
+	.lanes = lanes,
+	.routes = routes,
+	.loops = loops,
+	.migrations = migrations,
+	.init = writers_init,
+};
+
+int main(int argc, char **argv)
+{
+	return service_main(&registry_gw, argc, argv);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop's part of a write (upload_write.h): client -> registry, piece by piece. The client's
+ * end, good or bad, becomes the clean end of the registry's body; the registry's answer, good or
+ * bad, starts the finish on the lane.
+ */
+#include "services/registry-gw/relay_upload.h"
+
+#include <event2/buffer.h>
+
+#include "services/registry-gw/relay.h"
+#include "services/registry-gw/upload_write.h"
+
+static void on_room(struct relay *relay)
+{
+	struct upload_write *write = relay->owner;
+
+	web_stream_resume(write->stream);
+}
+
+static void on_settled(struct relay *relay)
+{
+	struct upload_write *write = relay->owner;
+
+	web_stream_finish(write->stream);
+}
+
+static const struct relay_hooks hooks = { .room = on_room, .settled = on_settled };
+
+static int start(struct web_stream *stream, void *ctx, struct err *err)
+{
+	struct upload_write *write = ctx;
+
+	(void)err;
+	write->stream = stream;
+	write->relay.hooks = &hooks;
+	write->relay.owner = write;
+	if (relay_start(&write->relay, web_stream_base(stream), write->socket, write->head, true,
+		    &write->err) < 0)
+		web_stream_finish(stream); /* lets go of the session */
+	return 0;
+}
+
+static int forward(struct web_stream *stream, void *ctx, struct evbuffer *in, struct err *err)
+{
+	struct upload_write *write = ctx;
+
+	(void)stream;
+	(void)err;
+	(void)relay_body(&write->relay, in);
+	return 0;
+}
+
+static void end(struct web_stream *stream, void *ctx)
+{
+	struct upload_write *write = ctx;
+
+	(void)stream;
+	relay_body_end(&write->relay);
+}
+
+static void gone(struct web_stream *stream, void *ctx)
+{
+	struct upload_write *write = ctx;
+
+	write->gone = true;
+	if (write->relay.state == RELAY_IDLE)
+		web_stream_finish(stream);
+	else
+		relay_body_end(&write->relay);
+}
+
+static void release(void *ctx)
+{
+	struct upload_write *write = ctx;
+
+	relay_release(&write->relay);
+	writers_remove(write->writers, &write->writer);
+}
+
+#define UPLOAD_OPS(begin_function)                                                                 \
+	{                                                                                          \
+		.begin = (begin_function), .relay = start, .body = forward, .end = end,            \
+		.finish = upload_write_finish, .gone = gone, .keeps = true, .release = release     \
+	}
+
+const struct web_stream_ops relay_upload_post = UPLOAD_OPS(upload_write_post);
+const struct web_stream_ops relay_upload_patch = UPLOAD_OPS(upload_write_patch);
+const struct web_stream_ops relay_upload_put = UPLOAD_OPS(upload_write_put);

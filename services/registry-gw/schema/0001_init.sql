@@ -1,0 +1,53 @@
+-- Upload sessions, and which blobs a manifest reaches. The blobs themselves lie in the registry behind.
+
+-- A writer holds the row by its lease. While bytes may be on their way `location` is NULL: the registry's own word for
+-- where the upload stands is then unknown, and is made anew from its storage if the writer never came back.
+CREATE TABLE upload (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	repository text NOT NULL, backend_id text NOT NULL, location text, offset_bytes bigint NOT NULL DEFAULT 0,
+	owner text, lease_until timestamptz NOT NULL DEFAULT '-infinity', fence bigint NOT NULL DEFAULT 0,
+	created_by text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	expires_at timestamptz NOT NULL DEFAULT now() + interval '7 days',
+	PRIMARY KEY (tenant_id, id));
+CREATE INDEX upload_expired ON upload (expires_at);
+CREATE INDEX upload_owned ON upload (owner) WHERE owner IS NOT NULL;
+
+CREATE TABLE manifest (
+	tenant_id text NOT NULL, space_id text NOT NULL, repository text NOT NULL, digest text NOT NULL,
+	media_type text NOT NULL, size_bytes bigint NOT NULL,
+	created_by text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, repository, digest));
+
+CREATE TABLE manifest_link (
+	tenant_id text NOT NULL, space_id text NOT NULL, repository text NOT NULL, manifest text NOT NULL,
+	digest text NOT NULL, kind text NOT NULL CHECK (kind IN ('config', 'layer', 'manifest')),
+	PRIMARY KEY (tenant_id, repository, manifest, digest),
+	FOREIGN KEY (tenant_id, repository, manifest) REFERENCES manifest (tenant_id, repository, digest) ON DELETE CASCADE);
+
+CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON upload TO registry_gw;
+GRANT SELECT, INSERT, DELETE ON manifest TO registry_gw;
+GRANT SELECT, INSERT ON manifest_link TO registry_gw;
+GRANT INSERT ON outbox TO registry_gw;
+GRANT SELECT, DELETE, UPDATE (id) ON outbox TO registry_gw_sweep;
+
+-- Row-level security: docs/ROW-LEVEL-SECURITY.md, the same for each of this service's tables.
+DO $$
+DECLARE t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['upload', 'manifest', 'manifest_link']
+	LOOP
+		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+		EXECUTE format('CREATE POLICY tenant ON %I TO registry_gw
+			USING (tenant_id = current_setting(''app.tenant_id'')::scope_id
+				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))
+			WITH CHECK (tenant_id = current_setting(''app.tenant_id'')::scope_id
+				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))', t);
+	END LOOP;
+END $$;
+
+-- Leases are kept and old sessions forgotten across tenants: bookkeeping columns only.
+CREATE POLICY sweep ON upload TO registry_gw_sweep USING (true) WITH CHECK (true);
+GRANT SELECT (id, owner, lease_until, expires_at), UPDATE (lease_until), DELETE ON upload TO registry_gw_sweep;

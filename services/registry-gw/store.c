@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Database calls for uploads and manifests. */
+#include "services/registry-gw/store.h"
+
+#include "lib/mem.h"
+#include "lib/service.h"
+#include "services/registry-gw/config.h"
+#include "services/registry-gw/queries.h"
+
+#define NUMBER_SIZE 24
+
+static const char *number(char text[NUMBER_SIZE], long long value)
+{
+	snprintf(text, NUMBER_SIZE, "%lld", value);
+	return text;
+}
+
+/* --- uploads --- */
+
+int store_upload_add(
+	struct db *db, const struct access *access, const struct upload *upload, struct err *err)
+{
+	return db_run(db, DB_TENANT(access->tenant), &SQL_UPLOAD_INSERT,
+		DB_PARAMS(access->tenant, access->space, upload->id, upload->repository,
+			upload->backend_id, upload->location, access->subject),
+		NULL, err);
+}
+
+static void read_upload(struct arena *arena, const struct access *access,
+	const struct db_rows *rows, struct upload *ret_upload)
+{
+	*ret_upload = (struct upload) {
+		.tenant = access->tenant,
+		.id = db_text_in(rows, 0, "id", arena),
+		.repository = db_text_in(rows, 0, "repository", arena),
+		.backend_id = db_text_in(rows, 0, "backend_id", arena),
+		.location = db_text_in(rows, 0, "location", arena),
+		.offset = db_number(rows, 0, "offset_bytes"),
+		.fence = db_number(rows, 0, "fence"),
+		.busy = db_bool(rows, 0, "busy"),
+	};
+}
+
+int store_upload_get(struct web_req *req, const struct access *access, const char *id,
+	struct upload *ret_upload, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_TENANT(access->tenant), &SQL_UPLOAD_GET,
+		    DB_PARAMS(access->tenant, id, access->repository, access->subject), &rows,
+		    err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return err_set(
+			err, ERR_NOT_FOUND, "upload.not_found", "there is no upload '%.48s'", id);
+	read_upload(req->arena, access, rows, ret_upload);
+	return 0;
+}
+
+int store_upload_claim(struct web_req *req, const struct access *access, const char *id,
+	struct upload *ret_upload, struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+	auto_rows struct db_rows *rows = NULL;
+	struct upload other;
+
+	if (db_run(req->worker->db, DB_TENANT(access->tenant), &SQL_UPLOAD_CLAIM,
+		    DB_PARAMS(access->tenant, id, access->repository, access->subject,
+			    conf->instance),
+		    &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 1) {
+		read_upload(req->arena, access, rows, ret_upload);
+		return 0;
+	}
+	if (store_upload_get(req, access, id, &other, err) < 0)
+		return -1;
+	return err_set(
+		err, ERR_CONFLICT, "upload.busy", "another request writes the upload '%s'", id);
+}
+
+int store_upload_settle(struct db *db, const struct upload *upload, struct err *err)
+{
+	char fence[NUMBER_SIZE], offset[NUMBER_SIZE];
+
+	return db_run(db, DB_TENANT(upload->tenant), &SQL_UPLOAD_SETTLE,
+		DB_PARAMS(upload->tenant, upload->id, number(fence, upload->fence),
+			upload->location, number(offset, upload->offset)),
+		NULL, err);
+}
+
+int store_upload_delete(struct db *db, const struct upload *upload, struct err *err)
+{
+	return db_run(db, DB_TENANT(upload->tenant), &SQL_UPLOAD_DELETE,
+		DB_PARAMS(upload->tenant, upload->id), NULL, err);
+}
+
+int store_leases_keep(struct db *db, const char *owner, const char *ids, struct err *err)
+{
+	return db_run(db, DB_SWEEP, &SQL_LEASES_KEEP, DB_PARAMS(owner, ids), NULL, err);
+}
+
+int store_leases_drop(struct db *db, const char *owner, struct err *err)
+{
+	return db_run(db, DB_SWEEP, &SQL_LEASES_DROP, DB_PARAMS(owner), NULL, err);
+}
+
+int store_uploads_expire(struct db *db, struct err *err)
+{
+	return db_run(db, DB_SWEEP, &SQL_UPLOAD_EXPIRE, DB_NO_PARAMS, NULL, err);
+}
+
+/* --- manifests --- */
+
+struct manifest_work {
+	const struct access *access;
+	const struct manifest *manifest;
+};
+
+static int add_manifest(struct db *db, void *arg, struct err *err)
+{
+	const struct manifest_work *work = arg;
+	const struct access *access = work->access;
+	const struct manifest *manifest = work->manifest;
+	char size[NUMBER_SIZE];
+
+	if (db_exec(db, &SQL_MANIFEST_INSERT,
+		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
+			    manifest->media_type, number(size, (long long)manifest->size),
+			    access->subject),
+		    NULL, err) < 0)
+		return -1;
+	return db_exec(db, &SQL_MANIFEST_LINKS_INSERT,
+		DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
+			manifest->links),
+		NULL, err);
+}
+
+int store_manifest_add(struct db *db, const struct access *access, const struct manifest *manifest,
+	struct err *err)
+{
+	struct manifest_work work = { access, manifest };
+
+	return db_tx(db, DB_TENANT(access->tenant), add_manifest, &work, err);
+}
+
+int store_manifest_missing_child(struct web_req *req, const struct access *access,
+	const char *links, const char **ret_digest, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_TENANT(access->tenant), &SQL_MANIFEST_MISSING_CHILD,
+		    DB_PARAMS(access->tenant, access->repository, links), &rows, err) < 0)
+		return -1;
+	*ret_digest = db_count(rows) > 0 ? db_text_in(rows, 0, "digest", req->arena) : NULL;
+	return 0;
+}
+
+int store_manifest_delete(
+	struct db *db, const struct access *access, const char *digest, struct err *err)
+{
+	return db_run(db, DB_TENANT(access->tenant), &SQL_MANIFEST_DELETE,
+		DB_PARAMS(access->tenant, access->repository, digest), NULL, err);
+}
+
+int store_manifest_reaches(struct db *db, const struct access *access, const char *digest,
+	bool *ret_reaches, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(access->tenant), &SQL_MANIFEST_REACHES,
+		    DB_PARAMS(access->tenant, access->repository, access->image, digest), &rows,
+		    err) < 0)
+		return -1;
+	*ret_reaches = db_count(rows) > 0;
+	return 0;
+}

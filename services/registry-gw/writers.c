@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The set of writers.h behind one mutex, and the loop that keeps its leases. */
+#include "services/registry-gw/writers.h"
+
+#include "lib/buf.h"
+#include "lib/service.h"
+#include "services/registry-gw/config.h"
+#include "services/registry-gw/store.h"
+
+#define MAX_IDS_BYTES (1024u * 1024u)
+
+int writers_init(struct worker *worker, struct err *err)
+{
+	struct registry_conf *conf = worker->program;
+
+	pthread_mutex_init(&conf->writers.lock, NULL);
+	LIST_INIT(&conf->writers.list);
+	return store_leases_drop(worker->db, conf->instance, err);
+}
+
+void writers_add(struct writers *writers, struct writer *writer, const char *id)
+{
+	writer->id = id;
+	pthread_mutex_lock(&writers->lock);
+	LIST_INSERT_HEAD(&writers->list, writer, link);
+	pthread_mutex_unlock(&writers->lock);
+}
+
+void writers_remove(struct writers *writers, struct writer *writer)
+{
+	pthread_mutex_lock(&writers->lock);
+	LIST_REMOVE(writer, link);
+	pthread_mutex_unlock(&writers->lock);
+}
+
+static int join(struct writers *writers, struct buf *ids, struct err *err)
+{
+	const struct writer *writer;
+	int result = 0;
+
+	pthread_mutex_lock(&writers->lock);
+	LIST_FOREACH(writer, &writers->list, link)
+	{
+		result = buf_printf(ids, err, "%s%s", ids->len > 0 ? "," : "", writer->id);
+		if (result < 0)
+			break;
+	}
+	pthread_mutex_unlock(&writers->lock);
+	return result;
+}
+
+int writers_beat(struct worker *worker, struct err *err)
+{
+	struct registry_conf *conf = worker->program;
+	auto_buf ids = BUF_INIT(MAX_IDS_BYTES);
+
+	if (join(&conf->writers, &ids, err) < 0)
+		return -1;
+	if (ids.len > 0 &&
+		store_leases_keep(worker->db, conf->instance, (const char *)ids.data, err) < 0)
+		return -1;
+	return store_uploads_expire(worker->db, err);
+}
