@@ -44,7 +44,7 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o) $(patsubst %,$(BUILD)/llhttp/%.o,llhttp 
 LIB      := $(BUILD)/libstrongroom.a
 PROGRAMS := $(foreach s,$(SERVICES),$(if $(wildcard services/$(s)/main.c),$(BUILD)/bin/strongroom-$(s))) \
 	$(if $(wildcard agent/main.c),$(BUILD)/bin/strongroom-agent) \
-	$(if $(wildcard client/image*.c),$(BUILD)/bin/strongroom)
+	$(if $(wildcard client/main.c),$(BUILD)/bin/strongroom)
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 

@@ -104,7 +104,7 @@ static const struct {
 	{ "run.cancelled", CLI_RUN_FAILED },
 	{ "client.timeout", CLI_PENDING },
 	{ "upstream.", CLI_UNREACHABLE },
-	{ "profile.missing", CLI_AUTH },
+	{ "profile.", CLI_AUTH },
 };
 
 int cli_exit_of(const struct err *err)

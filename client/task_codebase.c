@@ -27,8 +27,10 @@ static bool is_empty_or_absent(const char *path)
 	return n == 0;
 }
 
-/* What stands in ./app may be replaced only when an earlier run put it there unaltered. */
-static int check_free(const struct task *task, const char *dest, struct err *err)
+/* What stands in ./app may be replaced only when it is the same already, or when an earlier run put
+ * it there unaltered. */
+static int check_free(
+	const struct task *task, const char *dest, const char *source, struct err *err)
 {
 	const char *before = task_previous(task, "tree");
 	const char *kept = task_kept(task, "tree");
@@ -38,7 +40,8 @@ static int check_free(const struct task *task, const char *dest, struct err *err
 		return 0;
 	if (files_tree_digest(dest, digest, err) < 0)
 		return -1;
-	if ((before && strcmp(before, digest) == 0) || (kept && strcmp(kept, digest) == 0))
+	if (strcmp(source, digest) == 0 || (before && strcmp(before, digest) == 0) ||
+		(kept && strcmp(kept, digest) == 0))
 		return 0;
 	return err_set(err, ERR_CONFLICT, "codebase.in_the_way",
 		"'%s' holds something else; move it away", dest);
@@ -58,7 +61,7 @@ static int take_folder(struct task *task, const char *from, const char *dest, st
 
 	if (is_same_folder(from, dest))
 		return 0;
-	if (files_tree_digest(from, digest, err) < 0 || check_free(task, dest, err) < 0 ||
+	if (files_tree_digest(from, digest, err) < 0 || check_free(task, dest, digest, err) < 0 ||
 		task_keep(task, "tree", digest, err) < 0)
 		return -1;
 	task_put(task, "tree", digest);
