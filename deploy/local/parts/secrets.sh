@@ -21,12 +21,13 @@ make_ca() {
 		-addext keyUsage=critical,keyCertSign,cRLSign | put_file "$ROOT/pki/ca.pem" 644 0
 }
 
-# The edge's certificate is renewed at a start within thirty days of its end. 10.0.2.2 is the edge as a guest sees it.
+# The edge's certificate is renewed at a start within thirty days of its end. 10.0.2.2 is the edge as a guest sees it. The
+# CA's certificate travels along: guests know its key only.
 make_edge_certificate() {
 	local dir=$ROOT/keys cert=$ROOT/pki/edge.pem
 	! openssl x509 -in "$cert" -noout -checkend 2592000 >/dev/null 2>&1 || return 0
 	make_key "$dir/edge.key" "$(uid_of edge)"
-	openssl req -new -key "$dir/edge.key" -subj "/CN=localhost" |
+	{ openssl req -new -key "$dir/edge.key" -subj "/CN=localhost" |
 		openssl x509 -req -sha256 -days 825 -CA "$ROOT/pki/ca.pem" -CAkey "$dir/ca.key" \
 			-set_serial "0x$(random_secret | cut -c1-30)" -extfile <(
 			cat <<-END
@@ -37,7 +38,7 @@ make_edge_certificate() {
 				subjectKeyIdentifier = hash
 				authorityKeyIdentifier = keyid
 			END
-		) 2>/dev/null | put_file "$cert" 644 0
+		) 2>/dev/null && cat "$ROOT/pki/ca.pem"; } | put_file "$cert" 644 0
 }
 
 make_service_keys() {
