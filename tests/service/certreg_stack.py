@@ -20,6 +20,7 @@ import urllib.parse
 import jsonschema
 import pytest
 
+import traffic
 from conftest import BUILD, ROOT, LIMIT_S, short_folder, wait_for
 
 BASE_URL = "https://strongroom.test:8443"
@@ -73,6 +74,7 @@ def ask(path, method, target, body=None, headers=None):
         answer = Answer(connection.getresponse())
     finally:
         connection.close()
+    traffic.record(method, target, body, answer.status, answer.headers, answer.body)
     check_contract(method, target, answer)
     return answer
 

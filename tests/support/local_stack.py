@@ -11,6 +11,8 @@ import uuid
 
 import requests
 
+import traffic
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD") or "build")
 if not BUILD.is_absolute():
@@ -81,6 +83,7 @@ class Client:
         self.http = requests.Session()
         self.http.trust_env = False  # no proxy, no other CA bundle
         self.http.verify = stack.ca
+        self.http.hooks["response"].append(traffic.observe)
 
     def token(self, audience):
         known = self.tokens.get(audience)
