@@ -100,8 +100,12 @@ json_t *resource_list(const struct db_rows *rows, const struct page *page, resou
 	size_t shown = db_count(rows) > page->size ? page->size : db_count(rows);
 	auto_free char *token = NULL;
 
-	for (size_t i = 0; i < shown; i++)
-		json_array_append_new(items, encode(rows, i));
+	for (size_t i = 0; i < shown; i++) {
+		json_t *item = encode(rows, i);
+
+		json_object_set_new(item, "etag", json_sprintf("\"r%lld\"", db_number(rows, i, "revision")));
+		json_array_append_new(items, item);
+	}
 	if (db_count(rows) > page->size) {
 		const char *last = db_text(rows, shown - 1, "id");
 

@@ -28,7 +28,7 @@ struct page {
 int resource_page(const struct web_req *req, struct page *ret_page, struct err *err);
 
 typedef json_t *resource_row(const struct db_rows *rows, size_t row);
-/* {"items":[…],"next_page_token":…} from at most size + 1 rows that have a column `id`. */
+/* {"items":[…],"next_page_token":…} from at most size + 1 rows with the columns `id` and `revision`; items get their `etag`. */
 json_t *resource_list(const struct db_rows *rows, const struct page *page, resource_row *encode);
 
 /* The id that this Idempotency-Key made earlier on this route (arena-owned), or NULL: then *ret_id is NULL and the caller

@@ -18,7 +18,7 @@ FROM run WHERE tenant_id = $1 AND id = $2
 
 -- name: run_list
 SELECT id, pipeline_id, policy_hash, sandbox_id, state, step, fence, failure_code, failure_detail, run_nonce,
-	output_object, output_digest, output_size, created_by, at_text(created_at) AS created_at,
+	output_object, output_digest, output_size, revision, created_by, at_text(created_at) AS created_at,
 	at_text(updated_at) AS updated_at, at_text(ended_at) AS ended_at
 FROM run WHERE tenant_id = $1 AND id < $2 AND ($4::text IS NULL OR state = $4) ORDER BY id DESC LIMIT $3::bigint
 

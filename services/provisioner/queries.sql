@@ -12,7 +12,7 @@ SELECT tenant_id, space_id, id, name, template_id, template_version, parameters,
 FROM sandbox WHERE tenant_id = $1 AND id = $2
 
 -- name: sandbox_list
-SELECT id, name, template_id, template_version, state, boot, failure_code, created_by,
+SELECT id, name, template_id, template_version, state, boot, failure_code, revision, created_by,
 	at_text(created_at) AS created_at, at_text(updated_at) AS updated_at
 FROM sandbox WHERE tenant_id = $1 AND id < $2 AND state <> 'deleted' ORDER BY id DESC LIMIT $3::bigint
 
