@@ -401,6 +401,17 @@ static int put(struct image_tree *tree, struct image_node *folder, const char *n
 	return 0;
 }
 
+/* Targets of links may climb, as in a chroot; names of entries have no reason to. */
+static bool climbs(const char *path)
+{
+	for (size_t part; *path; path += part + (path[part] == '/')) {
+		part = strcspn(path, "/");
+		if (part == 2 && memcmp(path, "..", 2) == 0)
+			return true;
+	}
+	return false;
+}
+
 static unsigned depth_of(const struct image_node *node)
 {
 	unsigned depth = 0;
@@ -419,6 +430,8 @@ int image_tree_add(struct image_tree *tree, unsigned layer, long long number,
 
 	if (!path || strlen(path) > MAX_PATH)
 		return refuse(err, path ? path : "", "a name that cannot be read");
+	if (climbs(path))
+		return refuse(err, path, "a name with '..'");
 	if (find_parent(tree, path, layer, &folder, &name, err) < 0)
 		return -1;
 	if (tree->n_nodes > IMAGE_MAX_NODES || depth_of(folder) > MAX_DEPTH)
