@@ -37,9 +37,11 @@ struct auth {
 	const char *base_url, *peers_dir, *certreg_url; /* the configuration's */
 	EVP_PKEY *service_key;				/* NULL: this program makes no assertions */
 	struct auth_proofs *proofs;
+	struct auth_cache *cache;
 	pthread_rwlock_t lock; /* of what follows */
 	struct auth_state *state;
-	long long state_ms; /* monotonic time at which `state` was asked for */
+	unsigned long long keys; /* counts the sets of issuer keys */
+	long long state_ms;	 /* monotonic time at which `state` was asked for */
 	struct peer_key *peers;
 };
 
@@ -87,6 +89,7 @@ struct auth *auth_new(const char *service_name, const struct service_conf *conf,
 	auth->certreg_url = or_empty(conf->certreg_url);
 	auth->service_key = key;
 	auth->proofs = auth_proofs_new();
+	auth->cache = auth_cache_new();
 	pthread_rwlock_init(&auth->lock, NULL);
 	return auth;
 }
@@ -105,6 +108,7 @@ void auth_free(struct auth *auth)
 	}
 	pthread_rwlock_destroy(&auth->lock);
 	auth_state_free(auth->state);
+	auth_cache_free(auth->cache);
 	auth_proofs_free(auth->proofs);
 	EVP_PKEY_free(auth->service_key);
 	free(auth);
@@ -118,20 +122,27 @@ static int stale(struct err *err)
 		"revocations were not confirmed for %lld s", AUTH_STALE_MS / 1000);
 }
 
-static int issuer_key(struct auth *auth, const char *kid, EVP_PKEY **ret_key, struct err *err)
+/* The number of the set of issuer keys that counts now. */
+static int current_keys(struct auth *auth, unsigned long long *ret_keys, struct err *err)
 {
-	EVP_PKEY *key = NULL;
 	bool fresh;
 
 	pthread_rwlock_rdlock(&auth->lock);
 	fresh = auth->state && clock_monotonic_ms() - auth->state_ms < AUTH_STALE_MS;
-	if (fresh)
-		key = auth_state_key(auth->state, kid);
+	*ret_keys = auth->keys;
+	pthread_rwlock_unlock(&auth->lock);
+	return fresh ? 0 : stale(err);
+}
+
+static int issuer_key(struct auth *auth, const char *kid, EVP_PKEY **ret_key, struct err *err)
+{
+	EVP_PKEY *key;
+
+	pthread_rwlock_rdlock(&auth->lock);
+	key = auth_state_key(auth->state, kid);
 	if (key)
 		EVP_PKEY_up_ref(key);
 	pthread_rwlock_unlock(&auth->lock);
-	if (!fresh)
-		return stale(err);
 	if (!key)
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token",
 			"the token is by an unknown key");
@@ -216,8 +227,8 @@ static int credential(
 	return 0;
 }
 
-/* The verified claims of `token`, whose type must be the shape's. */
-static int verify(struct auth *auth, const struct shape *shape, const char *token,
+/* The claims of `token`, whose type must be the shape's, and whose signature is good. */
+static int verify_signature(struct auth *auth, const struct shape *shape, const char *token,
 	json_t **ret_claims, struct err *err)
 {
 	auto_json json_t *header = NULL;
@@ -243,6 +254,33 @@ static int verify(struct auth *auth, const struct shape *shape, const char *toke
 	if (shape->access == WEB_SERVICE &&
 		strcmp(or_empty(json_text(*ret_claims, "iss")), kid) != 0)
 		return invalid(err, "the assertion is not by the service it names");
+	return 0;
+}
+
+/* Each issued token's signature is verified once for a set of issuer keys. */
+static int verify(struct auth *auth, const struct shape *shape, const char *token,
+	struct auth_claims **ret_claims, struct err *err)
+{
+	bool issued = shape->access != WEB_SERVICE;
+	unsigned char mark[DIGEST_SIZE];
+	unsigned long long keys = 0;
+	json_t *json = NULL;
+
+	if (issued) {
+		if (current_keys(auth, &keys, err) < 0)
+			return -1;
+		auth_cache_mark(shape->typ, token, mark);
+		*ret_claims = auth_cache_get(auth->cache, mark, keys);
+		if (*ret_claims)
+			return 0;
+	}
+	if (verify_signature(auth, shape, token, &json, err) < 0) {
+		json_decref(json);
+		return -1;
+	}
+	*ret_claims = auth_claims_new(json);
+	if (issued)
+		auth_cache_put(auth->cache, mark, keys, *ret_claims);
 	return 0;
 }
 
@@ -316,17 +354,11 @@ static int check_subject(
 	return 0;
 }
 
-static void release_claims(void *claims)
-{
-	json_decref(claims);
-}
-
-/* Takes `claims` over into the request's arena. */
-static struct principal *principal_of(struct web_req *req, enum web_access access, json_t *claims)
+static struct principal *principal_of(
+	struct web_req *req, enum web_access access, const json_t *claims)
 {
 	struct principal *principal = arena_alloc(req->arena, sizeof(*principal));
 
-	arena_defer(req->arena, release_claims, claims);
 	*principal = (struct principal) {
 		.kind = access,
 		.subject = json_text(claims, "sub"),
@@ -375,21 +407,25 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 	const struct principal **ret_principal, struct err *err)
 {
 	const struct shape *shape = shape_of(access);
-	auto_json json_t *claims = NULL;
+	struct auth_claims *verified = NULL;
 	const struct principal *principal;
 	const char *token = NULL;
+	const json_t *claims;
 
 	if (!shape) { /* WEB_PUBLIC */
 		*ret_principal = NULL;
 		return 0;
 	}
 	if (credential(req, shape->scheme, &token, err) < 0 ||
-		verify(auth, shape, token, &claims, err) < 0 ||
-		check_claims(auth, shape, claims, err) < 0)
+		verify(auth, shape, token, &verified, err) < 0)
+		return -1;
+	arena_defer(req->arena, auth_claims_release, verified);
+	claims = auth_claims_json(verified);
+	if (check_claims(auth, shape, claims, err) < 0)
 		return -1;
 	if (access == WEB_AGENT && check_proof(auth, req, token, claims, err) < 0)
 		return -1;
-	principal = principal_of(req, access, take_ptr(claims));
+	principal = principal_of(req, access, claims);
 	if (scope && !principal_has_scope(principal, scope))
 		return err_set(err, ERR_FORBIDDEN, "auth.scope_missing", "needs scope '%s'", scope);
 	*ret_principal = principal;
@@ -408,6 +444,7 @@ static int replace_state(
 	older = auth->state && auth_state_epoch(state) < auth_state_epoch(auth->state);
 	old = older ? state : auth->state;
 	if (!older) {
+		auth->keys += !auth->state || !auth_state_has_same_keys(auth->state, state);
 		auth->state = state;
 		auth->state_ms = asked_ms;
 	}
@@ -457,29 +494,4 @@ char *auth_assertion_header(struct auth *auth, const char *audience, struct err 
 	header = mem_printf("Authorization: Bearer %s", token);
 	mem_wipe_free(token, strlen(token));
 	return header;
-}
-
-static bool has_word(const char *words, const char *word)
-{
-	size_t len = strlen(word);
-
-	while (words && *words) {
-		size_t word_len = strcspn(words, " ");
-
-		if (len > 0 && word_len == len && memcmp(words, word, len) == 0)
-			return true;
-		words += word_len;
-		words += strspn(words, " ");
-	}
-	return false;
-}
-
-bool principal_has_role(const struct principal *principal, const char *role)
-{
-	return principal && has_word(principal->roles, role);
-}
-
-bool principal_has_scope(const struct principal *principal, const char *scope)
-{
-	return principal && has_word(principal->scope, scope);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of auth share: the issuer's state, and proofs of possession with their memory. */
+/* What the files of auth share: the issuer's state, verified claims, and proofs of possession with
+ * their memory. */
 #ifndef STRONGROOM_AUTH_INNER_H
 #define STRONGROOM_AUTH_INNER_H
 
@@ -7,6 +8,7 @@
 #include <openssl/evp.h>
 #include <stdbool.h>
 
+#include "lib/digest.h"
 #include "lib/err.h"
 
 #define AUTH_SKEW_S 5LL
@@ -21,7 +23,25 @@ int auth_state_read(const json_t *doc, struct auth_state **ret_state, struct err
 void auth_state_free(struct auth_state *state);
 long long auth_state_epoch(const struct auth_state *state);
 EVP_PKEY *auth_state_key(const struct auth_state *state, const char *kid); /* borrowed, or NULL */
+bool auth_state_has_same_keys(const struct auth_state *state, const struct auth_state *other);
 bool auth_state_is_revoked(const struct auth_state *state, const char *subject, long long iat);
+
+/* --- auth_cache.c: claims of tokens whose signature was verified; any thread --- */
+struct auth_cache;
+struct auth_claims; /* shared and counted, never changed */
+
+struct auth_claims *auth_claims_new(json_t *json); /* takes `json` over */
+const json_t *auth_claims_json(const struct auth_claims *claims);
+void auth_claims_release(void *claims);
+
+struct auth_cache *auth_cache_new(void);
+void auth_cache_free(struct auth_cache *cache);
+void auth_cache_mark(const char *typ, const char *token, unsigned char ret_mark[DIGEST_SIZE]);
+/* `keys` numbers the set of issuer keys. NULL, or a reference that the caller releases. */
+struct auth_claims *auth_cache_get(
+	struct auth_cache *cache, const unsigned char mark[DIGEST_SIZE], unsigned long long keys);
+void auth_cache_put(struct auth_cache *cache, const unsigned char mark[DIGEST_SIZE],
+	unsigned long long keys, struct auth_claims *claims);
 
 /* --- auth_proof.c: DPoP (RFC 9449) --- */
 struct auth_proofs; /* the jti seen within their life; any thread */

@@ -142,6 +142,11 @@ EVP_PKEY *auth_state_key(const struct auth_state *state, const char *kid)
 	return NULL;
 }
 
+bool auth_state_has_same_keys(const struct auth_state *state, const struct auth_state *other)
+{
+	return json_equal(json_object_get(state->doc, "jwks"), json_object_get(other->doc, "jwks"));
+}
+
 bool auth_state_is_revoked(const struct auth_state *state, const char *subject, long long iat)
 {
 	struct revocation wanted = { subject, 0 };

@@ -61,14 +61,29 @@ static int check_space(
 		"the policy names a space that the caller is not in");
 }
 
+/* The stored texts go out as they are, behind the record's own members. */
+static void add_texts(
+	struct web_req *req, struct web_res *res, const struct store_policy_texts *texts)
+{
+	auto_json json_t *record = take_ptr(res->json);
+	auto_free char *head = json_dumps(record, JSON_COMPACT);
+
+	res->text = arena_printf(req->arena, "%.*s,\"document\":%s,\"approvals\":[%s]}",
+		(int)strlen(head) - 1, head, texts->document, texts->approvals);
+	res->text_len = strlen(res->text);
+	res->content_type = "application/json";
+}
+
 static int answer(struct web_req *req, struct web_res *res, const char *id, struct err *err)
 {
+	struct store_policy_texts texts;
 	long long revision;
 
-	if (store_policy_get(req, id, true, &res->json, &revision, err) < 0)
+	if (store_policy_get(req, id, &res->json, &texts, &revision, err) < 0)
 		return -1;
 	web_header_add(res, "Location", arena_printf(req->arena, "/v1/policies/%s", id));
 	resource_etag(req, res, revision);
+	add_texts(req, res, &texts);
 	return 0;
 }
 
@@ -119,7 +134,7 @@ int policy_delete(struct web_req *req, struct web_res *res, struct err *err)
 	long long revision;
 
 	if (access_change(req, ACCESS_POLICY, err) < 0 ||
-		store_policy_get(req, id, false, &record, &revision, err) < 0 ||
+		store_policy_get(req, id, &record, NULL, &revision, err) < 0 ||
 		resource_if_match(req, revision, err) < 0 ||
 		store_policy_delete(req, id, revision, err) < 0)
 		return -1;

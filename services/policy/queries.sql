@@ -6,6 +6,11 @@ SELECT * FROM policy_record WHERE tenant_id = $1 AND hash = $2
 -- name: policy_by_id
 SELECT * FROM policy_record WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 
+-- name: policy_full
+SELECT r.*, (SELECT string_agg(a.envelope, ',' ORDER BY a.spki) FROM approval a
+	WHERE a.tenant_id = $1 AND a.policy_id = $2) AS approvals
+FROM policy_record r WHERE r.tenant_id = $1 AND r.id = $2 AND r.deleted_at IS NULL
+
 -- name: policy_list
 SELECT * FROM policy_record WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint
 

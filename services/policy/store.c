@@ -102,38 +102,21 @@ int store_policy_add(struct web_req *req, struct store_policy *item, struct err 
 	return db_tx(req->worker->db, DB_TENANT(req->principal->tenant), policy_work, &work, err);
 }
 
-static int add_details(
-	struct web_req *req, const struct db_rows *policy, json_t *record, struct err *err)
+int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
+	struct store_policy_texts *ret_texts, long long *ret_revision, struct err *err)
 {
-	const char *document = db_text(policy, 0, "document");
+	const struct sql *sql = ret_texts ? &SQL_POLICY_FULL : &SQL_POLICY_BY_ID;
 	auto_rows struct db_rows *rows = NULL;
-	json_t *approvals = json_array();
 
-	json_object_set_new(record, "document", json_loads(document, 0, NULL));
-	json_object_set_new(record, "approvals", approvals);
-	if (db_run(req->worker->db, DB_TENANT(req->principal->tenant), &SQL_APPROVAL_LIST,
-		    DB_PARAMS(req->principal->tenant, db_text(policy, 0, "id")), &rows, err) < 0)
+	if (store_row_get(req, req->principal->tenant, sql, id, "policy", &rows, err) < 0)
 		return -1;
-	for (size_t i = 0; i < db_count(rows); i++)
-		json_array_append_new(approvals, json_loads(db_text(rows, i, "envelope"), 0, NULL));
-	return 0;
-}
-
-int store_policy_get(struct web_req *req, const char *id, bool full, json_t **ret_record,
-	long long *ret_revision, struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-	auto_json json_t *record = NULL;
-
-	if (store_row_get(
-		    req, req->principal->tenant, &SQL_POLICY_BY_ID, id, "policy", &rows, err) < 0)
-		return -1;
-	record = policy_row(rows, 0);
-	if (full && add_details(req, rows, record, err) < 0)
-		return -1;
-	if (ret_revision)
-		*ret_revision = db_number(rows, 0, "revision");
-	*ret_record = take_ptr(record);
+	if (ret_texts)
+		*ret_texts = (struct store_policy_texts) {
+			.document = db_text_in(rows, 0, "document", req->arena),
+			.approvals = arena_strdup(req->arena, db_text(rows, 0, "approvals")),
+		};
+	*ret_revision = db_number(rows, 0, "revision");
+	*ret_record = policy_row(rows, 0);
 	return 0;
 }
 

@@ -22,9 +22,14 @@ struct store_policy {
 	bool existed;
 };
 int store_policy_add(struct web_req *req, struct store_policy *item, struct err *err);
-/* `full` adds document and approvals. ret_revision may be NULL. */
-int store_policy_get(struct web_req *req, const char *id, bool full, json_t **ret_record,
-	long long *ret_revision, struct err *err);
+/* Its two big members as the JSON texts that are stored; they live in the request's arena. */
+struct store_policy_texts {
+	const char *document;
+	const char *approvals; /* envelopes, joined by commas */
+};
+/* ret_texts may be NULL. */
+int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
+	struct store_policy_texts *ret_texts, long long *ret_revision, struct err *err);
 int store_policy_text(
 	struct web_req *req, const char *id, const char **ret_canonical, struct err *err);
 int store_policy_list(

@@ -184,6 +184,34 @@ static void test_stale(void)
 	CHECK_NUMBER(check_member(token, &err), 0);
 }
 
+/* A signature is verified once: all else must hold each time. */
+static void test_known_token(void)
+{
+	auto_free char *token = member_token(), *twisted = mem_strdup(token);
+	EVP_PKEY *original = issuer;
+	struct err err;
+
+	twisted[strlen(twisted) - 8] ^= 1;
+	for (int i = 0; i < 3; i++) {
+		CHECK_NUMBER(check_member(token, NULL), 0);
+		CHECK_FAILS(check_member(twisted, &err), &err, "auth.invalid_token");
+		CHECK_FAILS(check_as(WEB_REGISTRY, "Bearer", token, NULL, NULL, &err), &err,
+			"auth.wrong_type");
+	}
+	issuer = stranger; /* the same kid names another key now */
+	CHECK_NUMBER(refresh(3, NULL, 0, &err), 0);
+	CHECK_FAILS(check_member(token, &err), &err, "auth.invalid_token");
+	issuer = original;
+	CHECK_NUMBER(refresh(3, NULL, 0, &err), 0);
+	CHECK_NUMBER(check_member(token, NULL), 0);
+	CHECK_NUMBER(refresh(3, API_KEY, unix_s() + 100, &err), 0);
+	CHECK_FAILS(check_member(token, &err), &err, "auth.revoked");
+	CHECK_NUMBER(refresh(3, NULL, 0, &err), 0);
+	clock_offset_s += 606;
+	CHECK_NUMBER(refresh(3, NULL, 0, &err), 0);
+	CHECK_FAILS(check_member(token, &err), &err, "auth.expired");
+}
+
 /* --- registry tokens and services --- */
 
 static void test_registry(void)
@@ -259,6 +287,7 @@ int main(void)
 	test_alg_none();
 	test_revoked();
 	test_stale();
+	test_known_token();
 	test_registry();
 	test_services();
 	teardown();
