@@ -26,22 +26,34 @@ static int post_policy(
 	return task_create(task, "post-policy", "policy", "/v1/policies", body, ret_id, err);
 }
 
-/* The pipeline of that name as a new version, unless it is bound to this policy already. */
-static int update_pipeline(struct task *task, const json_t *pipeline, const char *policy_id,
+static int get_pipeline(struct task *task, const char *path, json_t **ret_pipeline, struct err *err)
+{
+	struct api_call call = {
+		.label = "get-pipeline", .audience = "policy", .method = "GET", .path = path
+	};
+
+	return api_call(task->project->api, &call, ret_pipeline, NULL, err);
+}
+
+/* A new version of the pipeline, unless it is bound to this policy already. */
+static int update_pipeline(struct task *task, const char *id, const char *policy_id,
 	const struct trust_policy *policy, struct err *err)
 {
-	const char *id = json_text(pipeline, "id");
-	const char *bound = json_text(pipeline, "policy_hash");
 	auto_free char *path = mem_printf("/v1/pipelines/%s", id);
 	auto_json json_t *body =
 		json_pack("{s:s,s:s}", "policy", policy_id, "template", policy->template_id);
+	auto_json json_t *pipeline = NULL;
 	struct api_call call = { .label = "update-pipeline",
 		.audience = "policy",
 		.method = "PUT",
 		.path = path,
-		.body = body,
-		.etag = json_text(pipeline, "etag") };
+		.body = body };
+	const char *bound;
 
+	if (get_pipeline(task, path, &pipeline, err) < 0)
+		return -1;
+	bound = json_text(pipeline, "policy_hash");
+	call.etag = json_text(pipeline, "etag");
 	if ((!bound || strcmp(bound, policy->hash) != 0) && task_call(task, &call, NULL, err) < 0)
 		return -1;
 	return task_keep(task, "create-pipeline", id, err);
@@ -56,7 +68,8 @@ static int bind_pipeline(struct task *task, const char *policy_id,
 	if (!task_kept(task, "create-pipeline"))
 		found = api_find(task->project->api, "policy", "/v1/pipelines", "name",
 			policy->name, &pipeline, err);
-	if (found < 0 || (found > 0 && update_pipeline(task, pipeline, policy_id, policy, err) < 0))
+	if (found < 0 || (found > 0 && update_pipeline(task, json_text(pipeline, "id"), policy_id,
+					       policy, err) < 0))
 		return -1;
 	body = json_pack("{s:s,s:s,s:s}", "name", policy->name, "template", policy->template_id,
 		"policy", policy_id);

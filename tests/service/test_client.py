@@ -2,16 +2,15 @@
 """The client against real services: profile, setup, the data task under kill -9 at every point, files by hand."""
 import json
 import os
-import pathlib
 import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from local_stack import BUILD, ROOT, LocalStack
+from client_project import Project, program_with_hooks
+from local_stack import LocalStack
 
 PARTS = ["postgres", "redis", "certreg", "policy", "orchestrator", "edge"]
-HOOKED = pathlib.Path(f"{BUILD}-hooks")
 PLAN = """
 - name: conditions-describe
   tasks:
@@ -27,13 +26,7 @@ PLAN = """
 
 @pytest.fixture(scope="module")
 def program():
-    """The client with kill points; sanitizer builds have them anyway."""
-    plain = BUILD / "bin/strongroom"
-    if plain.exists() and b"STRONGROOM_CRASH_AT" in plain.read_bytes():
-        return plain
-    subprocess.run(["make", "-C", ROOT, f"BUILD={HOOKED}", "TEST_HOOKS=1", f"{HOOKED}/bin/strongroom"], check=True,
-                   stdout=subprocess.DEVNULL)
-    return HOOKED / "bin/strongroom"
+    return program_with_hooks()
 
 
 @pytest.fixture(scope="module")
@@ -42,38 +35,11 @@ def stack():
         yield running
 
 
-class Project:
-    def __init__(self, program, stack, folder):
-        self.program, self.stack, self.folder = program, stack, folder
-        self.config = folder / "config"
-        self.config.mkdir()
-        trust = {"v": "strongroom-trust-1", "edge_ca_spki": "sha256:" + "0" * 64, "templates": {}}
-        (folder / "trust.json").write_text(json.dumps(trust))
-
-    def run(self, *arguments, check=True, stdin="", **env):
-        done = subprocess.run([self.program, *arguments], cwd=self.folder, text=True, capture_output=True, input=stdin,
-                              env={**os.environ, "XDG_CONFIG_HOME": str(self.config), **env}, timeout=300)
-        if check:
-            assert done.returncode == 0, done.stderr
-        return done
-
-    def configure(self, member="acme-owner", check=True):
-        return self.run("configure", "--url", self.stack.url, "--ca", self.stack.ca, "--key-file", "-", "--trust",
-                        "trust.json", stdin=self.stack.key(member), check=check)
-
-    def state(self):
-        return json.loads((self.folder / ".pbstate").read_text())
-
-    def profile(self):
-        return self.config / "strongroom/profiles/default"
-
-
 @pytest.fixture
 def project(program, stack, tmp_path):
     made = Project(program, stack, tmp_path)
     made.configure()
-    subprocess.run([ROOT / "examples/conditions/prepare", tmp_path], check=True)
-    made.run("setup", "--answers", "answers.yml")
+    made.prepare()
     (tmp_path / "data.yml").write_text(PLAN)
     return made
 

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job with the client killed at every point on its way: the same output, and nothing done twice."""
+import json
+
+import pytest
+from client_project import Project, program_with_hooks
+
+FIGURES = ["count 8000", "unique 120", "top Viral sinusitis (disorder)", "freq 1142"]
+
+
+@pytest.fixture(scope="module")
+def program():
+    return program_with_hooks()
+
+
+def make(program, stack, folder, name):
+    folder.mkdir()
+    project = Project(program, stack, folder)
+    project.configure()
+    project.prepare(name)
+    return project
+
+
+def figures(project):
+    lines = (project.folder / "output/stdout").read_text().splitlines()
+    return [" ".join(line.split()) for line in lines[:4]]
+
+
+def named(stack, path, name, member="name"):
+    return [item for item in stack.client("acme-owner").get(path + "?page_size=200").json()["items"] if item[member] == name]
+
+
+def test_run_is_done_once_and_skipped_then(program, stack, tmp_path):
+    project = make(program, stack, tmp_path / "p", "once")
+    first = project.run("run")
+    assert "EVIDENCE none: the operator of this server can read the image, the data and the output" in first.stderr
+    assert figures(project) == FIGURES
+    again = [json.loads(line) for line in project.run("--json", "run").stdout.splitlines()]
+    assert [line["state"] for line in again if line["type"] == "task"] == ["skip"] * 13
+
+
+def test_edited_data_runs_what_follows_and_restarts_the_sandbox(program, stack, tmp_path):
+    project = make(program, stack, tmp_path / "p", "edited")
+    project.run("run")
+    before = project.state()
+    data = project.folder / "data/conditions.csv"
+    data.write_text(data.read_text() + "2001-01-01,,p,e,444814009,Viral sinusitis (disorder)\n")
+    again = [json.loads(line) for line in project.run("--json", "run").stdout.splitlines()]
+    assert [line["task"] for line in again if line.get("state") == "skip"] == [
+        "populate-codebase", "get-certs", "get-client-keypair", "get-symmetric-algokey", "set-sandbox-specs",
+        "dockerize-algo"]
+    assert figures(project) == ["count 8001", "unique 120", "top Viral sinusitis (disorder)", "freq 1143"]
+    after = project.state()
+    assert after["sandbox"]["id"] == before["sandbox"]["id"] and after["sandbox"]["boot"] == before["sandbox"]["boot"] + 1
+    keys = [state["tasks"]["output-encrypt-bundle"]["outputs"]["key"] for state in (before, after)]
+    assert keys[0] != keys[1]
+
+
+def test_killed_at_every_point(program, stack, tmp_path):
+    whole = make(program, stack, tmp_path / "whole", "whole")
+    log = tmp_path / "points"
+    whole.run("run", STRONGROOM_CRASH_LOG=str(log))
+    points = list(dict.fromkeys(log.read_text().splitlines()))
+    assert len(points) > 60
+
+    project = make(program, stack, tmp_path / "killed", "killed")
+    killed = [point for point in points if project.run("run", check=False, STRONGROOM_CRASH_AT=point).returncode == -9]
+    assert killed == points, "a point was not passed: " + str(set(points) - set(killed))
+    project.run("run")
+    assert figures(project) == FIGURES
+
+    state = project.state()
+    spki = state["tasks"]["get-certs"]["outputs"]["spki"]
+    assert len(named(stack, "/v1/certificates", spki, "spki")) == 1
+    assert len(named(stack, "/v1/sandboxes", "killed")) == 1
+    assert len(named(stack, "/v1/policies", "killed")) == 1
+    pipelines = named(stack, "/v1/pipelines", "killed")
+    assert [pipeline["version"] for pipeline in pipelines] == [1]
+    assert len(named(stack, "/v1/runs", pipelines[0]["id"], "pipeline")) == 1
+    assert [item["version"] for item in named(stack, "/v1/datasets", "killed")] == [1]
+    manifest = state["tasks"]["dockerize-algo"]["outputs"]["manifest"]
+    document = json.loads((project.folder / "policy/policy.json").read_text())
+    assert document["image"]["manifest"] == manifest
