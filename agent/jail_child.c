@@ -62,14 +62,20 @@ static int write_proc(int proc, pid_t pid, const char *file, const char *text, s
 	return 0;
 }
 
-/* The app is what memory pressure ends, never the helper, which has to tell about it. */
+/* The app is what memory pressure ends, never the helper, which has to tell about it. A process
+ * under test may not be allowed to protect itself: then the app is made the likelier victim. */
+static int prefer_app(int proc, pid_t pid, struct err *err)
+{
+	bool is_safe = write_proc(proc, getpid(), "oom_score_adj", "-1000", NULL) == 0;
+
+	return write_proc(proc, pid, "oom_score_adj", is_safe ? "0" : "1000", err);
+}
+
 static int adjust_child(int proc, pid_t pid, struct err *err)
 {
 	auto_free char *map = mem_printf("0 %u %u", JAIL_UID_BASE, JAIL_UID_COUNT);
 
-	if (write_proc(proc, getpid(), "oom_score_adj", "-1000", err) < 0 ||
-		write_proc(proc, pid, "oom_score_adj", "0", err) < 0 ||
-		write_proc(proc, pid, "gid_map", map, err) < 0)
+	if (prefer_app(proc, pid, err) < 0 || write_proc(proc, pid, "gid_map", map, err) < 0)
 		return -1;
 	return write_proc(proc, pid, "uid_map", map, err);
 }
