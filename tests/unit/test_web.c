@@ -106,6 +106,8 @@ static int hold(struct web_req *req, struct web_res *res, struct err *err)
 
 static const struct web_route routes[] = {
 	{ .method = "GET", .path = "/v1/{rest...}", .handle = rest },
+	{ .method = "GET", .path = "/v2/{rest...}/tail/{id}", .handle = rest },
+	{ .method = "GET", .path = "/v2/{rest...}/tail/", .handle = rest },
 	{ .method = "GET", .path = "/v1/items/{id}", .handle = item },
 	{ .method = "POST", .path = "/v1/items/{id}:cancel", .handle = cancel },
 	{ .method = "GET", .path = "/v1/hello", .handle = hello },
@@ -146,6 +148,10 @@ static void test_routes(void)
 	check_answer("GET /v1/h%65llo HTTP/1.1\r\nHost: x\r\n\r\n", "200", "/v1/hello");
 	check_answer("GET /v1/items/a HTTP/1.1\r\nHost: x\r\n\r\n", "200", "{\"item\":\"a\"}");
 	check_answer("GET /v1/a/b/ HTTP/1.1\r\nHost: x\r\n\r\n", "200", "{\"rest\":\"a/b/\"}");
+	check_answer("GET /v2/a/b/tail/1 HTTP/1.1\r\nHost: x\r\n\r\n", "200", "{\"rest\":\"a/b\"}");
+	check_answer("GET /v2/tail/tail/tail/ HTTP/1.1\r\nHost: x\r\n\r\n", "200",
+		"{\"rest\":\"tail/tail\"}");
+	check_answer("GET /v2/tail/1 HTTP/1.1\r\nHost: x\r\n\r\n", "404", "request.no_route");
 	check_answer("GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n", "200", "\"/v2/\"");
 	check_answer("GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n", "404", "request.no_route");
 	check_answer("POST /v1/items/a:cancel HTTP/1.1\r\nHost: x\r\n\r\n", "202",

@@ -121,9 +121,11 @@ make_folders() {
 	make_dir "$ROOT/objects" 700 "$(uid_of orchestrator)" "$(gid_of orchestrator)"
 	make_dir "$ROOT/certificates" 755 "$(uid_of certreg)" "$(gid_of certreg)"
 	make_dir "$ROOT/credentials" 700 "$(uid_of certreg)" "$(gid_of certreg)"
-	for part in postgres redis registry edge; do
+	for part in postgres redis edge; do
 		make_dir "$ROOT/$part" 700 "$(uid_of "$part")" "$(gid_of "$part")"
 	done
+	# After a crash registry-gw asks for the size of an unfinished upload. Folders below inherit the group.
+	make_dir "$ROOT/registry" 2710 "$(uid_of registry)" "$(group storage)"
 	make_sockets
 }
 
