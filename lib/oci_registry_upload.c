@@ -4,6 +4,7 @@
  * and the digest. After a failure the registry is asked how much it has. A session that it has
  * forgotten, or whose offset it disputes, is replaced by a new one.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,6 +217,7 @@ static int send_rest(struct upload *up, struct err *err)
 		if (patch(up, left < chunk ? left : chunk, err) < 0)
 			return -1;
 	}
+	assert(up->location);
 	return finish(up, err);
 }
 
