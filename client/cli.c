@@ -98,6 +98,8 @@ static const struct {
 	{ "evidence.", CLI_EVIDENCE },
 	{ "receipt.", CLI_EVIDENCE },
 	{ "trust.", CLI_EVIDENCE },
+	{ "order.", CLI_DENIED },
+	{ "approval.", CLI_DENIED },
 	{ "run.refused", CLI_DENIED },
 	{ "run.grants_unavailable", CLI_RUN_FAILED },
 	{ "run.failed", CLI_RUN_FAILED },

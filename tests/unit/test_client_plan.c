@@ -42,6 +42,18 @@ static void test_original(void)
 	plan_release(&plan);
 }
 
+/* What setup writes has nothing that is ignored. */
+static void test_demo(void)
+{
+	struct plan plan = { 0 };
+	struct err err = { 0 };
+
+	CHECK_NUMBER(plan_read("examples/conditions/main.yml", NULL, &plan, &err), 0);
+	CHECK_NUMBER(plan.n_tasks, 13);
+	CHECK_NUMBER(json_array_size(plan.warnings), 0);
+	plan_release(&plan);
+}
+
 static void test_references(void)
 {
 	static const char good[] =
@@ -142,6 +154,7 @@ static void test_resolve(void)
 int main(void)
 {
 	test_original();
+	test_demo();
 	test_references();
 	test_registered_before();
 	test_fields();
