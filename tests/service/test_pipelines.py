@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""policy's other resources at the edge of a real stack: pipelines, projections, datasets with their versions, orders."""
+import uuid
+
+import pytest
+
+from local_stack import problem, unique
+from trust import Key, World, digest
+
+OBJECT = "obj_" + "0" * 32
+
+
+@pytest.fixture
+def auditor(stack):
+    return stack.client("acme-audit")
+
+
+@pytest.fixture
+def world(owner):
+    return World(owner.space())
+
+
+@pytest.fixture
+def policy(owner, world):
+    return owner.made("/v1/policies", {"policy": world.policy, "approvals": [world.approval()]})
+
+
+def pipeline_of(policy, **more):
+    return {"name": unique("pipe"), "template": "small", "policy": policy["id"], **more}
+
+
+def projection_of(**more):
+    return {"name": unique("view"), "columns": ["CODE", "DESCRIPTION"],
+            "filter": [{"column": "CODE", "op": "in", "value": ["1", "2"]}, {"column": "START", "op": ">=", "value": "2019"}],
+            "minimum_rows": 10, **more}
+
+
+def dataset_of(**more):
+    return {"name": unique("data"), "direction": "input", "labels": {"kind": "rows"}, **more}
+
+
+# --- what all three keep to ---
+
+@pytest.fixture(params=["pipelines", "projections", "datasets"])
+def kind(request, policy):
+    """(path, a good body, a body that changes it)."""
+    if request.param == "pipelines":
+        body = pipeline_of(policy)
+        return "/v1/pipelines", body, {"template": "small", "policy": policy["id"]}
+    if request.param == "projections":
+        return "/v1/projections", projection_of(), projection_of(columns=["CODE"], filter=[])
+    return "/v1/datasets", dataset_of(), {"name": unique("data"), "labels": {"kind": "other"}}
+
+
+def test_record_is_made_changed_and_removed(owner, kind):
+    path, body, change = kind
+    made = owner.post(path, body)
+    assert made.status_code == 201, made.text
+    record = made.json()
+    one = f"{path}/{record['id']}"
+    assert made.headers["Location"] == one
+    assert {name: record[name] for name in body} == body
+    assert owner.get(one).json() == record
+    assert record in owner.get(f"{path}?page_size=200").json()["items"]
+
+    problem(owner.put(one, change), 428, "resource.if_match_missing")
+    problem(owner.put(one, change, '"r77"'), 412, "resource.changed")
+    changed = owner.put(one, change, record["etag"])
+    assert changed.status_code == 200, changed.text
+    assert {name: changed.json()[name] for name in change} == change
+    assert changed.json()["etag"] != record["etag"]
+
+    problem(owner.delete(one), 428, "resource.if_match_missing")
+    problem(owner.delete(one, record["etag"]), 412, "resource.changed")
+    assert owner.delete(one, changed.json()["etag"]).status_code == 204
+    problem(owner.get(one), 404, f"{path[4:-1]}.not_found")
+    assert owner.made(path, body)["id"] != record["id"]  # its name is free again
+
+
+def test_name_is_taken_once(owner, kind):
+    path, body, _ = kind
+    owner.made(path, body)
+    problem(owner.post(path, body), 409, f"{path[4:-1]}.name_taken")
+
+
+def test_idempotency_key_makes_one(owner, kind):
+    path, body, _ = kind
+    key = str(uuid.uuid4())
+    first, again = owner.post(path, body, key), owner.post(path, body, key)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json() and again.headers["Idempotent-Replayed"] == "true"
+    elsewhere = "/v1/datasets" if path != "/v1/datasets" else "/v1/projections"
+    problem(owner.post(elsewhere, {}, key), 422, "idempotency.other_route")
+
+
+def test_others_neither_see_nor_change(owner, stranger, auditor, kind):
+    path, body, change = kind
+    record = owner.made(path, body)
+    one = f"{path}/{record['id']}"
+    for answer in (stranger.get(one), stranger.put(one, change, record["etag"]), stranger.delete(one, record["etag"])):
+        assert answer.status_code == 404, answer.text
+    assert record["id"] not in stranger.get(path).text
+    assert auditor.get(one).json() == record
+    for answer in (auditor.post(path, body), auditor.put(one, change, record["etag"]),
+                   auditor.delete(one, record["etag"])):
+        problem(answer, 403, "auth.role_missing")
+
+
+def test_pages_are_whole(owner, kind):
+    path, body, _ = kind
+    names = [owner.made(path, {**body, "name": unique("page")})["name"] for _ in range(3)]
+    seen, token = [], ""
+    while token is not None:
+        page = owner.get(f"{path}?page_size=2&page_token={token}").json()
+        assert len(page["items"]) <= 2
+        seen += [item["name"] for item in page["items"]]
+        token = page["next_page_token"]
+    assert [name for name in seen if name in names] == names[::-1] and len(seen) == len(set(seen))
+    problem(owner.get(f"{path}?page_size=0"), 400, "page.bad_size")
+    problem(owner.get(f"{path}?page_token=%21"), 400, "page.bad_token")
+
+
+# --- each one's own ---
+
+def test_pipeline_stands_on_a_policy_for_its_template(owner, policy):
+    problem(owner.post("/v1/pipelines", pipeline_of(policy, template="large")), 422, "pipeline.other_template")
+    problem(owner.post("/v1/pipelines", pipeline_of({"id": "pol_" + "0" * 32})), 404, "policy.not_found")
+    problem(owner.post("/v1/pipelines", pipeline_of(policy, name="Not A Name")), 400, "json.invalid_fields")
+    pipeline = owner.made("/v1/pipelines", pipeline_of(policy))
+    assert (pipeline["version"], pipeline["policy_hash"]) == (1, policy["hash"])
+    problem(owner.delete(f"/v1/policies/{policy['id']}", policy["etag"]), 409, "policy.in_use")
+    update = {"template": "small", "policy": policy["id"]}
+    pipeline = owner.put(f"/v1/pipelines/{pipeline['id']}", update, pipeline["etag"]).json()
+    assert pipeline["version"] == 2
+    assert owner.delete(f"/v1/pipelines/{pipeline['id']}", pipeline["etag"]).status_code == 204
+    assert owner.delete(f"/v1/policies/{policy['id']}", policy["etag"]).status_code == 204
+
+
+@pytest.mark.parametrize("change, code", [
+    ({"columns": []}, "projection.bad_columns"), ({"columns": ["A", "A"]}, "projection.bad_columns"),
+    ({"columns": [1]}, "projection.bad_columns"), ({"columns": [""]}, "projection.bad_columns"),
+    ({"filter": [{"column": "A", "op": "like", "value": "x"}]}, "projection.bad_filter"),
+    ({"filter": [{"column": "A", "op": "in", "value": "x"}]}, "projection.bad_filter"),
+    ({"filter": [{"column": "A", "op": "=", "value": ["x"]}]}, "projection.bad_filter"),
+    ({"filter": [{"column": "A", "op": "=", "value": "x", "or": 1}]}, "projection.bad_filter"),
+    ({"minimum_rows": -1}, "json.invalid_fields"), ({"more": 1}, "json.invalid_fields"),
+])
+def test_projection_of_another_shape(owner, change, code):
+    problem(owner.post("/v1/projections", projection_of(**change)), 400, code)
+
+
+def test_dataset_refers_to_a_projection(owner, stranger):
+    projection = owner.made("/v1/projections", projection_of())
+    foreign = stranger.made("/v1/projections", projection_of())
+    problem(owner.post("/v1/datasets", dataset_of(projection=foreign["id"])), 422, "projection.not_found")
+    dataset = owner.made("/v1/datasets", dataset_of(projection=projection["id"]))
+    assert dataset["projection"] == projection["id"]
+    problem(owner.delete(f"/v1/projections/{projection['id']}", projection["etag"]), 409, "projection.in_use")
+    problem(owner.post("/v1/datasets", dataset_of(direction="both")), 400, "dataset.bad_direction")
+    problem(owner.post("/v1/datasets", dataset_of(labels={"a": 1})), 400, "dataset.bad_label")
+
+
+def test_versions_count_up(owner, stranger):
+    dataset = owner.made("/v1/datasets", dataset_of())
+    path = f"/v1/datasets/{dataset['id']}/versions"
+    assert (dataset["version"], dataset["object"]) == (0, None)
+    body = {"object": OBJECT, "digest": digest(b"1"), "size": 1}
+    assert owner.made(path, body) == {"id": dataset["id"], "version": 1}
+    assert owner.made(path, {**body, "version": 2, "size": 2})["version"] == 2
+    problem(owner.post(path, {**body, "version": 2}), 409, "dataset.version_taken")
+    problem(owner.post(path, {**body, "object": "obj_1"}), 400, "dataset.bad_object")
+    problem(owner.post(path, {**body, "digest": "sha256:1"}), 400, "json.invalid_fields")
+    problem(stranger.post(path, body), 404, "dataset.not_found")
+    problem(stranger.get(path), 404, "dataset.not_found")
+    assert {item["version"]: item["size"] for item in owner.get(path).json()["items"]} == {1: 1, 2: 2}
+    shown = owner.get(f"/v1/datasets/{dataset['id']}").json()
+    assert (shown["version"], shown["size"], shown["object"]) == (2, 2, OBJECT)
+
+
+# --- orders ---
+
+def order_of(policy, world, **more):
+    return {"policy": policy["id"], "order": world.order(), "grants": world.grants(), **more}
+
+
+def test_order_is_taken_once(owner, stranger, policy, world):
+    key = str(uuid.uuid4())
+    body = order_of(policy, world)
+    made = owner.post("/v1/orders", body, key)
+    assert made.status_code == 201, made.text
+    assert owner.post("/v1/orders", body, key).json() == made.json()
+    problem(owner.post("/v1/orders", body), 409, "order.replayed")
+    problem(stranger.post("/v1/orders", order_of(policy, World(world.policy["space"]))), 404, "policy.not_found")
+
+
+@pytest.mark.parametrize("change, code", [
+    (lambda w: {"order": w.order(policy=digest(b"other"))}, "order.wrong_policy"),
+    (lambda w: {"order": World(w.policy["space"]).order(policy=w.hash)}, "order.not_a_runner"),
+    (lambda w: {"grants": w.grants()[:1]}, "grant.missing"),
+    (lambda w: {"grants": w.grants() + w.grants()[:1]}, "grant.twice"),
+    (lambda w: {"grants": [w.grant("image", policy=digest(b"other")), *w.grants()[1:]]}, "grant.wrong_policy"),
+    (lambda w: {"grants": [w.grant("image", slot="input/more"), *w.grants()[1:]]}, "grant.wrong_slot"),
+    (lambda w: {"grants": [w.grant("image", run_nonce=w.enc.thumbprint), *w.grants()[1:]]}, "grant.wrong_run"),
+    (lambda w: {"grants": [w.grant("image", kid=Key("enc").thumbprint), *w.grants()[1:]]}, "grant.wrong_key"),
+])
+def test_order_that_does_not_hold(owner, policy, world, change, code):
+    problem(owner.post("/v1/orders", order_of(policy, world, **change(world))), 422, code)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The provisioner at the edge of a real stack: templates, and sandboxes that are real VMs until they are taken down. What a VM
+proves of itself is tests/e2e's."""
+import os
+import time
+import uuid
+
+import pytest
+
+from local_stack import problem, unique
+from trust import b64url, digest
+
+LIMIT_S = 120
+
+
+def claim(**more):
+    return {"v": "strongroom-claim-1", "owner": digest(b"somebody"), "policy": None, "nonce": b64url(os.urandom(32)), **more}
+
+
+def body(**more):
+    return {"template": "small", "name": unique("box"), "parameters": {"memory_mib": 512}, "claim": claim(), **more}
+
+
+def until(client, path, states):
+    """The record once its state is one of these, by long polls."""
+    end, etag = time.monotonic() + LIMIT_S, None
+    while time.monotonic() < end:
+        answer = client.get(f"{path}?wait=10s", headers={"If-None-Match": etag} if etag else {})
+        if answer.status_code == 304:
+            continue
+        if answer.status_code == 404 and "deleted" in states:
+            return None
+        record, etag = answer.json(), answer.json().get("etag")
+        if record["state"] in states:
+            return record
+    raise AssertionError(f"{path} is not {states} in {LIMIT_S} s")
+
+
+@pytest.fixture
+def sandbox(owner):
+    made = owner.made("/v1/sandboxes", body())
+    yield made
+    owner.delete(f"/v1/sandboxes/{made['id']}")
+    until(owner, f"/v1/sandboxes/{made['id']}", {"deleted"})
+
+
+def test_templates(owner):
+    templates = owner.get("/v1/templates").json()["items"]
+    small = next(template for template in templates if template["id"] == "small")
+    assert owner.get("/v1/templates/small").json() == small
+    assert small["parameters"]["properties"]["memory_mib"]["minimum"] == 256
+    problem(owner.get("/v1/templates/none"), 404, "template.not_found")
+
+
+def test_sandbox_lives_stops_and_goes(owner, stranger):
+    wanted, key = body(), str(uuid.uuid4())
+    made = owner.post("/v1/sandboxes", wanted, key)
+    assert made.status_code == 202, made.text
+    record, path = made.json(), made.headers["Location"]
+    assert (record["name"], record["boot"], record["parameters"]) == (wanted["name"], 1, wanted["parameters"])
+    assert owner.post("/v1/sandboxes", wanted, key).json()["id"] == record["id"]
+    assert record["id"] in [item["id"] for item in owner.get("/v1/sandboxes?page_size=200").json()["items"]]
+
+    problem(owner.post(f"{path}:start", {"claim": claim()}), 409, "sandbox.busy")
+    ready = until(owner, path, {"ready", "failed"})
+    assert ready["state"] == "ready", ready["failure"]
+    assert ready["evidence"]["claim"] == wanted["claim"] and ready["evidence"]["enc"] == ready["enc_jwk"]
+    assert owner.get(f"{path}/console").headers["Content-Type"].startswith("text/plain")
+
+    for answer in (stranger.get(path), stranger.get(f"{path}/console"), stranger.post(f"{path}:stop"),
+                   stranger.post(f"{path}:start", {"claim": claim()}), stranger.delete(path)):
+        problem(answer, 404, "sandbox.not_found")
+
+    fresh = claim()
+    assert owner.post(f"{path}:start", {"claim": fresh}).status_code == 202
+    assert owner.post(f"{path}:start", {"claim": fresh}).json()["boot"] == 2  # the retry is the same boot
+    again = until(owner, path, {"ready", "failed"})
+    assert again["state"] == "ready" and again["boot"] == 2, again["failure"]
+    assert again["evidence"]["claim"] == fresh and again["enc_jwk"] != ready["enc_jwk"]
+
+    assert owner.post(f"{path}:stop").status_code == 202
+    stopped = until(owner, path, {"stopped"})
+    assert stopped["failure"] is None
+    assert owner.post(f"{path}:stop").json()["state"] == "stopped"
+    assert owner.delete(path).status_code == 202
+    until(owner, path, {"deleted"})
+    problem(owner.get(path), 404, "sandbox.not_found")
+
+
+@pytest.mark.parametrize("change, status, code", [
+    ({"template": "none"}, 404, "template.not_found"),
+    ({"parameters": {"memory_mib": 1}}, 400, "template.bad_parameter"),
+    ({"parameters": {"memory_mib": "512"}}, 400, "template.bad_parameter"),
+    ({"parameters": {"cores": 2}}, 400, "template.bad_parameter"),
+    ({"claim": claim(nonce="short")}, 400, "claim.invalid"), ({"claim": claim(more=1)}, 400, "claim.invalid"),
+    ({"claim": {}}, 400, "claim.invalid"), ({"more": 1}, 400, "json.invalid_fields"),
+])
+def test_sandbox_of_another_shape(owner, change, status, code):
+    problem(owner.post("/v1/sandboxes", body(**change)), status, code)
+
+
+def test_auditor_only_looks(stack, owner, sandbox):
+    auditor, path = stack.client("acme-audit"), f"/v1/sandboxes/{sandbox['id']}"
+    assert auditor.get(path).json()["id"] == sandbox["id"]
+    for answer in (auditor.post("/v1/sandboxes", body()), auditor.post(f"{path}:stop"), auditor.delete(path),
+                   auditor.post(f"{path}:start", {"claim": claim()})):
+        problem(answer, 403, "auth.role_missing")
+
+
+def test_enrolment_without_its_secret(stack, owner, sandbox):
+    path = f"/v1/enrolments/{sandbox['id']}"
+    for header in ({}, {"Authorization": "Enrolment guessed"}, {"Authorization": f"Bearer {owner.token('provisioner')}"}):
+        problem(owner.http.get(f"{stack.url}{path}/claim", headers=header), 401, "enrolment.denied")
+        problem(owner.http.post(stack.url + path, json={}, headers=header), 401, "enrolment.denied")
