@@ -28,7 +28,10 @@ ifeq ($(SAN),)
 HARDEN   += -D_FORTIFY_SOURCE=3
 else
 OPTIMISE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN)
-WARNINGS += -Wno-null-dereference -Wno-format-truncation # gcc sees what the sanitizer put in
+WARNINGS += -Wno-null-dereference # gcc sees what the sanitizer put in
+ifeq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-format-truncation
+endif
 endif
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen -I/usr/share/include/llhttp -include lib/banned.h
 ifneq ($(TEST_HOOKS)$(SAN),)

@@ -3,8 +3,9 @@
 PROBE_DIR := tests/service/probe
 PROBES    := $(foreach p,db_probe wake_probe migrate_probe,$(BUILD)/probe/$(p))
 
-.PHONY: probes
+.PHONY: probes test-built
 probes: $(PROBES)
+test-built: probes
 
 $(BUILD)/$(PROBE_DIR)/db_probe.o: | $(BUILD)/gen/$(PROBE_DIR)/queries.h $(BUILD)/gen/$(PROBE_DIR)/migrations.h
 $(PROBES): $(BUILD)/probe/%: $(BUILD)/$(PROBE_DIR)/%.o $(LIB)
