@@ -5,7 +5,7 @@
 PART ?=
 UP_NEEDS += $(if $(wildcard deploy/guest.mk),guest)
 
-.PHONY: install-deps install-check-deps up down purge status logs
+.PHONY: install-deps install-check-deps up down purge status logs backup restore
 install-deps:
 	@deploy/local/install-deps deploy/local/packages
 
@@ -28,6 +28,13 @@ status:
 
 logs:
 	@deploy/local/stack logs $(PART)
+
+# FOLDER: where to, where from (default of backup: a new one in $(STACK)/backups); DIGEST: what backup printed.
+backup:
+	@deploy/local/stack backup $(FOLDER)
+
+restore:
+	@deploy/local/stack restore $(FOLDER) $(DIGEST)
 
 # The main job from nothing to its result. INPUT=file.csv takes another table than the generated one.
 .PHONY: demo

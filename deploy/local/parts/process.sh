@@ -123,7 +123,7 @@ end_process() {
 	local pid=$1 started
 	started=$(start_time "$pid") || return 0
 	kill -s "$2" "$pid" 2>/dev/null || return 0
-	wait_gone "$pid" "$started" "${3:-15}" && return
+	wait_gone "$pid" "$started" "${3:-15}" && return 0 # a bare return in a trap gives what was before it
 	kill -s KILL "$pid" 2>/dev/null || return 0
 	wait_gone "$pid" "$started" 5
 }
