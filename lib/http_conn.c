@@ -46,6 +46,19 @@ void http_conn_set_deadline(struct http_conn *conn, long ms)
 	conn->deadline_ms = ms ? clock_monotonic_ms() + ms : 0;
 }
 
+/* Otherwise libevent would fill its buffer in small pieces. That the client is gone is seen when
+ * reading goes on, or when what it waits for fails. */
+void http_conn_hold(struct http_conn *conn, bool held)
+{
+	if (conn->held == held || conn->state == CONN_DEAD)
+		return;
+	conn->held = held;
+	if (held)
+		bufferevent_disable(conn->bev, EV_READ);
+	else
+		bufferevent_enable(conn->bev, EV_READ);
+}
+
 /* --- closing --- */
 
 void http_conn_close(struct http_conn *conn)
@@ -113,6 +126,7 @@ void http_conn_finish(struct http_conn *conn, struct web_call *call)
 {
 	bool keep = call->keep_alive && conn->body_done;
 
+	http_conn_hold(conn, false);
 	conn->call = NULL;
 	web_call_free(call);
 	if (!keep) {

@@ -35,12 +35,14 @@ struct http_conn {
 	bool chunked;
 	bool body_done;
 	bool shut;
+	bool held; /* nothing is read: the body has nowhere to go */
 	long long body_left;
 	long long deadline_ms; /* 0: none */
 	long long taken_at_ms; /* the client last took bytes */
 };
 
 struct evbuffer *http_conn_input(const struct http_conn *conn);
+void http_conn_hold(struct http_conn *conn, bool held);
 void http_conn_set_deadline(struct http_conn *conn, long ms); /* 0: none */
 
 /* Both return whether the connection is in another state now, and should be looked at again. */

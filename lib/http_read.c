@@ -188,6 +188,7 @@ int http_conn_body(struct http_conn *conn, struct evbuffer *in, size_t room, str
 
 void http_conn_pause(struct http_conn *conn, bool paused)
 {
+	http_conn_hold(conn, paused && !conn->body_done);
 	http_conn_set_deadline(
 		conn, paused || conn->body_done ? 0 : conn->server->conf.limits.body_ms);
 }

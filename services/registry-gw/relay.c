@@ -288,6 +288,7 @@ int relay_start(struct relay *relay, struct event_base *base, const char *socket
 	bufferevent_setcb(relay->bev, on_read, on_write, on_event, relay);
 	bufferevent_setwatermark(relay->bev, EV_READ, 0, RELAY_HIGH_BYTES);
 	bufferevent_setwatermark(relay->bev, EV_WRITE, LOW_BYTES, 0);
+	bufferevent_set_max_single_write(relay->bev, RELAY_HIGH_BYTES);
 	change_state(relay, has_body ? RELAY_SENDING : RELAY_WAITING);
 	bufferevent_enable(relay->bev, EV_READ | EV_WRITE);
 	bufferevent_write(relay->bev, head, strlen(head));
