@@ -247,15 +247,23 @@ static const struct {
 	{ "chatter", chatter }, { "plant", plant }, { "calls", try_calls }, { "files", try_files },
 	{ "status", try_status }, { "network", try_network }, { "crash", crash } };
 
+static int attempt(const char *name)
+{
+	for (size_t i = 0; i < sizeof(attempts) / sizeof(*attempts); i++)
+		if (strcmp(name, attempts[i].name) == 0)
+			return attempts[i].run();
+	return 99;
+}
+
+/* One attempt after the other; the last one's return code counts. */
 int main(int argc, char **argv)
 {
-	setvbuf(stdout, NULL, _IOFBF, 0);
-	for (size_t i = 0; argc > 1 && i < sizeof(attempts) / sizeof(*attempts); i++)
-		if (strcmp(argv[1], attempts[i].name) == 0) {
-			int rc = attempts[i].run();
+	int rc = 99;
 
-			fflush(stdout);
-			return rc;
-		}
-	return 99;
+	setvbuf(stdout, NULL, _IOFBF, 0);
+	for (int i = 1; i < argc; i++) {
+		rc = attempt(argv[i]);
+		fflush(stdout);
+	}
+	return rc;
 }

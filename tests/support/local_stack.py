@@ -3,12 +3,15 @@
 import json
 import os
 import pathlib
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 import uuid
 
+import psycopg2
 import requests
 
 import traffic
@@ -23,6 +26,22 @@ AUDIENCES = {
     "policies": "policy", "pipelines": "policy", "datasets": "policy", "projections": "policy", "orders": "policy",
     "runs": "orchestrator", "objects": "orchestrator",
 }
+
+
+def wait_for(condition, what, limit_s=60):
+    """Polls until condition() is true, and returns its value."""
+    end = time.monotonic() + limit_s
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {limit_s} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class LocalStack:
@@ -66,7 +85,29 @@ class LocalStack:
         return json.loads(self.command("status", "--json", check=False).stdout)
 
     def pid(self, part):
-        return int((self.folder / f"pids/{part}").read_text().split()[0])
+        return int((self.folder / f"pids/{part}.pid").read_text().split()[0])
+
+    def kill(self, part):
+        """As with kill -9; returns when the process is gone. `command("up")` repairs."""
+        pid = self.pid(part)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not alive(pid), f"end of '{part}'")
+
+    @property
+    def sockets(self):
+        """The folder of the sockets."""
+        return pathlib.Path(re.search(r"host=(\S+)/postgres ", (self.folder / "etc/policy.conf").read_text())[1])
+
+    def sql(self, statement, *arguments):
+        """Rows of a statement by the database's administrator, whom no row-level security binds."""
+        connection = psycopg2.connect(host=str(self.sockets / "postgres"), user="postgres", dbname="strongroom")
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement, arguments or None)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
 
     def key(self, member):
         return (self.folder / f"credentials/{member}.key").read_text().strip()
