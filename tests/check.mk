@@ -4,7 +4,7 @@
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 C_UNITS  = $(filter %.c,$(C_FILES))
 SCRIPTS  = deploy/local/stack deploy/local/install-deps deploy/local/parts/*.sh .ci/run tools/run-tests \
-	tools/run-unit tools/check-includes tools/check-length
+	tools/run-unit tools/run-fuzz tools/check-includes tools/check-length
 ANALYSED = $(filter lib/% proto/% services/% agent/% client/%,$(C_UNITS))
 
 .PHONY: check format format-check tidy cppcheck shellcheck analyzer check-tree
