@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""policy's other resources at the edge of a real stack: pipelines, projections, datasets with their versions, orders."""
+"""policy's other resources at the edge of a real stack: later approvals, pipelines, projections, datasets with their versions,
+orders."""
 import uuid
 
 import pytest
@@ -37,6 +38,32 @@ def projection_of(**more):
 
 def dataset_of(**more):
     return {"name": unique("data"), "direction": "input", "labels": {"kind": "rows"}, **more}
+
+
+# --- approvals that come later ---
+
+def test_later_word_of_a_key_replaces_the_earlier(owner, policy, world):
+    path = f"/v1/policies/{policy['id']}/approvals"
+    declined = world.approval(decision="decline")
+    answer = owner.post(path, {"approval": declined})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["approvals"] == [declined] and answer.json()["etag"] != policy["etag"]
+    assert owner.get(f"/v1/policies/{policy['id']}").json() == answer.json()
+
+
+def test_approver_adds_to_the_author(owner, world):
+    approver, author = Key(), world.author
+    world.policy["parties"]["approvers"] = [approver.spki]
+    policy = owner.made("/v1/policies", {"policy": world.policy, "approvals": [world.approval()]})
+    path = f"/v1/policies/{policy['id']}/approvals"
+    stranger = World(world.policy["space"])
+    problem(owner.post(path, {"approval": stranger.approval(policy=world.hash)}), 422, "approval.not_a_party")
+    problem(owner.post(path, {"approval": world.approval(policy=digest(b"other"))}), 422, "approval.wrong_policy")
+    world.author = approver
+    second = world.approval()
+    world.author = author
+    approvals = owner.post(path, {"approval": second}).json()["approvals"]
+    assert second in approvals and len(approvals) == 2
 
 
 # --- what all three keep to ---
