@@ -21,7 +21,7 @@ struct writer {
 
 struct writers {
 	pthread_mutex_t lock;
-	LIST_HEAD(, writer) list;
+	LIST_HEAD(writer_list, writer) list;
 };
 
 int writers_init(struct worker *worker, struct err *err); /* service.init */
