@@ -61,16 +61,31 @@ static int check_space(
 		"the policy names a space that the caller is not in");
 }
 
+static char *append(char *at, const char *text, size_t len)
+{
+	return (char *)memcpy(at, text, len) + len;
+}
+
 /* The stored texts go out as they are, behind the record's own members. */
 static void add_texts(
 	struct web_req *req, struct web_res *res, const struct store_policy_texts *texts)
 {
+	static const char document[] = ",\"document\":", approvals[] = ",\"approvals\":[";
 	auto_json json_t *record = take_ptr(res->json);
 	auto_free char *head = json_dumps(record, JSON_COMPACT);
+	size_t head_len = strlen(head) - 1, document_len = strlen(texts->document),
+	       approvals_len = strlen(texts->approvals);
+	char *text = arena_alloc(req->arena, head_len + document_len + approvals_len +
+						     sizeof(document) + sizeof(approvals)),
+	     *at = append(text, head, head_len);
 
-	res->text = arena_printf(req->arena, "%.*s,\"document\":%s,\"approvals\":[%s]}",
-		(int)strlen(head) - 1, head, texts->document, texts->approvals);
-	res->text_len = strlen(res->text);
+	at = append(at, document, sizeof(document) - 1);
+	at = append(at, texts->document, document_len);
+	at = append(at, approvals, sizeof(approvals) - 1);
+	at = append(at, texts->approvals, approvals_len);
+	at = append(at, "]}", 2);
+	res->text = text;
+	res->text_len = (size_t)(at - text);
 	res->content_type = "application/json";
 }
 

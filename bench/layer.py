@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encryption of one image layer: ours beside skopeo's, from file to file on the same disk."""
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+
+from figures import RUNS, Table, median, timed
+
+SIZE_MIB = int(os.environ.get("BENCH_LAYER_MIB", "1024"))
+TYPE = "application/vnd.oci.image."
+
+
+class Random:
+    """So many random bytes, as a file to read from: nothing in them compresses."""
+
+    def __init__(self, size):
+        self.left = size
+
+    def read(self, size=-1):
+        size = self.left if size < 0 else min(size, self.left)
+        self.left -= size
+        return os.urandom(size)
+
+
+def put_blob(layout, data):
+    name = hashlib.sha256(data).hexdigest()
+    (layout / "blobs/sha256" / name).write_bytes(data)
+    return {"digest": "sha256:" + name, "size": len(data)}
+
+
+def make_layout(layout):
+    """An OCI layout with one layer; returns the layer's file."""
+    (layout / "blobs/sha256").mkdir(parents=True)
+    blob = layout / "layer"
+    with gzip.open(blob, "wb", compresslevel=0) as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
+        entry = tarfile.TarInfo("data")
+        entry.size = SIZE_MIB << 20
+        archive.addfile(entry, Random(entry.size))
+    with gzip.open(blob, "rb") as plain:
+        diff_id = hashlib.file_digest(plain, "sha256") if hasattr(hashlib, "file_digest") else hashed(plain)
+    with blob.open("rb") as packed:
+        name = hashed(packed).hexdigest()
+    layer = {"mediaType": TYPE + "layer.v1.tar+gzip", "digest": "sha256:" + name, "size": blob.stat().st_size}
+    blob.rename(layout / "blobs/sha256" / name)
+    config = put_blob(layout, json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {
+        "type": "layers", "diff_ids": ["sha256:" + diff_id.hexdigest()]}}).encode())
+    manifest = put_blob(layout, json.dumps({
+        "schemaVersion": 2, "mediaType": TYPE + "manifest.v1+json",
+        "config": {**config, "mediaType": TYPE + "config.v1+json"}, "layers": [layer]}).encode())
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [
+        {**manifest, "mediaType": TYPE + "manifest.v1+json", "annotations": {"org.opencontainers.image.ref.name": "v1"}}]}))
+    (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    return layout / "blobs/sha256" / name
+
+
+def hashed(file):
+    digest = hashlib.sha256()
+    while piece := file.read(1 << 20):
+        digest.update(piece)
+    return digest
+
+
+def run(bench):
+    table = Table(f"Client encryption of a {SIZE_MIB} MiB layer", [
+        "A tar of random bytes in stored gzip blocks, read from and written to files of one file system (page cache warm). Ours: "
+        "AES-256-CTR, HMAC, digest of the ciphertext and digest of the plaintext, two threads. skopeo: "
+        "`copy --encryption-key jwe:… oci: oci:`. Taken in turns."])
+    folder = bench.folder / "layer"
+    blob = make_layout(folder / "plain")
+    subprocess.run(["openssl", "genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
+                    folder / "key.pem"], check=True)
+    subprocess.run(["openssl", "pkey", "-in", folder / "key.pem", "-pubout", "-out", folder / "key.pub"], check=True)
+    ours, theirs = [], []
+    for _ in range(RUNS):
+        ours.append(timed([bench.build / "bench/encrypt_layer", blob, folder / "cipher"]))
+        shutil.rmtree(folder / "sealed", ignore_errors=True)
+        theirs.append(timed(["skopeo", "--insecure-policy", "copy", "-q", "--encryption-key", f"jwe:{folder / 'key.pub'}",
+                             f"oci:{folder / 'plain'}:v1", f"oci:{folder / 'sealed'}:v1"]))
+    shutil.rmtree(folder)
+    gib = SIZE_MIB / 1024
+    wall, cpu = (median([one[i] for one in ours]) for i in (0, 1))
+    peer_wall, peer_cpu = (median([one[i] for one in theirs]) for i in (0, 1))
+    ratio = median([their[0] / our[0] for our, their in zip(ours, theirs)])
+    table.add("ours", f"{wall:.2f} s, {SIZE_MIB / wall:.0f} MiB/s", f"{cpu / gib:.2f} CPU-s/GiB", "2.3 CPU-s/GiB",
+              cpu / gib <= 2.3)
+    table.add("skopeo", f"{peer_wall:.2f} s, {SIZE_MIB / peer_wall:.0f} MiB/s", f"{peer_cpu / gib:.2f} CPU-s/GiB")
+    table.add("throughput, ours : skopeo", f"{ratio:.1f} x", f"{peer_cpu / cpu:.1f} x less CPU", "5 x", ratio >= 5)
+    return table
