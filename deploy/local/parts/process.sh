@@ -163,12 +163,14 @@ stop_vms() {
 # Pids of what still belongs to this stack: marked in its environment, or one of our programs working in its
 # folders (Postgres and nginx overwrite their environment with their title).
 stragglers() {
-	local proc pid
-	for proc in /proc/[0-9]*; do
-		pid=${proc##*/}
-		if grep -qzxF "STACK_ID=$STACK_ID" "$proc/environ" 2>/dev/null || is_ours "$proc"; then
-			start_time "$pid" >/dev/null && echo "$pid"
-		fi
+	local pid
+	{
+		grep -lzxF "STACK_ID=$STACK_ID" /proc/[0-9]*/environ
+		find /proc/[0-9]*/cwd -maxdepth 0 \( -lname "$ROOT" -o -lname "$ROOT/*" \) | while read -r proc; do
+			! is_ours "${proc%/cwd}" || echo "$proc"
+		done
+	} 2>/dev/null | cut -d / -f 3 | sort -un | while read -r pid; do
+		! start_time "$pid" >/dev/null || echo "$pid"
 	done
 }
 
