@@ -20,7 +20,7 @@ accept_evidence: none
 code: {{mode: local, url: src}}
 image: {{archive: image}}
 data: data.csv
-projection: {{name: {name}, minimum_rows: 1}}
+projection: {{name: {name}, columns: [CODE, DESCRIPTION], minimum_rows: 1}}
 """
 
 
