@@ -76,6 +76,7 @@ def run(bench):
     subprocess.run(["openssl", "pkey", "-in", folder / "key.pem", "-pubout", "-out", folder / "key.pub"], check=True)
     ours, theirs = [], []
     for _ in range(RUNS):
+        (folder / "cipher").unlink(missing_ok=True)
         ours.append(timed([bench.build / "bench/encrypt_layer", blob, folder / "cipher"]))
         shutil.rmtree(folder / "sealed", ignore_errors=True)
         theirs.append(timed(["skopeo", "--insecure-policy", "copy", "-q", "--encryption-key", f"jwe:{folder / 'key.pub'}",

@@ -132,7 +132,7 @@ def run(bench):
     table = Table("JSON read", [
         f"`GET /v1/policies/{{id}}` with a member's token, one of {POLICIES} policies with document and approval, under row-level "
         f"security; {CONNECTIONS} keep-alive connections by wrk for {SECONDS} s, all on the same cores as Postgres. "
-        "pgbench: scale 10, prepared, same cluster, same rounds; shares are medians of the rounds' own shares."])
+        "pgbench: scale 10, prepared, same cluster, same rounds; shares are medians of the rounds' own shares, p50 and p99 are the last round's."])
     postgres = Postgres(bench)
     path = "/v1/policies/" + make_policies(bench.owner)
     postgres.call("psql", "-qX", "-d", "strongroom", "-c", "ANALYZE")
