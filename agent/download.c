@@ -7,10 +7,14 @@
 #include "agent/edge.h"
 #include "lib/mem.h"
 
+/* A server that breaks off this often without a single byte does not have them. */
+#define MAX_EMPTY_TRIES 5
+
 struct progress {
 	const struct download *download;
 	struct digest_stream *stream;
 	long long done;
+	unsigned empty_tries;
 	struct err refusal; /* by us or by the sink: no other try will help */
 };
 
@@ -60,6 +64,15 @@ static int try_once(struct progress *progress, struct err *err)
 	return 0;
 }
 
+/* Whether the bytes that are missing will not come, however long we wait. */
+static bool is_short(struct progress *progress, bool is_further, const struct err *failure)
+{
+	if (strcmp(failure->code, "upstream.truncated") != 0)
+		return false;
+	progress->empty_tries = is_further ? 0 : progress->empty_tries + 1;
+	return progress->empty_tries >= MAX_EMPTY_TRIES;
+}
+
 static int fetch_all(struct progress *progress, struct err *err)
 {
 	struct edge_patience patience = edge_patience_new();
@@ -72,7 +85,10 @@ static int fetch_all(struct progress *progress, struct err *err)
 			break;
 		if (progress->refusal.kind != ERR_NONE)
 			failure = progress->refusal;
-		if (progress->done > before && progress->refusal.kind == ERR_NONE)
+		else if (is_short(progress, progress->done > before, &failure))
+			return wrong(
+				progress->download, "there are fewer bytes than announced", err);
+		else if (progress->done > before)
 			edge_progress(&patience);
 		if (progress->refusal.kind != ERR_NONE || !edge_wait(&patience, &failure)) {
 			*err = failure;
