@@ -108,9 +108,10 @@ class App(Project):
         return self.run("run", "--from", "execute-policy", *more, check=check, **env)
 
     def run_id(self):
-        """The run of the newest order, finished or not."""
+        """The run of the newest order, whether or not the client knows of it."""
         task = self.state()["tasks"]["execute-policy"]
-        return task.get("outputs", {}).get("id") or task["work"]["create-run"]
+        order = task["work"][f"round-{task['work']['round']}"]["order"]
+        return self.stack.sql("SELECT id FROM orchestrator.run WHERE order_id = %s", order)[0][0]
 
     def outputs(self, task):
         return self.state()["tasks"][task]["outputs"]
