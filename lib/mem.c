@@ -39,9 +39,18 @@ char *mem_strdup(const char *text)
 	return checked(strdup(text));
 }
 
+/* strndup() reads past bytes that no NUL follows when sanitizers watch it. */
+static char *mem_dup_text(const char *text, size_t len)
+{
+	char *copy = mem_alloc(len + 1);
+
+	memcpy(copy, text, len);
+	return copy;
+}
+
 char *mem_strndup(const char *text, size_t len)
 {
-	return checked(strndup(text, len));
+	return mem_dup_text(text, strnlen(text, len));
 }
 
 void *mem_dup(const void *data, size_t len)
