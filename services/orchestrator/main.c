@@ -27,9 +27,13 @@ static const struct lane_conf lanes[] = {
 	{ NULL, 0, 0 },
 };
 
-#define MEMBER(method, path, lane, max, handler)                                                   \
+#define READ(method, path, handler)                                                                \
 	{                                                                                          \
-		method, path, WEB_MEMBER, NULL, lane, max, (max) > 0, handler, NULL                \
+		method, path, WEB_MEMBER, "read", "db", 0, false, handler, NULL                    \
+	}
+#define CHANGE(method, path, lane, max, json, handler)                                             \
+	{                                                                                          \
+		method, path, WEB_MEMBER, "write", lane, max, json, handler, NULL                  \
 	}
 #define AGENT(method, path, lane, max, handler)                                                    \
 	{                                                                                          \
@@ -37,20 +41,18 @@ static const struct lane_conf lanes[] = {
 	}
 
 static const struct web_route routes[] = {
-	MEMBER("POST", "/v1/runs", "peers", SMALL, run_create),
-	MEMBER("GET", "/v1/runs", "db", 0, run_list),
-	MEMBER("GET", "/v1/runs/{run_id}", "db", 0, run_show),
-	MEMBER("POST", "/v1/runs/{run_id}:order", "peers", SMALL, run_reorder),
-	{ "POST", "/v1/runs/{run_id}:cancel", WEB_MEMBER, NULL, "db", SMALL, false, run_cancel,
-		NULL },
-	MEMBER("GET", "/v1/runs/{run_id}/events", "db", 0, run_events),
-	MEMBER("POST", "/v1/objects", "db", SMALL, object_create),
-	MEMBER("GET", "/v1/objects/{object_id}", "db", 0, object_get),
-	MEMBER("HEAD", "/v1/objects/{object_id}", "db", 0, object_head),
-	{ "PUT", "/v1/objects/{object_id}", WEB_MEMBER, NULL, "files", 0, false, object_close,
-		NULL },
-	MEMBER("DELETE", "/v1/objects/{object_id}", "db", 0, object_delete),
-	{ "PATCH", "/v1/objects/{object_id}", WEB_MEMBER, NULL, "db", 0, false, NULL,
+	CHANGE("POST", "/v1/runs", "peers", SMALL, true, run_create),
+	READ("GET", "/v1/runs", run_list),
+	READ("GET", "/v1/runs/{run_id}", run_show),
+	CHANGE("POST", "/v1/runs/{run_id}:order", "peers", SMALL, true, run_reorder),
+	CHANGE("POST", "/v1/runs/{run_id}:cancel", "db", SMALL, false, run_cancel),
+	READ("GET", "/v1/runs/{run_id}/events", run_events),
+	CHANGE("POST", "/v1/objects", "db", SMALL, true, object_create),
+	READ("GET", "/v1/objects/{object_id}", object_get),
+	READ("HEAD", "/v1/objects/{object_id}", object_head),
+	CHANGE("PUT", "/v1/objects/{object_id}", "files", 0, false, object_close),
+	CHANGE("DELETE", "/v1/objects/{object_id}", "db", 0, false, object_delete),
+	{ "PATCH", "/v1/objects/{object_id}", WEB_MEMBER, "write", "db", 0, false, NULL,
 		&object_upload },
 	AGENT("GET", "/v1/agent/work", "peers", 0, agent_work),
 	AGENT("POST", "/v1/agent/runs/{run_id}/events", "db", SMALL, agent_event),

@@ -15,15 +15,15 @@ static const struct lane_conf lanes[] = { { "db", 0, 256 }, { NULL, 0, 0 } };
 
 #define READ(path, handler)                                                                        \
 	{                                                                                          \
-		"GET", path, WEB_MEMBER, NULL, "db", 0, false, handler, NULL                       \
+		"GET", path, WEB_MEMBER, "read", "db", 0, false, handler, NULL                     \
 	}
 #define WRITE(method, path, max, handler)                                                          \
 	{                                                                                          \
-		method, path, WEB_MEMBER, NULL, "db", max, true, handler, NULL                     \
+		method, path, WEB_MEMBER, "write", "db", max, true, handler, NULL                  \
 	}
 #define DROP(path, handler)                                                                        \
 	{                                                                                          \
-		"DELETE", path, WEB_MEMBER, NULL, "db", 0, false, handler, NULL                    \
+		"DELETE", path, WEB_MEMBER, "write", "db", 0, false, handler, NULL                 \
 	}
 #define INTERNAL(path, handler)                                                                    \
 	{                                                                                          \

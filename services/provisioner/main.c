@@ -33,22 +33,25 @@ static const struct conf_item config[] = {
 
 static const struct lane_conf lanes[] = { { "db", 0, 256 }, { NULL, 0, 0 } };
 
-#define MEMBER(method, path, max, handler)                                                         \
+#define READ(path, handler)                                                                        \
 	{                                                                                          \
-		method, path, WEB_MEMBER, NULL, "db", max, (max) > 0, handler, NULL                \
+		"GET", path, WEB_MEMBER, "read", "db", 0, false, handler, NULL                     \
+	}
+#define CHANGE(method, path, max, json, handler)                                                   \
+	{                                                                                          \
+		method, path, WEB_MEMBER, "write", "db", max, json, handler, NULL                  \
 	}
 
 static const struct web_route routes[] = {
-	MEMBER("GET", "/v1/templates", 0, template_list),
-	MEMBER("GET", "/v1/templates/{template_id}", 0, template_show),
-	MEMBER("POST", "/v1/sandboxes", SMALL, sandbox_create),
-	MEMBER("GET", "/v1/sandboxes", 0, sandbox_list),
-	MEMBER("GET", "/v1/sandboxes/{sandbox_id}", 0, sandbox_show),
-	MEMBER("POST", "/v1/sandboxes/{sandbox_id}:start", SMALL, sandbox_start),
-	{ "POST", "/v1/sandboxes/{sandbox_id}:stop", WEB_MEMBER, NULL, "db", SMALL, false,
-		sandbox_stop, NULL },
-	MEMBER("DELETE", "/v1/sandboxes/{sandbox_id}", 0, sandbox_delete),
-	MEMBER("GET", "/v1/sandboxes/{sandbox_id}/console", 0, sandbox_console),
+	READ("/v1/templates", template_list),
+	READ("/v1/templates/{template_id}", template_show),
+	CHANGE("POST", "/v1/sandboxes", SMALL, true, sandbox_create),
+	READ("/v1/sandboxes", sandbox_list),
+	READ("/v1/sandboxes/{sandbox_id}", sandbox_show),
+	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:start", SMALL, true, sandbox_start),
+	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:stop", SMALL, false, sandbox_stop),
+	CHANGE("DELETE", "/v1/sandboxes/{sandbox_id}", 0, false, sandbox_delete),
+	READ("/v1/sandboxes/{sandbox_id}/console", sandbox_console),
 	{ "GET", "/v1/enrolments/{sandbox_id}/claim", WEB_PUBLIC, NULL, "db", 0, false,
 		enrolment_claim, NULL },
 	{ "POST", "/v1/enrolments/{sandbox_id}", WEB_PUBLIC, NULL, "db", EVIDENCE, true,
