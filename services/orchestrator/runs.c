@@ -12,6 +12,7 @@
 #include "services/orchestrator/store.h"
 
 #define ROUTE "POST /v1/runs"
+#define CANCEL_TRIES 8
 
 struct run_body {
 	const char *pipeline, *sandbox, *order;
@@ -231,21 +232,33 @@ int run_reorder(struct web_req *req, struct web_res *res, struct err *err)
 	return answer_id(req, res, id, err);
 }
 
+static int cancel(struct web_req *req, const struct run *run, struct err *err)
+{
+	return store_run_change(req->worker->db, run,
+		&(struct run_change) { .to = "cancelled",
+			.raise_fence = true,
+			.failure_code = "run.cancelled",
+			.failure_detail = "cancelled by its owner" },
+		err);
+}
+
+/* The loop or the agent may move the run between the look and the change: then it is looked at
+ * anew. */
 int run_cancel(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *id = web_param(req, "run_id");
 	struct run run;
+	int tries = 0;
 
 	if (may_run(req, err) < 0 || get(req, id, &run, err) < 0)
 		return -1;
-	if (!run_is_final(run.state) &&
-		store_run_change(req->worker->db, &run,
-			&(struct run_change) { .to = "cancelled",
-				.raise_fence = true,
-				.failure_code = "run.cancelled",
-				.failure_detail = "cancelled by its owner" },
-			err) < 0)
-		return -1;
+	while (!run_is_final(run.state) && cancel(req, &run, err) < 0) {
+		if (strcmp(err->code, "run.stale") != 0 || ++tries == CANCEL_TRIES)
+			return -1;
+		err_clear(err);
+		if (get(req, id, &run, err) < 0)
+			return -1;
+	}
 	wake_ring(req->worker->wake, "web", id);
 	return answer_id(req, res, id, err);
 }
