@@ -3,6 +3,7 @@
  * stays. */
 #include <errno.h>
 #include <event2/buffer.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,30 +17,31 @@
 struct upload {
 	int fd;
 	long long offset; /* the file's size now */
-	long long end;	  /* where the announced range ends, or -1 */
-	long long limit;  /* where the quota ends */
+	long long end;	  /* where the announced bytes end */
 };
 
-/* "a-b" of Content-Range, inclusive; a must be the offset. Without the header the body is appended.
- */
+static int bad_range(struct err *err, const char *what)
+{
+	return err_set(err, ERR_INVALID, "object.bad_range", "%s", what);
+}
+
+/* "a-b" of Content-Range, inclusive; a must be the offset. */
 static int parse_content_range(const char *text, struct upload *upload, struct err *err)
 {
 	long long from, to;
 	char *end;
 
-	upload->end = -1;
-	if (!text)
-		return 0;
 	if (strncmp(text, "bytes ", 6) == 0)
 		text += 6;
 	errno = 0;
 	from = strtoll(text, &end, 10);
 	if (errno || end == text || *end != '-')
-		return err_set(err, ERR_INVALID, "object.bad_range", "Content-Range must be a-b");
+		return bad_range(err, "Content-Range must be a-b");
 	text = end + 1;
 	to = strtoll(text, &end, 10);
-	if (errno || end == text || (*end && *end != '/') || from < 0 || to < from)
-		return err_set(err, ERR_INVALID, "object.bad_range", "Content-Range must be a-b");
+	if (errno || end == text || (*end && *end != '/') || from < 0 || to < from ||
+		to == LLONG_MAX)
+		return bad_range(err, "Content-Range must be a-b");
 	if (from != upload->offset)
 		return err_set(err, ERR_RANGE, "object.offset", "the upload goes on at byte %lld",
 			upload->offset);
@@ -47,24 +49,36 @@ static int parse_content_range(const char *text, struct upload *upload, struct e
 	return 0;
 }
 
+/* Without Content-Range the body is appended; the room for it is taken before it comes, so its
+ * length must be known. */
+static int find_end(const struct web_req *req, struct upload *upload, struct err *err)
+{
+	const char *range = web_header(req, "Content-Range");
+	const char *length = web_header(req, "Content-Length");
+	long long len = length ? strtoll(length, NULL, 10) : 0;
+
+	if (range)
+		return parse_content_range(range, upload, err);
+	if (web_header(req, "Transfer-Encoding") || len > LLONG_MAX - upload->offset)
+		return bad_range(err, "a body of unknown length needs a Content-Range");
+	upload->end = upload->offset + len;
+	return 0;
+}
+
 static int open_upload(
 	struct web_req *req, const struct object *object, struct upload *upload, struct err *err)
 {
 	const struct orchestrator_conf *conf = req->worker->program;
-	long long used;
 
 	if (object_file_append(conf, object, &upload->fd, err) < 0 ||
 		object_file_size(upload->fd, &upload->offset, err) < 0 ||
-		parse_content_range(web_header(req, "Content-Range"), upload, err) < 0 ||
-		store_object_resize(req->worker->db, object, upload->offset, err) < 0 ||
-		store_usage(req->worker->db, object->tenant, &used, err) < 0)
+		find_end(req, upload, err) < 0)
 		return -1;
-	upload->limit = upload->offset + (conf->object_quota_bytes - used);
-	if (upload->limit <= upload->offset || (upload->end > 0 && upload->end > upload->limit))
+	if (upload->end > conf->object_quota_bytes)
 		return err_set(err, ERR_FORBIDDEN, "object.quota",
-			"the tenant's quota of %ld bytes has %lld left", conf->object_quota_bytes,
-			conf->object_quota_bytes - used);
-	return 0;
+			"the tenant's quota is %ld bytes", conf->object_quota_bytes);
+	return store_object_reserve(
+		req->worker->db, object, upload->end, conf->object_quota_bytes, err);
 }
 
 static void upload_release(void *ctx)
@@ -105,12 +119,8 @@ static int upload_body(struct web_stream *stream, void *ctx, struct evbuffer *in
 		long long have = (long long)evbuffer_get_length(in);
 		int done;
 
-		if (upload->offset + have > upload->limit)
-			return err_set(err, ERR_FORBIDDEN, "object.quota",
-				"the tenant's quota is used up");
-		if (upload->end >= 0 && upload->offset + have > upload->end)
-			return err_set(err, ERR_INVALID, "object.bad_range",
-				"the body is longer than its Content-Range");
+		if (have > upload->end - upload->offset)
+			return bad_range(err, "the body is longer than its Content-Range");
 		done = evbuffer_write(in, upload->fd);
 		if (done < 0)
 			return err_errno(err, "write an object");
@@ -124,9 +134,8 @@ static int upload_finish(struct web_req *req, struct web_res *res, void *ctx, st
 	struct upload *upload = ctx;
 	struct object object;
 
-	if (upload->end >= 0 && upload->offset != upload->end)
-		return err_set(err, ERR_INVALID, "object.bad_range",
-			"the body is shorter than its Content-Range");
+	if (upload->offset != upload->end)
+		return bad_range(err, "the body is shorter than its Content-Range");
 	if (object_access_write(req, &object, err) < 0 ||
 		store_object_resize(req->worker->db, &object, upload->offset, err) < 0)
 		return -1;

@@ -108,9 +108,7 @@ WHERE tenant_id = $1 AND id = $2 AND state <> 'deleted'
 -- name: usage_add
 INSERT INTO usage (tenant_id, space_id, used_bytes) VALUES ($1, $2, greatest($3::bigint, 0))
 ON CONFLICT (tenant_id) DO UPDATE SET used_bytes = greatest(usage.used_bytes + $3::bigint, 0)
-
--- name: usage_get
-SELECT coalesce((SELECT used_bytes FROM usage WHERE tenant_id = $1), 0) AS used_bytes
+RETURNING used_bytes
 
 -- name: outbox_insert
 INSERT INTO outbox (topic, key) VALUES ($1, $2)

@@ -78,12 +78,14 @@ int store_object_add(
 /* object.not_found */
 int store_object_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
 	struct object *ret_object, struct err *err);
+/* Before bytes come: the object counts as `size` bytes in the tenant's usage, or object.quota. */
+int store_object_reserve(struct db *db, const struct object *object, long long size,
+	long long quota, struct err *err);
 /* The file's size became `size`: the tenant's usage follows. */
 int store_object_resize(
 	struct db *db, const struct object *object, long long size, struct err *err);
 int store_object_close(struct db *db, const struct object *object, const char *digest,
 	long long size, struct err *err);
 int store_object_delete(struct db *db, const struct object *object, struct err *err);
-int store_usage(struct db *db, const char *tenant, long long *ret_bytes, struct err *err);
 
 #endif

@@ -67,7 +67,28 @@ struct size_work {
 	const struct object *object;
 	const char *digest; /* close */
 	long long size;	    /* -1: delete */
+	long long quota;    /* what the tenant may use behind it; 0: whatever comes out */
 };
+
+/* Moves the tenant's usage; the row stays locked until the end, so that uploads side by side see
+ * each other. */
+static int move_usage(
+	struct db *db, const struct size_work *work, long long difference, struct err *err)
+{
+	const struct object *object = work->object;
+	auto_rows struct db_rows *row = NULL;
+	char text[24];
+
+	if (db_exec(db, &SQL_USAGE_ADD,
+		    DB_PARAMS(object->tenant, object->space, store_number(text, difference)), &row,
+		    err) < 0)
+		return -1;
+	if (work->quota == 0 || difference < 0 || db_number(row, 0, "used_bytes") <= work->quota)
+		return 0;
+	return err_set(err, ERR_FORBIDDEN, "object.quota",
+		"the tenant's quota of %lld bytes has no room for %lld more", work->quota,
+		difference);
+}
 
 /* Locks the row, changes it, and moves the tenant's usage by the difference. */
 static int size_work(struct db *db, void *arg, struct err *err)
@@ -75,7 +96,7 @@ static int size_work(struct db *db, void *arg, struct err *err)
 	struct size_work *work = arg;
 	const struct object *object = work->object;
 	auto_rows struct db_rows *row = NULL;
-	char size[24], difference[24];
+	char size[24];
 	long long before, after = work->size < 0 ? 0 : work->size;
 	int r;
 
@@ -85,7 +106,9 @@ static int size_work(struct db *db, void *arg, struct err *err)
 		return err_set(err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'",
 			object->id);
 	if (work->size >= 0 && strcmp(db_text(row, 0, "state"), "closed") == 0)
-		return 0;
+		return work->quota ? err_set(err, ERR_CONFLICT, "object.closed",
+					     "the object is complete")
+				   : 0;
 	before = db_number(row, 0, "size_bytes");
 	store_number(size, after);
 	if (work->size < 0)
@@ -97,16 +120,20 @@ static int size_work(struct db *db, void *arg, struct err *err)
 	else
 		r = db_exec(db, &SQL_OBJECT_RESIZE, DB_PARAMS(object->tenant, object->id, size),
 			NULL, err);
-	if (r < 0 || before == after)
-		return r;
-	return db_exec(db, &SQL_USAGE_ADD,
-		DB_PARAMS(object->tenant, object->space, store_number(difference, after - before)),
-		NULL, err);
+	return r < 0 || before == after ? r : move_usage(db, work, after - before, err);
+}
+
+int store_object_reserve(struct db *db, const struct object *object, long long size,
+	long long quota, struct err *err)
+{
+	struct size_work work = { object, NULL, size, quota };
+
+	return db_tx(db, DB_TENANT(object->tenant), size_work, &work, err);
 }
 
 int store_object_resize(struct db *db, const struct object *object, long long size, struct err *err)
 {
-	struct size_work work = { object, NULL, size };
+	struct size_work work = { object, NULL, size, 0 };
 
 	return db_tx(db, DB_TENANT(object->tenant), size_work, &work, err);
 }
@@ -114,24 +141,14 @@ int store_object_resize(struct db *db, const struct object *object, long long si
 int store_object_close(struct db *db, const struct object *object, const char *digest,
 	long long size, struct err *err)
 {
-	struct size_work work = { object, digest, size };
+	struct size_work work = { object, digest, size, 0 };
 
 	return db_tx(db, DB_TENANT(object->tenant), size_work, &work, err);
 }
 
 int store_object_delete(struct db *db, const struct object *object, struct err *err)
 {
-	struct size_work work = { object, NULL, -1 };
+	struct size_work work = { object, NULL, -1, 0 };
 
 	return db_tx(db, DB_TENANT(object->tenant), size_work, &work, err);
-}
-
-int store_usage(struct db *db, const char *tenant, long long *ret_bytes, struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-
-	if (db_run(db, DB_TENANT(tenant), &SQL_USAGE_GET, DB_PARAMS(tenant), &rows, err) < 0)
-		return -1;
-	*ret_bytes = db_number(rows, 0, "used_bytes");
-	return 0;
 }

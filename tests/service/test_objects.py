@@ -6,7 +6,7 @@ import socket
 import ssl
 import urllib.parse
 
-from local_stack import problem
+from local_stack import problem, wait_for
 
 
 def digest(data):
@@ -73,6 +73,28 @@ def test_upload_goes_on_where_the_cut_was(stack, owner):
     assert 0 < have <= 1 << 20
     assert close(owner, path, data).status_code == 201
     assert owner.get(path).content == data
+
+
+def test_announced_bytes_count_before_they_come(stack, owner):
+    """Two uploads side by side, each within the quota of 20g, together past it; the first one is cut, and still counts."""
+    size, first, second = 11 << 30, new_object(owner), new_object(owner)
+    address = urllib.parse.urlparse(stack.url)
+    context = ssl.create_default_context(cafile=stack.ca)
+    with socket.create_connection((address.hostname, address.port)) as raw:
+        with context.wrap_socket(raw, server_hostname=address.hostname) as tls:
+            tls.sendall((f"PATCH {first} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+                         f"Authorization: Bearer {owner.token('orchestrator')}\r\n"
+                         f"Content-Range: 0-{size - 1}\r\nContent-Length: {size}\r\n\r\n").encode() + b"some")
+            wait_for(lambda: offset(owner, first) == 4, "the first bytes")
+            announce = {"Content-Range": f"0-{size - 1}"}
+            problem(owner.ask("PATCH", second, data=b"x", headers=announce), 403, "object.quota")
+    wait_for(lambda: append(owner, first, b"x", 1 << 40).status_code == 416, "end of the cut upload")
+    problem(owner.ask("PATCH", second, data=b"x", headers=announce), 403, "object.quota")
+    problem(owner.ask("PATCH", second, data=b"x", headers={"Content-Range": f"0-{(1 << 63) - 1}"}), 400, "object.bad_range")
+    assert append(owner, first, b" more", 4).status_code == 202  # and what is really there counts again
+    problem(owner.ask("PATCH", second, data=b"x", headers=announce), 400, "object.bad_range")
+    for path in (first, second):
+        assert owner.delete(path).status_code == 204
 
 
 def test_wrong_digest_and_wrong_offset(owner):
