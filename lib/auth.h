@@ -6,7 +6,7 @@
  *
  * Token shapes (RFC 9068 / RFC 7519, ES256, `typ` exact, `aud` exactly one service):
  *   at+jwt                  member's API token: iss sub(mbr_) tenant space roles scope aud exp iat jti
- *   strongroom-agent+jwt    sub(sbx_) tenant aud cnf{jkt}; needs a DPoP proof (RFC 9449) in the same request
+ *   strongroom-agent+jwt    sub(sbx_) boot tenant aud cnf{jkt}; needs a DPoP proof (RFC 9449) in the same request
  *   strongroom-registry+jwt sub tenant aud=registry-gw access[] (registry.md); agents' carry image{digest}
  *   strongroom-service+jwt  RFC 7523 assertion: iss=sub=service, aud=service, exp <= 60 s, by its key file
  */

@@ -65,9 +65,9 @@ int agent_claims_check(const json_t *claims, const char *sandbox, const char *au
 
 json_t *agent_claims(const struct agent *agent)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:{s:s}}", "sub", agent->sandbox, "tenant",
-		agent->tenant.id, "tenant_name", agent->tenant.name, "space", agent->tenant.space,
-		"cnf", "jkt", agent->jkt);
+	return json_pack("{s:s,s:I,s:s,s:s,s:s,s:{s:s}}", "sub", agent->sandbox, "boot",
+		(json_int_t)agent->boot, "tenant", agent->tenant.id, "tenant_name",
+		agent->tenant.name, "space", agent->tenant.space, "cnf", "jkt", agent->jkt);
 }
 
 /* --- asking the provisioner --- */
@@ -106,6 +106,7 @@ static int verify(const json_t *sandbox, const char *assertion, struct agent *ag
 		return credential_refuse(err);
 	if (jose_token_verify(key, ASSERTION_TYPE, false, assertion, ret_claims, NULL) < 0)
 		return credential_refuse(err);
+	agent->boot = json_integer_value(json_object_get(sandbox, "boot"));
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 
 struct agent {
 	const char *sandbox;
+	long long boot;
 	char jkt[JOSE_THUMBPRINT_SIZE];
 	struct tenant tenant;
 };
@@ -26,7 +27,7 @@ const char *agent_subject(struct arena *arena, const char *assertion);
 
 int agent_check(
 	struct web_req *req, const char *assertion, struct agent *ret_agent, struct err *err);
-/* Claims of an agent token: sub, tenant, tenant_name, space, cnf. */
+/* Claims of an agent token: sub, boot, tenant, tenant_name, space, cnf. */
 json_t *agent_claims(const struct agent *agent);
 
 #endif

@@ -10,6 +10,7 @@
 #include "lib/mem.h"
 #include "lib/wake.h"
 #include "proto/trust.h"
+#include "services/orchestrator/object_access.h"
 #include "services/orchestrator/peers.h"
 #include "services/orchestrator/store.h"
 
@@ -62,25 +63,29 @@ static const struct json_field result_fields[] = {
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
-/* The agent's run `id`, or run.not_found when its sandbox is not the run's. */
+/* The agent's run `id`, or run.not_found when the run is another sandbox's or another boot's. */
 static int own_run(struct web_req *req, const char *id, struct run *ret_run, struct err *err)
 {
 	if (store_run_get(req->worker->db, req->arena, req->principal->tenant, id, ret_run, err) <
 		0)
 		return -1;
-	if (strcmp(ret_run->sandbox, req->principal->subject) != 0)
+	if (!object_access_is_holder(req, ret_run))
 		return err_set(err, ERR_NOT_FOUND, "run.not_found", "there is no run '%s'", id);
 	return 0;
 }
 
-/* Leaves *ret_work NULL when the order is for other machine keys: this boot came after it, and the run will move on. */
+/* Leaves *ret_work NULL when the run was handed to another boot, or ordered for other machine keys: it will move on. */
 static int work_of(struct web_req *req, const char *id, json_t **ret_work, struct err *err)
 {
 	auto_json json_t *order = NULL;
 	struct run run;
 
 	*ret_work = NULL;
-	if (own_run(req, id, &run, err) < 0 || peers_order(req->worker, run.tenant, run.order, &order, err) < 0)
+	if (store_run_get(req->worker->db, req->arena, req->principal->tenant, id, &run, err) < 0)
+		return -1;
+	if (!object_access_is_holder(req, &run))
+		return 0;
+	if (peers_order(req->worker, run.tenant, run.order, &order, err) < 0)
 		return -1;
 	if (strcmp(json_text(order, "sig"), req->principal->jkt) != 0)
 		return 0;
@@ -195,7 +200,8 @@ int agent_result(struct web_req *req, struct web_res *res, struct err *err)
 	if (json_decode(req->arena, req->json, result_fields, &body, err) < 0 ||
 		own_run(req, id, &run, err) < 0)
 		return -1;
-	if (run.fence != body.fence)
+	if (run.fence != body.fence || strcmp(run.state, "queued") == 0 ||
+		strcmp(run.state, "awaiting_grants") == 0)
 		return err_set(err, ERR_CONFLICT, "run.stale_fence",
 			"fence %lld does not hold this run", body.fence);
 	if (!run_is_final(run.state) && (body.refusal ? refuse(req, &run, body.refusal, err)

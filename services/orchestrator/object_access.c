@@ -7,6 +7,14 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 
+bool object_access_is_holder(const struct web_req *req, const struct run *run)
+{
+	const json_t *boot = json_object_get(req->principal->claims, "boot");
+
+	return strcmp(run->sandbox, req->principal->subject) == 0 && json_is_integer(boot) &&
+	       json_integer_value(boot) == run->boot;
+}
+
 /* An input of the run that the agent's sandbox is in now. */
 static int is_run_input(struct web_req *req, const char *object_id, bool *ret_is, struct err *err)
 {
@@ -25,6 +33,8 @@ static int is_run_input(struct web_req *req, const char *object_id, bool *ret_is
 		return 0;
 	if (store_run_get(db, req->arena, req->principal->tenant, run_id, &run, err) < 0)
 		return -1;
+	if (!object_access_is_holder(req, &run))
+		return 0;
 	inputs = json_loads(run.inputs, 0, NULL);
 	json_array_foreach (inputs, i, input) {
 		if (strcmp(json_text(input, "object"), object_id) == 0)

@@ -6,6 +6,9 @@
 
 #include "services/orchestrator/store.h"
 
+/* Whether the agent is the one that the run was handed to: its sandbox, in that very boot. A token
+ * outlives the boot that it was made for by minutes. */
+bool object_access_is_holder(const struct web_req *req, const struct run *run);
 /* object.not_found for everything that may not be seen. */
 int object_access_read(struct web_req *req, struct object *ret_object, struct err *err);
 /* Also object.closed (409), and only for whoever made it. */

@@ -102,7 +102,7 @@ int object_create_output(struct web_req *req, struct web_res *res, struct err *e
 		return -1;
 	if (strcmp(body.role, "output") != 0)
 		return err_set(err, ERR_INVALID, "object.bad_role", "an agent makes outputs only");
-	if (strcmp(run.sandbox, req->principal->subject) != 0)
+	if (!object_access_is_holder(req, &run))
 		return err_set(
 			err, ERR_NOT_FOUND, "run.not_found", "there is no run '%s'", body.run);
 	if (run.fence != body.fence || strcmp(run.state, "running") != 0)

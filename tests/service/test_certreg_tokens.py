@@ -130,6 +130,7 @@ def test_agent_token(certreg, machine):
     members = json.dumps({k: machine.jwk()[k] for k in ("crv", "kty", "x", "y")}, separators=(",", ":"))
     thumbprint = base64.urlsafe_b64encode(hashlib.sha256(members.encode()).digest()).rstrip(b"=").decode()
     assert claims["sub"] == SANDBOX and claims["aud"] == "orchestrator" and claims["cnf"] == {"jkt": thumbprint}
+    assert claims["boot"] == 1
     assert certreg.provisioner.seen[-1].startswith("Bearer ")
     assert claims_of(certreg.provisioner.seen[-1])["aud"] == "provisioner"
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The orchestrator's runs at the edge of a real stack, up to where a sandbox would have to have the ordered keys: what waits,
 what is refused, what others see. Runs to their end are tests/e2e's."""
+import hashlib
 import os
 import time
 import uuid
 
 import pytest
+import requests
+from cryptography.hazmat.primitives import serialization
 
-from local_stack import problem, unique
-from trust import World, b64url, digest
+from local_stack import problem, unique, wait_for
+from trust import Key, World, b64url, digest, jcs
 
 LIMIT_S = 60
 ABSENT = {"pipeline": "pip_" + "0" * 32, "order": "ord_" + "0" * 32, "sandbox": "sbx_" + "0" * 32}
@@ -162,3 +165,59 @@ def test_agents_routes_are_not_for_members(owner, run):
         answer = owner.http.request(method, owner.stack.url + path, json={} if method == "POST" else None,
                                     headers={"Authorization": f"Bearer {owner.token('orchestrator')}"})
         assert answer.status_code == 401, answer.text
+
+
+# --- a token outlives its boot by minutes ---
+
+def compact(key, header, claims):
+    text = f"{b64url(jcs({'alg': 'ES256', **header}))}.{b64url(jcs(claims))}"
+    return f"{text}.{b64url(key.sign(text.encode()))}"
+
+
+class OldAgent:
+    """What an agent could say, with a token as certreg makes them, by certreg's own key."""
+
+    def __init__(self, stack, sandbox, boot):
+        self.stack, self.sig, issuer = stack, Key(), Key()
+        issuer.private = serialization.load_pem_private_key((stack.folder / "keys/token-signing-key.pem").read_bytes(), None)
+        tenant = stack.client("acme-owner").get("/v1/tenants/self").json()
+        now = int(time.time())
+        self.token = compact(issuer, {"typ": "strongroom-agent+jwt", "kid": issuer.thumbprint}, {
+            "iss": stack.url, "aud": "orchestrator", "sub": sandbox, "boot": boot, "tenant": tenant["id"],
+            "tenant_name": tenant["name"], "space": tenant["space"], "cnf": {"jkt": self.sig.thumbprint},
+            "iat": now, "exp": now + 300, "jti": uuid.uuid4().hex})
+
+    def ask(self, method, path, body=None):
+        url = self.stack.url + path
+        proof = compact(self.sig, {"typ": "dpop+jwt", "jwk": {name: self.sig.jwk[name] for name in ("kty", "crv", "x", "y")}}, {
+            "htm": method, "htu": url, "iat": int(time.time()), "jti": uuid.uuid4().hex,
+            "ath": b64url(hashlib.sha256(self.token.encode()).digest())})
+        return requests.request(method, url, json=body, verify=self.stack.ca, timeout=60,
+                                headers={"Authorization": f"DPoP {self.token}", "DPoP": proof})
+
+
+@pytest.fixture
+def dispatched(stack, owner, case, sandbox, run):
+    """The run as if it were handed to the sandbox's boot; the real agent finds that it was ordered for another machine."""
+    box = wait_for(lambda: (it := owner.get(f"/v1/sandboxes/{sandbox}").json())["state"] == "ready" and it, "a ready sandbox", 120)
+    until(owner, run, "awaiting_grants")
+    stack.sql("UPDATE orchestrator.run SET state = 'dispatched', boot = %s WHERE id = %s", box["boot"], run["id"])
+    return owner.get(f"/v1/runs/{run['id']}").json(), box["boot"]
+
+
+def test_agent_of_an_old_boot_has_no_say(stack, owner, sandbox, dispatched):
+    run, boot = dispatched
+    event = {"fence": run["fence"], "seq": 1, "step": "verify", "state": "started"}
+    refusal = {"fence": run["fence"], "refusal": {"code": "agent.replayed", "detail": "said by another boot"}}
+    new_object = {"role": "output", "run": run["id"], "fence": run["fence"]}
+    events, result = f"/v1/agent/runs/{run['id']}/events", f"/v1/agent/runs/{run['id']}/result"
+    now, old = OldAgent(stack, sandbox, boot), OldAgent(stack, sandbox, boot - 1)
+    assert now.ask("GET", "/v1/agent/work").status_code == old.ask("GET", "/v1/agent/work").status_code == 204
+    problem(old.ask("POST", events, event), 404, "run.not_found")
+    assert now.ask("POST", events, event).status_code == 204
+    problem(old.ask("POST", "/v1/agent/objects", new_object), 404, "run.not_found")
+    assert now.ask("POST", "/v1/agent/objects", new_object).status_code == 201
+    problem(old.ask("POST", result, refusal), 404, "run.not_found")
+    assert owner.get(f"/v1/runs/{run['id']}").json()["state"] == "running"
+    assert now.ask("POST", result, refusal).status_code == 200
+    assert owner.get(f"/v1/runs/{run['id']}").json()["state"] == "refused"
