@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The driver `qemu`: a VM under TCG (or KVM after a probe) in the launcher's cage, one relay to the
- * edge beside it. A sandbox's folder: qemu.pid, initrd.img and, in vm/ which belongs to QEMU's
- * user, secret and console.log.
+ * edge beside it. A sandbox's folder: qemu.pid, initrd.img and vm/ with secret and console.log. The
+ * two files in vm/ are QEMU's user's, the folders never: what a compromised QEMU could put there,
+ * this service would meet as root.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,13 +25,13 @@
 #include "lib/mem.h"
 #include "services/provisioner/driver.h"
 #include "services/provisioner/vm_process.h"
+#include "services/provisioner/vm_user.h"
 
 #define PROBE_MS 6000
-#define UIDS 256
 
 /* Paths of one sandbox, freed by paths_release(). */
 struct paths {
-	char *folder, *vm, *pid, *initrd, *secret, *console, *log, *kernel, *initramfs;
+	char *folder, *vm, *pid, *initrd, *secret, *console, *log, *kernel, *initramfs, *users;
 };
 
 static void paths_init(struct paths *paths, const struct provisioner_conf *conf, const char *id)
@@ -44,6 +45,7 @@ static void paths_init(struct paths *paths, const struct provisioner_conf *conf,
 	paths->console = mem_printf("%s/console.log", paths->vm);
 	paths->kernel = mem_printf("%s/vmlinuz", conf->guest_dir);
 	paths->initramfs = mem_printf("%s/initramfs.img", conf->guest_dir);
+	paths->users = mem_printf("%s/.users", conf->sandboxes_dir);
 }
 
 static void paths_release(struct paths *paths)
@@ -57,6 +59,7 @@ static void paths_release(struct paths *paths)
 	free(paths->log);
 	free(paths->kernel);
 	free(paths->initramfs);
+	free(paths->users);
 }
 #define auto_paths __attribute__((cleanup(paths_release))) struct paths
 
@@ -65,10 +68,14 @@ static bool is_root(const struct provisioner_conf *conf)
 	return geteuid() == 0 && conf->sandbox_uid > 0;
 }
 
-/* One of 256 uids, so that the VMs of a machine are not one user's. */
-static uid_t uid_of(const struct provisioner_conf *conf, const char *id)
+/* Who QEMU runs as; without root, this service's own user. */
+static int user_of(const struct provisioner_conf *conf, const struct paths *paths, const char *id,
+	uid_t *ret_uid, struct err *err)
 {
-	return (uid_t)conf->sandbox_uid + (uid_t)strtoul(id + strlen(id) - 2, NULL, 16) % UIDS;
+	*ret_uid = geteuid();
+	if (!is_root(conf))
+		return 0;
+	return vm_user_take(paths->users, (uid_t)conf->sandbox_uid, id, ret_uid, err);
 }
 
 static int make_folder(const char *path, mode_t mode, struct err *err)
@@ -78,14 +85,15 @@ static int make_folder(const char *path, mode_t mode, struct err *err)
 	return chmod(path, mode) < 0 ? err_errno(err, "chmod '%s'", path) : 0;
 }
 
-static int give_to_vm(
-	const struct provisioner_conf *conf, const char *id, const char *path, struct err *err)
+/* A file for the VM's user in a folder that is not. */
+static int make_vm_file(
+	const char *path, const char *text, uid_t uid, bool is_root, struct err *err)
 {
-	uid_t uid = uid_of(conf, id);
-
-	if (!is_root(conf) || lchown(path, uid, (gid_t)uid) == 0)
-		return 0;
-	return err_errno(err, "give '%s' to the VM's user", path);
+	if (buf_write_file(path, text, strlen(text), 0600, err) < 0)
+		return -1;
+	if (is_root && lchown(path, uid, (gid_t)uid) < 0)
+		return err_errno(err, "give '%s' to the VM's user", path);
+	return 0;
 }
 
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *at)
@@ -104,15 +112,12 @@ static int remove_tree(const char *path, struct err *err)
 }
 
 static int prepare(const struct provisioner_conf *conf, const struct driver_spec *spec,
-	const struct paths *paths, struct err *err)
+	const struct paths *paths, uid_t uid, struct err *err)
 {
-	if (make_folder(conf->sandboxes_dir, 0711, err) < 0 ||
-		make_folder(paths->folder, 0711, err) < 0 || remove_tree(paths->vm, err) < 0 ||
-		make_folder(paths->vm, 0700, err) < 0 ||
-		buf_write_file(paths->secret, spec->enrolment_secret,
-			strlen(spec->enrolment_secret), 0600, err) < 0 ||
-		give_to_vm(conf, spec->sandbox_id, paths->secret, err) < 0 ||
-		give_to_vm(conf, spec->sandbox_id, paths->vm, err) < 0)
+	if (make_folder(paths->folder, 0711, err) < 0 || remove_tree(paths->vm, err) < 0 ||
+		make_folder(paths->vm, 0711, err) < 0 ||
+		make_vm_file(paths->secret, spec->enrolment_secret, uid, is_root(conf), err) < 0 ||
+		make_vm_file(paths->console, "", uid, is_root(conf), err) < 0)
 		return -1;
 	return launch_initrd_write(
 		paths->initramfs, spec->initdata, strlen(spec->initdata), paths->initrd, err);
@@ -173,7 +178,7 @@ static int start_relay(
 }
 
 static int launch(const struct provisioner_conf *conf, const struct driver_spec *spec,
-	const struct paths *paths, pid_t *ret_pid, int *ret_listener, struct err *err)
+	const struct paths *paths, uid_t uid, pid_t *ret_pid, int *ret_listener, struct err *err)
 {
 	struct launch_vm vm = { .name = spec->sandbox_id,
 		.kernel = paths->kernel,
@@ -187,8 +192,8 @@ static int launch(const struct provisioner_conf *conf, const struct driver_spec 
 		.log_file = paths->log,
 		.port = LAUNCH_PORT,
 		.switch_user = is_root(conf),
-		.uid = uid_of(conf, spec->sandbox_id),
-		.gid = uid_of(conf, spec->sandbox_id) };
+		.uid = uid,
+		.gid = (gid_t)uid };
 	int r;
 
 	launch.argv = launch_qemu_argv(&vm);
@@ -210,12 +215,15 @@ static int qemu_start(
 {
 	auto_fd int listener = -1, low_listener = -1, vm = -1;
 	auto_paths paths;
+	uid_t uid;
 	pid_t pid;
 
 	paths_init(&paths, conf, spec->sandbox_id);
 	if (vm_process_end(paths.pid, spec->sandbox_id, err) < 0 ||
-		prepare(conf, spec, &paths, err) < 0 ||
-		launch(conf, spec, &paths, &pid, &low_listener, err) < 0)
+		make_folder(conf->sandboxes_dir, 0711, err) < 0 ||
+		user_of(conf, &paths, spec->sandbox_id, &uid, err) < 0 ||
+		prepare(conf, spec, &paths, uid, err) < 0 ||
+		launch(conf, spec, &paths, uid, &pid, &low_listener, err) < 0)
 		return -1;
 	listener = fcntl(low_listener, F_DUPFD_CLOEXEC,
 		10); /* dup2 onto 3 and 4 must not meet the originals */
@@ -262,9 +270,12 @@ static int qemu_remove(const struct provisioner_conf *conf, const char *sandbox_
 	auto_paths paths;
 
 	paths_init(&paths, conf, sandbox_id);
-	if (vm_process_end(paths.pid, sandbox_id, err) < 0)
+	if (vm_process_end(paths.pid, sandbox_id, err) < 0 || remove_tree(paths.folder, err) < 0)
 		return -1;
-	return remove_tree(paths.folder, err);
+	/* last, so that the next VM of this uid finds nothing of this one */
+	return is_root(conf)
+		       ? vm_user_release(paths.users, (uid_t)conf->sandbox_uid, sandbox_id, err)
+		       : 0;
 }
 
 static int qemu_each(const struct provisioner_conf *conf,

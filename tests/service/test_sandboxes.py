@@ -52,7 +52,16 @@ def test_templates(owner):
     problem(owner.get("/v1/templates/none"), 404, "template.not_found")
 
 
-def test_sandbox_lives_stops_and_goes(owner, stranger):
+def host_side(stack, sandbox_id):
+    """What a VM's user owns on the host: two files, in folders that are not its own."""
+    folder = stack.folder / "sandboxes" / sandbox_id
+    user = (folder / "vm/console.log").stat().st_uid
+    assert {path.stat().st_uid for path in (folder, folder / "vm")} == {os.geteuid()}
+    assert os.geteuid() != 0 or user != 0
+    return user
+
+
+def test_sandbox_lives_stops_and_goes(stack, owner, stranger, sandbox):
     wanted, key = body(), str(uuid.uuid4())
     made = owner.post("/v1/sandboxes", wanted, key)
     assert made.status_code == 202, made.text
@@ -66,6 +75,8 @@ def test_sandbox_lives_stops_and_goes(owner, stranger):
     assert ready["state"] == "ready", ready["failure"]
     assert ready["evidence"]["claim"] == wanted["claim"] and ready["evidence"]["enc"] == ready["enc_jwk"]
     assert owner.get(f"{path}/console").headers["Content-Type"].startswith("text/plain")
+    user = host_side(stack, record["id"])
+    assert os.geteuid() != 0 or user != host_side(stack, until(owner, f"/v1/sandboxes/{sandbox['id']}", {"ready"})["id"])
 
     for answer in (stranger.get(path), stranger.get(f"{path}/console"), stranger.post(f"{path}:stop"),
                    stranger.post(f"{path}:start", {"claim": claim()}), stranger.delete(path)):

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A link is made whole or not at all, and only once: that is the lock. */
+#include "services/provisioner/vm_user.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/id.h"
+#include "lib/mem.h"
+
+static char *link_of(const char *folder, uid_t uid)
+{
+	return mem_printf("%s/%u", folder, uid);
+}
+
+static bool is_owner(const char *path, const char *sandbox_id)
+{
+	char text[ID_SIZE + 1];
+	ssize_t len = readlink(path, text, sizeof(text) - 1);
+
+	if (len < 0)
+		return false;
+	text[len] = '\0';
+	return strcmp(text, sandbox_id) == 0;
+}
+
+/* The sandbox's link, or NULL. */
+static char *find(const char *folder, uid_t first, const char *sandbox_id, uid_t *ret_uid)
+{
+	for (uid_t uid = first; uid < first + VM_USERS; uid++) {
+		auto_free char *path = link_of(folder, uid);
+
+		if (!is_owner(path, sandbox_id))
+			continue;
+		*ret_uid = uid;
+		return take_ptr(path);
+	}
+	return NULL;
+}
+
+int vm_user_take(
+	const char *folder, uid_t first, const char *sandbox_id, uid_t *ret_uid, struct err *err)
+{
+	auto_free char *own = NULL;
+
+	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+		return err_errno(err, "make '%s'", folder);
+	own = find(folder, first, sandbox_id, ret_uid);
+	for (uid_t uid = first; !own && uid < first + VM_USERS; uid++) {
+		auto_free char *path = link_of(folder, uid);
+
+		if (symlink(sandbox_id, path) == 0) {
+			*ret_uid = uid;
+			own = take_ptr(path);
+		} else if (errno != EEXIST) {
+			return err_errno(err, "make '%s'", path);
+		}
+	}
+	return own ? 0
+		   : err_set(err, ERR_LIMITED, "sandbox.no_user",
+			     "this host has %u sandboxes, as many as users for them", VM_USERS);
+}
+
+int vm_user_release(const char *folder, uid_t first, const char *sandbox_id, struct err *err)
+{
+	uid_t uid;
+	auto_free char *own = find(folder, first, sandbox_id, &uid);
+
+	if (own && unlink(own) < 0 && errno != ENOENT)
+		return err_errno(err, "remove '%s'", own);
+	return 0;
+}

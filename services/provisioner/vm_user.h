@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The uids of the VMs: each sandbox of a host has one of its own from its first start to its
+ * removal, or a compromised QEMU could read and trace another tenant's. Kept as links
+ * "<uid> -> <sandbox id>" in a folder that is the provisioner's alone.
+ */
+#ifndef PROVISIONER_VM_USER_H
+#define PROVISIONER_VM_USER_H
+
+#include <sys/types.h>
+
+#include "lib/err.h"
+
+#define VM_USERS 256u
+
+/* The sandbox's uid, one of VM_USERS from `first` on; takes a free one if it has none yet. */
+int vm_user_take(
+	const char *folder, uid_t first, const char *sandbox_id, uid_t *ret_uid, struct err *err);
+/* Gives it back; fine when there is none. */
+int vm_user_release(const char *folder, uid_t first, const char *sandbox_id, struct err *err);
+
+#endif
