@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding and ending QEMU by its arguments and a pidfd. */
+/* Finding and ending QEMU by its note, by its arguments, and by a pidfd. */
 #include "services/provisioner/vm_process.h"
 
 #include <dirent.h>
@@ -16,46 +16,88 @@
 #include "lib/mem.h"
 
 #define CMDLINE_MAX 65536
+#define NOTE_MAX 128
 #define TERM_MS 5000
 #define KILL_MS 10000
+#define MOST 8 /* processes of one sandbox at a time */
+
+/* Clock ticks from the host's boot to this process's start; 0 when it is gone or a zombie. */
+static unsigned long long started(pid_t pid)
+{
+	auto_free char *path = mem_printf("/proc/%d/stat", pid);
+	auto_buf text = BUF_INIT(4096);
+	unsigned long long ticks = 0;
+	const char *rest;
+	char state = 'Z';
+
+	if (buf_read_file(&text, path, NULL) < 0 || buf_add(&text, "", 1, NULL) < 0)
+		return 0;
+	rest = strrchr((const char *)text.data, ')'); /* a name may hold anything */
+	if (!rest || sscanf(rest, ") %c", &state) != 1 || state == 'Z' || state == 'X')
+		return 0;
+	/* state is field 3, the start time field 22 */
+	return sscanf(rest,
+		       ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+		       "%*s %llu",
+		       &ticks) == 1
+		       ? ticks
+		       : 0;
+}
+
+/* "pid start boot\n", what vm_process_note() writes; an empty text when the process is gone. */
+static char *note_of(pid_t pid)
+{
+	unsigned long long ticks = pid > 1 ? started(pid) : 0;
+	auto_buf boot = BUF_INIT(64);
+
+	if (ticks == 0 || buf_read_file(&boot, "/proc/sys/kernel/random/boot_id", NULL) < 0 ||
+		buf_add(&boot, "", 1, NULL) < 0)
+		return mem_strdup("");
+	return mem_printf("%d %llu %s", pid, ticks, (const char *)boot.data);
+}
 
 int vm_process_note(const char *pid_file, pid_t pid, struct err *err)
 {
-	char text[24];
-	int len = snprintf(text, sizeof(text), "%d\n", pid);
+	auto_free char *note = note_of(pid);
 
-	return buf_write_file(pid_file, text, (size_t)len, 0644, err);
+	return buf_write_file(pid_file, note, strlen(note), 0644, err);
 }
 
-/* Whether the process's arguments are a QEMU's with "-name <sandbox id>". */
-static bool is_vm(pid_t pid, const char *sandbox_id)
+/* The process of the note, if it is still that one. */
+static pid_t noted(const char *pid_file)
+{
+	auto_buf text = BUF_INIT(NOTE_MAX);
+	auto_free char *now = NULL;
+	pid_t pid;
+
+	if (buf_read_file(&text, pid_file, NULL) < 0 || buf_add(&text, "", 1, NULL) < 0)
+		return 0;
+	pid = (pid_t)strtol((const char *)text.data, NULL, 10);
+	now = note_of(pid);
+	return *now && strcmp(now, (const char *)text.data) == 0 ? pid : 0;
+}
+
+/* Whether the arguments are those of a QEMU with "-name <sandbox id>", or of the launcher that is
+ * about to become it. */
+static bool is_named(pid_t pid, const char *sandbox_id)
 {
 	auto_free char *path = mem_printf("/proc/%d/cmdline", pid);
+	bool is_qemu = false, is_name = false;
 	auto_buf text = BUF_INIT(CMDLINE_MAX);
 	const char *arg, *end;
-	bool named = false;
 
-	if (buf_read_file(&text, path, NULL) < 0 || text.len == 0)
+	if (buf_read_file(&text, path, NULL) < 0 || text.len == 0 ||
+		buf_add(&text, "", 1, NULL) < 0)
 		return false;
 	arg = (const char *)text.data;
 	end = arg + text.len;
-	if (!strstr(arg, "qemu-system"))
-		return false;
 	for (; arg < end; arg += strlen(arg) + 1) {
-		if (named)
-			return strcmp(arg, sandbox_id) == 0;
-		named = strcmp(arg, "-name") == 0;
+		if (is_qemu && is_name && strcmp(arg, sandbox_id) == 0)
+			return started(pid) > 0;
+		is_name = strcmp(arg, "-name") == 0;
+		is_qemu = is_qemu || strstr(arg, "qemu-system");
 	}
 	return false;
-}
-
-static pid_t noted(const char *pid_file)
-{
-	auto_buf text = BUF_INIT(64);
-
-	return buf_read_file(&text, pid_file, NULL) == 0 && text.len
-		       ? (pid_t)strtol((const char *)text.data, NULL, 10)
-		       : 0;
 }
 
 static int search(const char *sandbox_id, pid_t *ret_pid, struct err *err)
@@ -69,7 +111,7 @@ static int search(const char *sandbox_id, pid_t *ret_pid, struct err *err)
 	while (*ret_pid == 0 && (entry = readdir(proc))) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (pid > 1 && is_vm(pid, sandbox_id))
+		if (pid > 1 && is_named(pid, sandbox_id))
 			*ret_pid = pid;
 	}
 	closedir(proc);
@@ -78,13 +120,8 @@ static int search(const char *sandbox_id, pid_t *ret_pid, struct err *err)
 
 int vm_process_find(const char *pid_file, const char *sandbox_id, pid_t *ret_pid, struct err *err)
 {
-	pid_t pid = noted(pid_file);
-
-	if (pid > 1 && is_vm(pid, sandbox_id)) {
-		*ret_pid = pid;
-		return 0;
-	}
-	return search(sandbox_id, ret_pid, err);
+	*ret_pid = noted(pid_file);
+	return *ret_pid > 0 ? 0 : search(sandbox_id, ret_pid, err);
 }
 
 static bool ends_within(int pidfd, int limit_ms)
@@ -94,17 +131,12 @@ static bool ends_within(int pidfd, int limit_ms)
 	return poll(&wait, 1, limit_ms) == 1;
 }
 
-int vm_process_end(const char *pid_file, const char *sandbox_id, struct err *err)
+static int end_one(const char *pid_file, const char *sandbox_id, pid_t pid, struct err *err)
 {
-	auto_fd int pidfd = -1;
-	pid_t pid;
+	auto_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
-	if (vm_process_find(pid_file, sandbox_id, &pid, err) < 0)
-		return -1;
-	if (pid > 0)
-		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	/* The pidfd is of whoever has the pid now: look again before it is used. */
-	if (pidfd < 0 || !is_vm(pid, sandbox_id))
+	if (pidfd < 0 || (noted(pid_file) != pid && !is_named(pid, sandbox_id)))
 		return 0;
 	syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
 	if (ends_within(pidfd, TERM_MS))
@@ -113,4 +145,19 @@ int vm_process_end(const char *pid_file, const char *sandbox_id, struct err *err
 	if (ends_within(pidfd, KILL_MS))
 		return 0;
 	return err_set(err, ERR_TIMEOUT, "sandbox.will_not_end", "process %d does not end", pid);
+}
+
+int vm_process_end(const char *pid_file, const char *sandbox_id, struct err *err)
+{
+	for (int i = 0; i < MOST; i++) {
+		pid_t pid;
+
+		if (vm_process_find(pid_file, sandbox_id, &pid, err) < 0)
+			return -1;
+		if (pid == 0)
+			return 0;
+		if (end_one(pid_file, sandbox_id, pid, err) < 0)
+			return -1;
+	}
+	return err_set(err, ERR_TIMEOUT, "sandbox.will_not_end", "more than %d processes", MOST);
 }
