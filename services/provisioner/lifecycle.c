@@ -61,6 +61,8 @@ static int step_booting(struct worker *worker, const struct sandbox *sandbox, st
 		if (launch(worker, sandbox, err) == 0 || strcmp(err->code, "sandbox.stale") == 0)
 			return 0;
 		log_failure("a sandbox could not be launched", err);
+		if (driver_qemu.stop(worker->program, sandbox->id, err) < 0)
+			return -1; /* what came up of it must not outlive the failure */
 		return change(worker, sandbox, "failed", "sandbox.launch",
 			"the VM could not be launched", err);
 	}

@@ -47,12 +47,13 @@ RETURNING revision
 UPDATE sandbox SET lease_until = '-infinity', run_at = greatest(run_at, now() + $3::bigint * interval '1 millisecond')
 WHERE tenant_id = $1 AND id = $2
 
+-- One at a time: a lease has to outlast the slowest step, and steps are made one after the other.
 -- name: sweep_due
 UPDATE sandbox SET lease_until = now() + interval '60 seconds'
 WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM sandbox
 	WHERE state IN ('creating', 'ready', 'stopping', 'starting', 'deleting') AND run_at <= now()
 		AND lease_until <= now()
-	ORDER BY run_at LIMIT 4 FOR UPDATE SKIP LOCKED)
+	ORDER BY run_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING tenant_id, id
 
 -- name: sweep_enrolment
