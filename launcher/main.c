@@ -4,11 +4,11 @@
  *
  * Puts a program (QEMU) into its cage and becomes it: a process of its own session, no child of the
  * caller; an empty network and IPC namespace with nothing but lo up; another user; no new
- * privileges; no open file but 0, 1, 2. FD is one end of a SOCK_SEQPACKET pair. What is sent there,
- * in this order: "ready PID" with one file (SCM_RIGHTS): a TCP socket listening on 127.0.0.1:N
- * inside the namespace "error TEXT" when something failed, before or behind that; then the program
- * does not run end of file: the program was executed Root makes the namespaces directly, anybody
- * else inside a user namespace that maps only himself.
+ * privileges; no open file but 0, 1, 2; no file beyond 4 MiB. FD is one end of a SOCK_SEQPACKET
+ * pair. What is sent there, in this order: "ready PID" with one file (SCM_RIGHTS): a TCP socket
+ * listening on 127.0.0.1:N inside the namespace "error TEXT" when something failed, before or
+ * behind that; then the program does not run end of file: the program was executed Root makes the
+ * namespaces directly, anybody else inside a user namespace that maps only himself.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <grp.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,6 +30,10 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+
+/* No file grows beyond this: the guest writes its console as it likes, and the host's disk is
+ * everybody's. SIGXFSZ is ignored, so that what does not fit is lost and the VM lives on. */
+#define FILE_MAX (4u << 20)
 
 struct options {
 	int control;
@@ -113,7 +118,7 @@ static int listen_inside(long port)
 
 static int become(const struct options *options)
 {
-	const struct rlimit none = { 0, 0 };
+	const struct rlimit none = { 0, 0 }, small = { FILE_MAX, FILE_MAX };
 
 	if (options->gid >= 0 &&
 		(setgroups(0, NULL) < 0 || setresgid((gid_t)options->gid, (gid_t)options->gid,
@@ -123,7 +128,8 @@ static int become(const struct options *options)
 		setresuid((uid_t)options->uid, (uid_t)options->uid, (uid_t)options->uid) < 0)
 		return -1;
 	umask(077);
-	if (setrlimit(RLIMIT_CORE, &none) < 0 || chdir("/") < 0)
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_FSIZE, &small) < 0 ||
+		signal(SIGXFSZ, SIG_IGN) == SIG_ERR || chdir("/") < 0)
 		return -1;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }

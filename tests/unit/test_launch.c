@@ -73,6 +73,27 @@ static void test_cage(void)
 	CHECK(in.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
 }
 
+/* A guest that writes its console for ever fills neither the host's disk nor dies of it. */
+static void test_file_limit(void)
+{
+	auto_free char *file = in_dir("console"), *log = in_dir("limit.log");
+	auto_free char *script =
+		mem_printf("head -c 5000000 /dev/zero > %s; echo wrote $?; echo end", file);
+	char *const argv[] = { (char *)"/bin/sh", (char *)"-c", script, NULL };
+	struct launch_conf conf = conf_of(argv, log);
+	auto_fd int listener = -1;
+	auto_free char *text = NULL;
+	struct err err = { 0 };
+	struct stat st = { 0 };
+	pid_t pid = 0;
+
+	CHECK(launch_start(&conf, &pid, &listener, &err) == 0);
+	text = log_of(log);
+	CHECK(text && strstr(text, "wrote 1\nend\n")); /* an error, not a signal */
+	CHECK(stat(file, &st) == 0);
+	CHECK_NUMBER(st.st_size, 4 << 20);
+}
+
 /* Our end of the listener works while the program lives elsewhere, and it outlives nobody's child.
  */
 static void test_life(void)
@@ -169,6 +190,7 @@ int main(void)
 	launcher = mem_printf("%s/../bin/strongroom-launch", dirname(self));
 	CHECK(mkdtemp(dir) != NULL);
 	test_cage();
+	test_file_limit();
 	test_life();
 	test_failures();
 	test_argv();
