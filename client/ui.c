@@ -21,6 +21,36 @@ static void bar_close(struct ui *ui)
 	ui->bar_open = false;
 }
 
+/* What a server says is shown, never obeyed: a terminal takes orders by control characters. `keep`
+ * are those that are meant. */
+static void tame(char *text, const char *keep)
+{
+	for (unsigned char *at = (unsigned char *)text; *at; at++) {
+		bool is_c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080 to U+009F */
+
+		if (((*at < ' ' || *at == 0x7f) && !strchr(keep, *at)) || is_c1)
+			*at = '?';
+		if (is_c1)
+			*++at = '?';
+	}
+}
+
+__attribute__((format(printf, 3, 4))) static void show(
+	FILE *out, const char *keep, const char *fmt, ...)
+{
+	auto_free char *text = NULL;
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vasprintf(&text, fmt, args);
+	va_end(args);
+	if (len < 0)
+		return;
+	tame(text, keep);
+	fprintf(out, "%s\n", text);
+}
+
 static void print_time(FILE *out)
 {
 	char now[CLOCK_TEXT_SIZE];
@@ -66,7 +96,7 @@ void ui_task(struct ui *ui, const char *task, const char *what, const char *why)
 	}
 	bar_close(ui);
 	print_time(stderr);
-	fprintf(stderr, "%-22s %-6s%s%s\n", task, what, why ? " " : "", why ? why : "");
+	show(stderr, "", "%-22s %-6s%s%s", task, what, why ? " " : "", why ? why : "");
 }
 
 __attribute__((format(printf, 4, 0))) static void say(
@@ -82,7 +112,7 @@ __attribute__((format(printf, 4, 0))) static void say(
 	}
 	bar_close(ui);
 	print_time(stderr);
-	fprintf(stderr, "%s%s\n", prefix, text);
+	show(stderr, "", "%s%s", prefix, text);
 }
 
 void ui_note(struct ui *ui, const char *fmt, ...)
@@ -145,18 +175,21 @@ void ui_progress_stage(void *ui, const char *stage, long long done, long long to
 
 void ui_result(struct ui *ui, json_t *object, const char *fmt, ...)
 {
+	auto_free char *text = NULL;
 	va_list args;
+	int len;
 
 	bar_close(ui);
 	if (ui->json) {
 		ui_object(ui, "result", object);
 		return;
 	}
-	json_decref(object);
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	len = vasprintf(&text, fmt, args); /* may speak of the object */
 	va_end(args);
-	fputc('\n', stdout);
+	json_decref(object);
+	if (len >= 0)
+		show(stdout, "\n\t", "%s", text);
 	fflush(stdout);
 }
 
@@ -184,9 +217,9 @@ void ui_error(struct ui *ui, const struct err *err, int exit_code)
 		return;
 	}
 	bar_close(ui);
-	fprintf(stderr, "strongroom: %s: %s\n", err->code, err->detail);
+	show(stderr, "", "strongroom: %s: %s", err->code, err->detail);
 	for (unsigned i = 0; i < err->n_fields; i++)
-		fprintf(stderr, "  %s: %s (%s)\n", err->fields[i].pointer, err->fields[i].detail,
+		show(stderr, "", "  %s: %s (%s)", err->fields[i].pointer, err->fields[i].detail,
 			err->fields[i].code);
 	if (help)
 		fprintf(stderr, "  next: %s\n", help);
