@@ -84,12 +84,12 @@ int follow(struct task *task, const char *run_id, bool patient, enum follow_end 
 	if (get_run(task, run_id, NULL, &run, err) < 0)
 		return -1;
 	for (;;) {
-		const char *state = json_text(run, "state");
+		const char *state = json_text(run, "state"), *id = json_text(run, "id");
 		json_t *next = NULL;
 
-		if (!state)
-			return err_set(
-				err, ERR_UPSTREAM, "upstream.answer", "the run has no state");
+		if (!state || !id || strcmp(id, run_id) != 0)
+			return err_set(err, ERR_UPSTREAM, "upstream.answer",
+				"the run has no state, or is another one");
 		if (show_events(task, run_id, err) < 0)
 			return -1;
 		if (is_one_of(state, final) || (!patient && strcmp(state, "awaiting_grants") == 0))

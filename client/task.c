@@ -11,6 +11,7 @@
 #include "client/keystore.h"
 #include "lib/buf.h"
 #include "lib/cert.h"
+#include "lib/id.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
@@ -156,7 +157,7 @@ int task_create(struct task *task, const char *label, const char *audience, cons
 	if (!task_kept(task, label)) {
 		if (task_call(task, &call, &answer, err) < 0)
 			return -1;
-		if (!json_text(answer, "id"))
+		if (!id_is_any(json_text(answer, "id")))
 			return err_set(err, ERR_UPSTREAM, "upstream.answer",
 				"%s: the answer has no id", label);
 		if (task_keep(task, label, json_text(answer, "id"), err) < 0)

@@ -70,6 +70,18 @@ bool id_is(const char *text, const char *prefix)
 	return strlen(text) == UUID_HEX_LEN && strspn(text, "0123456789abcdef") == UUID_HEX_LEN;
 }
 
+bool id_is_any(const char *text)
+{
+	char prefix[ID_SIZE - UUID_HEX_LEN];
+	size_t len = text ? strspn(text, "abcdefghijklmnopqrstuvwxyz") : 0;
+
+	if (len == 0 || len >= sizeof(prefix))
+		return false;
+	memcpy(prefix, text, len);
+	prefix[len] = '\0';
+	return id_is(text, prefix);
+}
+
 static long long clock_ms(clockid_t clock)
 {
 	struct timespec now;

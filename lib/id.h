@@ -14,6 +14,8 @@
 void id_new(const char *prefix, char ret_id[ID_SIZE]);
 /* Whether `text` is an id with that prefix; checks every character. */
 bool id_is(const char *text, const char *prefix);
+/* Whether it is one with any prefix: what a server calls an id becomes names of files and paths. */
+bool id_is_any(const char *text);
 
 void rand_bytes(void *ret_data, size_t len); /* aborts if the system has none */
 

@@ -36,6 +36,12 @@ static void test_refusals(void)
 		CHECK(!id_is(bad[i], "run"));
 	CHECK(!id_is(NULL, "run"));
 	CHECK(id_is("run_0190f1c20190f1c20190f1c20190f1c2", "run"));
+	CHECK(id_is_any("run_0190f1c20190f1c20190f1c20190f1c2"));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CHECK(!id_is_any(bad[i]));
+	CHECK(!id_is_any(NULL) && !id_is_any("_0190f1c20190f1c20190f1c20190f1c2"));
+	CHECK(!id_is_any("../run_0190f1c20190f1c20190f1c20190f1c2"));
+	CHECK(!id_is_any("toolongforaprefix_0190f1c20190f1c20190f1c20190f1c2"));
 }
 
 /* The time stamp is the first 12 digits: never before the clock read earlier, never after the later
