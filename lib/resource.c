@@ -56,6 +56,16 @@ bool resource_unchanged(const struct web_req *req, long long revision)
 	return known && strcmp(known, etag_text(req, revision)) == 0;
 }
 
+/* Postgres takes no text that is not UTF-8. */
+static bool is_plain(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	}
+	return true;
+}
+
 static int page_size(const struct web_req *req, size_t *ret_size, struct err *err)
 {
 	const char *text = web_query(req, "page_size");
@@ -84,7 +94,7 @@ int resource_page(const struct web_req *req, struct page *ret_page, struct err *
 		return -1;
 	if (token && *token) {
 		if (codec_b64url_decode(token, strlen(token), &id, &len, NULL) < 0 || len >= ID_SIZE ||
-			memchr(id, '\0', len))
+			!is_plain((const char *)id, len))
 			return err_set(err, ERR_INVALID, "page.bad_token",
 				"page_token is not one that a list gave out");
 		page.before = arena_strndup(req->arena, (const char *)id, len);
@@ -116,7 +126,8 @@ json_t *resource_list(const struct db_rows *rows, const struct page *page, resou
 	return list;
 }
 
-/* The key without the quotes that the draft's structured field has; NULL without the header. */
+/* The caller and the key, without the quotes that the draft's structured field has; NULL without the header. So nobody
+ * meets the keys of others of the tenant, neither by chance nor to be there first. */
 static int idempotency_key(const struct web_req *req, const char **ret_key, struct err *err)
 {
 	const char *key = web_header(req, "Idempotency-Key");
@@ -129,10 +140,10 @@ static int idempotency_key(const struct web_req *req, const char **ret_key, stru
 		key = arena_strndup(req->arena, key + 1, len - 2);
 		len -= 2;
 	}
-	if (len == 0 || len > KEY_MAX_BYTES)
+	if (len == 0 || len > KEY_MAX_BYTES || !is_plain(key, len))
 		return err_set(err, ERR_INVALID, "idempotency.bad_key",
-			"Idempotency-Key must have 1 to %d characters", KEY_MAX_BYTES);
-	*ret_key = key;
+			"Idempotency-Key must have 1 to %d printable characters", KEY_MAX_BYTES);
+	*ret_key = arena_printf(req->arena, "%s %s", req->principal->subject, key);
 	return 0;
 }
 

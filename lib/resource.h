@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Habits that every resource of every service shares: strong ETags with If-Match, keyset pages (newest first), and
- * Idempotency-Key on creates (table `idempotency` of the service's own schema; it keeps a status and an id, never a body).
+ * Idempotency-Key on creates, each caller's own (table `idempotency` of the service's own schema; it keeps a status and an
+ * id, never a body).
  */
 #ifndef STRONGROOM_RESOURCE_H
 #define STRONGROOM_RESOURCE_H

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from local_stack import problem, unique
-from trust import Key, World, digest
+from trust import Key, World, b64url, digest
 
 OBJECT = "obj_" + "0" * 32
 
@@ -118,6 +118,20 @@ def test_idempotency_key_makes_one(owner, kind):
     assert first.json() == again.json() and again.headers["Idempotent-Replayed"] == "true"
     elsewhere = "/v1/datasets" if path != "/v1/datasets" else "/v1/projections"
     problem(owner.post(elsewhere, {}, key), 422, "idempotency.other_route")
+
+
+def test_texts_that_are_none_are_refused(owner, kind):
+    path, body, _ = kind
+    problem(owner.get(f"{path}?page_token={b64url(bytes([0xff]))}"), 400, "page.bad_token")
+    problem(owner.post(path, body, b"\xff\xfe"), 400, "idempotency.bad_key")
+
+
+def test_idempotency_key_is_its_callers(stack, owner, kind):
+    path, body, _ = kind
+    key = str(uuid.uuid4())
+    record = owner.made(path, body, key=key)
+    other = stack.client("acme-data").post(path, {**body, "name": unique("other")}, key)
+    assert other.status_code == 201 and other.json()["id"] != record["id"], other.text
 
 
 def test_others_neither_see_nor_change(owner, stranger, auditor, kind):
