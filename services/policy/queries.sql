@@ -12,7 +12,8 @@ SELECT r.*, (SELECT string_agg(a.envelope, ',' ORDER BY a.spki) FROM approval a
 FROM policy_record r WHERE r.tenant_id = $1 AND r.id = $2 AND r.deleted_at IS NULL
 
 -- name: policy_list
-SELECT * FROM policy_record WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint
+SELECT id, name, version, hash, revision, created_by, created_at FROM policy_record
+WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint
 
 -- name: policy_insert
 INSERT INTO policy (tenant_id, space_id, id, name, version, hash, document, created_by)
@@ -40,7 +41,9 @@ SELECT envelope FROM approval WHERE tenant_id = $1 AND policy_id = $2 ORDER BY s
 SELECT * FROM pipeline_record WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 
 -- name: pipeline_list
-SELECT * FROM pipeline_record WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint
+SELECT tenant_id, space_id, id, name, version, template, policy_id, policy_hash, revision, created_by, created_at,
+	jsonb_build_object('max_runs', document::jsonb -> 'max_runs', 'deadline', document::jsonb -> 'deadline')::text AS document
+FROM pipeline_record WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint
 
 -- name: pipeline_insert
 INSERT INTO pipeline (tenant_id, space_id, id, name, template, policy_id, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)
