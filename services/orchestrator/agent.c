@@ -115,6 +115,27 @@ int agent_work(struct web_req *req, struct web_res *res, struct err *err)
 	return 0;
 }
 
+static bool is_one_of(const char *text, const char *const *known)
+{
+	for (; *known; known++) {
+		if (strcmp(text, *known) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Only what agents have to say, since each step has a row. */
+static int check_event(const struct event_body *body, struct err *err)
+{
+	static const char *const steps[] = { "verify", "grants", "pull", "input", "execute",
+		"output", NULL };
+	static const char *const states[] = { "started", "done", "failed", NULL };
+
+	if (is_one_of(body->step, steps) && is_one_of(body->state, states))
+		return 0;
+	return err_set(err, ERR_INVALID, "run.bad_event", "no such step, or no such state of one");
+}
+
 int agent_event(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *id = web_param(req, "run_id");
@@ -122,7 +143,7 @@ int agent_event(struct web_req *req, struct web_res *res, struct err *err)
 	struct run run;
 
 	if (json_decode(req->arena, req->json, event_fields, &body, err) < 0 ||
-		own_run(req, id, &run, err) < 0 ||
+		check_event(&body, err) < 0 || own_run(req, id, &run, err) < 0 ||
 		store_run_report(req->worker->db, run.tenant, id,
 			&(struct run_report) {
 				body.step, body.state, body.detail, body.fence, body.seq },

@@ -52,6 +52,7 @@ VALUES ($1, $2, $3, $4::bigint, $5, $6, $7, $8, $9::bigint, $10::bigint)
 -- name: run_report
 UPDATE run SET step = $4, state = 'running', revision = revision + 1, event_seq = event_seq + 1, updated_at = now()
 WHERE tenant_id = $1 AND id = $2 AND fence = $3::bigint AND state IN ('dispatched', 'running')
+	AND event_seq < 10000
 RETURNING event_seq, space_id
 
 -- name: run_step_report

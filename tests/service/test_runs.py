@@ -215,6 +215,8 @@ def test_agent_of_an_old_boot_has_no_say(stack, owner, sandbox, dispatched):
     assert now.ask("GET", "/v1/agent/work").status_code == old.ask("GET", "/v1/agent/work").status_code == 204
     problem(old.ask("POST", events, event), 404, "run.not_found")
     assert now.ask("POST", events, event).status_code == 204
+    for wrong in ({**event, "step": "dance"}, {**event, "state": "maybe"}):
+        problem(now.ask("POST", events, {**wrong, "seq": 2}), 400, "run.bad_event")
     problem(old.ask("POST", "/v1/agent/objects", new_object), 404, "run.not_found")
     assert now.ask("POST", "/v1/agent/objects", new_object).status_code == 201
     problem(old.ask("POST", result, refusal), 404, "run.not_found")
