@@ -52,5 +52,7 @@ char *auth_assertion_header(struct auth *auth, const char *audience, struct err 
 
 bool principal_has_role(const struct principal *principal, const char *role);
 bool principal_has_scope(const struct principal *principal, const char *scope);
+/* A route's `scope`: one that the token must hold; where services call, their names. */
+bool principal_may_call(const struct principal *principal, const char *scope);
 
 #endif

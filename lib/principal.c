@@ -28,3 +28,11 @@ bool principal_has_scope(const struct principal *principal, const char *scope)
 {
 	return principal && has_word(principal->scope, scope);
 }
+
+bool principal_may_call(const struct principal *principal, const char *scope)
+{
+	if (!scope)
+		return true;
+	return principal->kind == WEB_SERVICE ? has_word(scope, principal->subject)
+					      : principal_has_scope(principal, scope);
+}

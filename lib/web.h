@@ -102,7 +102,7 @@ struct web_route {
 	const char *method;
 	const char *path; /* "/v1/runs/{run_id}:cancel"; one part "{rest...}" may take several segments */
 	enum web_access access;
-	const char *scope; /* needed in the token, or NULL */
+	const char *scope; /* needed in the token; WEB_SERVICE: who may call; or NULL */
 	const char *lane;  /* a row of the program's lane table; NULL: "db" */
 	size_t max_body;   /* 0: no body allowed; streamed routes ignore it */
 	bool json;	   /* body must be application/json and parses before the handler runs */

@@ -64,8 +64,8 @@ static const struct web_route routes[] = {
 		NULL },
 	{ "PATCH", "/v1/agent/objects/{object_id}", WEB_AGENT, NULL, "db", 0, false, NULL,
 		&object_upload },
-	{ "GET", "/internal/v1/sandboxes/{sandbox_id}/image", WEB_SERVICE, NULL, "db", 0, false,
-		sandbox_image, NULL },
+	{ "GET", "/internal/v1/sandboxes/{sandbox_id}/image", WEB_SERVICE, "certreg", "db", 0,
+		false, sandbox_image, NULL },
 	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL },
 };
 

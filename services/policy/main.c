@@ -27,7 +27,7 @@ static const struct lane_conf lanes[] = { { "db", 0, 256 }, { NULL, 0, 0 } };
 	}
 #define INTERNAL(path, handler)                                                                    \
 	{                                                                                          \
-		"GET", path, WEB_SERVICE, NULL, "db", 0, false, handler, NULL                      \
+		"GET", path, WEB_SERVICE, "orchestrator", "db", 0, false, handler, NULL            \
 	}
 
 static const struct web_route routes[] = {

@@ -56,8 +56,8 @@ static const struct web_route routes[] = {
 		enrolment_claim, NULL },
 	{ "POST", "/v1/enrolments/{sandbox_id}", WEB_PUBLIC, NULL, "db", EVIDENCE, true,
 		enrolment_create, NULL },
-	{ "GET", "/internal/v1/sandboxes/{sandbox_id}", WEB_SERVICE, NULL, "db", 0, false,
-		sandbox_internal, NULL },
+	{ "GET", "/internal/v1/sandboxes/{sandbox_id}", WEB_SERVICE, "certreg orchestrator", "db",
+		0, false, sandbox_internal, NULL },
 	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL },
 };
 
