@@ -18,6 +18,7 @@
 
 #define ROUTE "POST /v1/sandboxes"
 #define CONSOLE_MAX (64 * 1024)
+#define END_TRIES 8
 
 struct create_body {
 	const char *template, *name;
@@ -213,17 +214,25 @@ int sandbox_start(struct web_req *req, struct web_res *res, struct err *err)
 	return answer_accepted(req, res, sandbox.id, err);
 }
 
+/* The loop or the enrolment may move the sandbox between the look and the change: then it is looked
+ * at anew. */
 static int end_sandbox(
 	struct web_req *req, struct web_res *res, const char *to, const char *done, struct err *err)
 {
 	struct sandbox sandbox;
+	int tries = 0;
 
 	if (may_change(req, err) < 0 || get(req, &sandbox, err) < 0)
 		return -1;
-	if (strcmp(sandbox.state, to) != 0 && strcmp(sandbox.state, done) != 0 &&
+	while (strcmp(sandbox.state, to) != 0 && strcmp(sandbox.state, done) != 0 &&
 		strcmp(sandbox.state, "deleting") != 0 &&
-		store_change(req->worker->db, &sandbox, to, NULL, NULL, err) < 0)
-		return -1;
+		store_change(req->worker->db, &sandbox, to, NULL, NULL, err) < 0) {
+		if (strcmp(err->code, "sandbox.stale") != 0 || ++tries == END_TRIES)
+			return -1;
+		err_clear(err);
+		if (get(req, &sandbox, err) < 0)
+			return -1;
+	}
 	wake_ring(req->worker->wake, "sandbox", sandbox.id);
 	return answer_accepted(req, res, sandbox.id, err);
 }
