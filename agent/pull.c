@@ -213,6 +213,16 @@ static int open_layer(const struct job *job, const struct oci_layer *layer, cons
 	return rc;
 }
 
+/* What failed inside a layer names its paths, and refusals are read by the operator: the code says
+ * enough. */
+static int withhold(struct err *err)
+{
+	char code[sizeof(err->code)];
+
+	memcpy(code, err->code, sizeof(code));
+	return err_set(err, err->kind, code, "a layer of the image cannot be unpacked");
+}
+
 static int unpack_layer(
 	struct rootfs *rootfs, const json_t *expected, int plain_fd, struct err *err)
 {
@@ -221,7 +231,7 @@ static int unpack_layer(
 	if (lseek(plain_fd, 0, SEEK_SET) < 0)
 		return err_errno(err, "rewind a layer");
 	if (rootfs_layer(rootfs, plain_fd, diff_id, err) < 0)
-		return -1;
+		return withhold(err);
 	if (strcmp(diff_id, json_text(expected, "diff_id")) != 0)
 		return err_set(err, ERR_UNPROCESSABLE, "image.diff_id",
 			"a layer unpacks to other content than the policy names");
