@@ -18,8 +18,7 @@ void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any 
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t len);
 void *arena_dup(struct arena *arena, const void *data, size_t len);
-char *arena_printf(struct arena *arena, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+char *arena_printf(struct arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* `release(object)` is called when the arena is reset or freed, last added first. */
 void arena_defer(struct arena *arena, void (*release)(void *object), void *object);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is calling. Tokens are verified offline against the token issuer's keys, which a background loop
- * refreshes from certreg's /internal/v1/auth-state every 5 s with the list of revoked subjects; a service that
- * has not seen it for 30 s refuses with auth.epoch_stale (503).
+ * Who is calling. Tokens are verified offline against the token issuer's keys, which a background
+ * loop refreshes from certreg's /internal/v1/auth-state every 5 s with the list of revoked
+ * subjects; a service that has not seen it for 30 s refuses with auth.epoch_stale (503).
  *
  * Token shapes (RFC 9068 / RFC 7519, ES256, `typ` exact, `aud` exactly one service):
- *   at+jwt                  member's API token: iss sub(mbr_) tenant space roles scope aud exp iat jti
- *   strongroom-agent+jwt    sub(sbx_) boot tenant aud cnf{jkt}; needs a DPoP proof (RFC 9449) in the same request
- *   strongroom-registry+jwt sub tenant aud=registry-gw access[] (registry.md); agents' carry image{digest}
- *   strongroom-service+jwt  RFC 7523 assertion: iss=sub=service, aud=service, exp <= 60 s, by its key file
+ *   at+jwt                  member's API token: iss sub(mbr_) tenant space roles scope aud exp iat
+ * jti strongroom-agent+jwt    sub(sbx_) boot tenant aud cnf{jkt}; needs a DPoP proof (RFC 9449) in
+ * the same request strongroom-registry+jwt sub tenant aud=registry-gw access[] (registry.md);
+ * agents' carry image{digest} strongroom-service+jwt  RFC 7523 assertion: iss=sub=service,
+ * aud=service, exp <= 60 s, by its key file
  */
 #ifndef STRONGROOM_AUTH_H
 #define STRONGROOM_AUTH_H
@@ -24,8 +25,8 @@ struct service_conf;
 
 struct principal {
 	enum web_access kind;
-	const char *subject;  /* mbr_…, sbx_…, or a service's name */
-	const char *tenant;   /* tnt_…; NULL for services */
+	const char *subject; /* mbr_…, sbx_…, or a service's name */
+	const char *tenant;  /* tnt_…; NULL for services */
 	const char *tenant_name;
 	const char *space;    /* the tenant's own space */
 	const char *roles;    /* space separated */
@@ -37,13 +38,15 @@ struct principal {
 struct auth *auth_new(const char *service_name, const struct service_conf *conf, struct err *err);
 void auth_free(struct auth *auth);
 
-/* Checks the request's credentials for a route's access kind. Codes: auth.missing, auth.invalid_token, auth.expired,
- * auth.wrong_audience, auth.wrong_type, auth.proof_missing, auth.proof_invalid, auth.revoked,
- * auth.scope_missing, auth.epoch_stale. The principal lives in req->arena. */
+/* Checks the request's credentials for a route's access kind. Codes: auth.missing,
+ * auth.invalid_token, auth.expired, auth.wrong_audience, auth.wrong_type, auth.proof_missing,
+ * auth.proof_invalid, auth.revoked, auth.scope_missing, auth.epoch_stale. The principal lives in
+ * req->arena. */
 int auth_check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
 	const struct principal **ret_principal, struct err *err);
 
-/* Fetches the issuer's keys and revocations once; service.c's loop calls it. `fetch` as in fetch.h. */
+/* Fetches the issuer's keys and revocations once; service.c's loop calls it. `fetch` as in fetch.h.
+ */
 struct fetch;
 int auth_refresh(struct auth *auth, struct fetch *fetch, struct err *err);
 

@@ -124,7 +124,7 @@ int buf_write_file(const char *path, const void *data, size_t len, unsigned mode
 void buf_release(struct buf *buf)
 {
 	free(buf->data);
-	*buf = (struct buf){ .max = buf->max };
+	*buf = (struct buf) { .max = buf->max };
 }
 
 void buf_wipe(struct buf *buf)

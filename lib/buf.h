@@ -14,7 +14,10 @@ struct buf {
 	size_t max;
 };
 
-#define BUF_INIT(max_bytes) { .max = (max_bytes) }
+#define BUF_INIT(max_bytes)                                                                        \
+	{                                                                                          \
+		.max = (max_bytes)                                                                 \
+	}
 
 /* Appends; -1 with code "limit.buffer" (ERR_TOO_LARGE) when `max` would be passed. */
 int buf_add(struct buf *buf, const void *data, size_t len, struct err *err);
@@ -28,8 +31,8 @@ int buf_read_file(struct buf *buf, const char *path, struct err *err);
 /* Writes via a temporary name, fsync, rename, fsync of the directory. `mode` as for open(2). */
 int buf_write_file(const char *path, const void *data, size_t len, unsigned mode, struct err *err);
 
-void buf_release(struct buf *buf);     /* frees; the struct may be used again */
-void buf_wipe(struct buf *buf);	       /* wipes, then frees: for secrets */
+void buf_release(struct buf *buf); /* frees; the struct may be used again */
+void buf_wipe(struct buf *buf);	   /* wipes, then frees: for secrets */
 
 void buf_cleanup(struct buf *buf);
 #define auto_buf __attribute__((cleanup(buf_cleanup))) struct buf

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hex (lower case), base64 (RFC 4648 section 4, padded) and base64url (section 5, no padding).
- * Decoders are strict: one spelling per value, no white space. *_text results are NUL-terminated and
- * the caller frees them.
+ * Decoders are strict: one spelling per value, no white space. *_text results are NUL-terminated
+ * and the caller frees them.
  */
 #ifndef STRONGROOM_CODEC_H
 #define STRONGROOM_CODEC_H
@@ -11,11 +11,12 @@
 
 #include "lib/err.h"
 
-#define CODEC_HEX_SIZE(n) (2 * (n) + 1)	   /* with the NUL */
+#define CODEC_HEX_SIZE(n) (2 * (n) + 1) /* with the NUL */
 #define CODEC_B64_SIZE(n) (4 * (((n) + 2) / 3) + 1)
 
 void codec_hex(const void *data, size_t len, char *ret_text);
-int codec_hex_decode(const char *text, void *ret_data, size_t len, struct err *err); /* exactly len bytes */
+int codec_hex_decode(
+	const char *text, void *ret_data, size_t len, struct err *err); /* exactly len bytes */
 
 char *codec_b64_text(const void *data, size_t len);
 char *codec_b64url_text(const void *data, size_t len);

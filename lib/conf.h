@@ -13,11 +13,11 @@
 #include "lib/err.h"
 
 enum conf_type {
-	CONF_TEXT,	/* char * (owned by the configuration) */
-	CONF_COUNT,	/* long, >= 0 */
-	CONF_SIZE,	/* long, bytes, suffixes k m g (1024) */
-	CONF_MS,	/* long, milliseconds, suffixes ms s m h */
-	CONF_BOOL,	/* bool */
+	CONF_TEXT,  /* char * (owned by the configuration) */
+	CONF_COUNT, /* long, >= 0 */
+	CONF_SIZE,  /* long, bytes, suffixes k m g (1024) */
+	CONF_MS,    /* long, milliseconds, suffixes ms s m h */
+	CONF_BOOL,  /* bool */
 };
 
 struct conf_item {

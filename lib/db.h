@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Postgres through named statements only. SQL lives in a service's queries.sql (tools/sql2c.awk makes
- * queries.h: one `const struct sql SQL_<NAME>` each); statements are prepared on first use.
+ * Postgres through named statements only. SQL lives in a service's queries.sql (tools/sql2c.awk
+ * makes queries.h: one `const struct sql SQL_<NAME>` each); statements are prepared on first use.
  *
- * Row-level security: every statement runs inside a scope. db_run() sends BEGIN, set_config(app.tenant_id,
- * app.space_ids), the statement and COMMIT in one libpq pipeline. db_tx() does the same around a
- * function of several statements, and repeats it on serialization failure or deadlock.
- * DB_SWEEP is the scope of background loops: no tenant; it uses the second role's policies
- * (id, state, lease, tenant columns only).
+ * Row-level security: every statement runs inside a scope. db_run() sends BEGIN,
+ * set_config(app.tenant_id, app.space_ids), the statement and COMMIT in one libpq pipeline. db_tx()
+ * does the same around a function of several statements, and repeats it on serialization failure or
+ * deadlock. DB_SWEEP is the scope of background loops: no tenant; it uses the second role's
+ * policies (id, state, lease, tenant columns only).
  *
- * A lost connection is reopened by the next call. After a COMMIT whose answer was lost the call fails with
- * db.commit_unknown: callers ask by their idempotent key.
+ * A lost connection is reopened by the next call. After a COMMIT whose answer was lost the call
+ * fails with db.commit_unknown: callers ask by their idempotent key.
  */
 #ifndef STRONGROOM_DB_H
 #define STRONGROOM_DB_H
@@ -36,10 +36,10 @@ struct db_scope {
 	bool sweep;
 };
 
-/* A NULL scope is for tables without tenants; any other refuses it. Both values live as long as the block
- * that they are written in. docs/ROW-LEVEL-SECURITY.md says what the schemas do with them. */
-#define DB_TENANT(id) (&(const struct db_scope){ .tenant_id = (id) })
-#define DB_SWEEP (&(const struct db_scope){ .sweep = true })
+/* A NULL scope is for tables without tenants; any other refuses it. Both values live as long as the
+ * block that they are written in. docs/ROW-LEVEL-SECURITY.md says what the schemas do with them. */
+#define DB_TENANT(id) (&(const struct db_scope) { .tenant_id = (id) })
+#define DB_SWEEP (&(const struct db_scope) { .sweep = true })
 
 #define DB_MAX_PARAMS 24
 
@@ -48,12 +48,14 @@ void db_free(struct db *db);
 int db_ping(struct db *db, struct err *err);
 
 /* Parameters are texts (NULL is SQL NULL), as many as the statement has: DB_PARAMS(a, b, c). */
-#define DB_PARAMS(...) ((const char *const[]){ __VA_ARGS__ }), \
-	(int)(sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(const char *))
+#define DB_PARAMS(...)                                                                             \
+	((const char *const[]) { __VA_ARGS__ }),                                                   \
+		(int)(sizeof((const char *const[]) { __VA_ARGS__ }) / sizeof(const char *))
 #define DB_NO_PARAMS NULL, 0
 
 /* One statement in its own transaction. ret_rows may be NULL. Constraint failures come back as
- * ERR_CONFLICT with code "db.unique" / "db.foreign_key" / "db.check" and the constraint's name as detail. */
+ * ERR_CONFLICT with code "db.unique" / "db.foreign_key" / "db.check" and the constraint's name as
+ * detail. */
 int db_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
 	const char *const *params, int n_params, struct db_rows **ret_rows, struct err *err)
 	__attribute__((warn_unused_result));
@@ -66,27 +68,30 @@ typedef int db_work(struct db *db, void *arg, struct err *err);
 int db_tx(struct db *db, const struct db_scope *scope, db_work *work, void *arg, struct err *err)
 	__attribute__((warn_unused_result));
 
-size_t db_count(const struct db_rows *rows);	 /* rows returned */
+size_t db_count(const struct db_rows *rows);	   /* rows returned */
 long long db_affected(const struct db_rows *rows); /* rows changed */
-/* Text of a column by name ("" for NULL: see db_is_null); belongs to the rows. An unknown name aborts. */
+/* Text of a column by name ("" for NULL: see db_is_null); belongs to the rows. An unknown name
+ * aborts. */
 const char *db_text(const struct db_rows *rows, size_t row, const char *column);
 bool db_is_null(const struct db_rows *rows, size_t row, const char *column);
 long long db_number(const struct db_rows *rows, size_t row, const char *column);
 bool db_bool(const struct db_rows *rows, size_t row, const char *column);
 /* Copy into the arena; NULL for SQL NULL. */
-const char *db_text_in(const struct db_rows *rows, size_t row, const char *column, struct arena *arena);
+const char *db_text_in(
+	const struct db_rows *rows, size_t row, const char *column, struct arena *arena);
 
 void db_rows_free(struct db_rows *rows);
 void db_rows_cleanup(struct db_rows **rows);
 #define auto_rows __attribute__((cleanup(db_rows_cleanup)))
 
 struct migration; /* lib/service.h */
-/* Applies what is missing, in order, each in its own transaction under an advisory lock, recorded in
- * <schema>.schema_version(name, sha256, applied_at). An applied file that changed is refused.
+/* Applies what is missing, in order, each in its own transaction under an advisory lock, recorded
+ * in <schema>.schema_version(name, sha256, applied_at). An applied file that changed is refused.
  * `schema` may be a service's name: a '-' in it is a '_' in the database. */
 int db_migrate(const char *owner_conninfo, const char *schema, const struct migration *migrations,
 	struct err *err);
 /* Whether all are applied and none is unknown: db.schema_old / db.schema_new. */
-int db_migrated(struct db *db, const char *schema, const struct migration *migrations, struct err *err);
+int db_migrated(
+	struct db *db, const char *schema, const struct migration *migrations, struct err *err);
 
 #endif

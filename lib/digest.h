@@ -18,8 +18,8 @@ void digest_text(const void *data, size_t len, char ret_text[DIGEST_TEXT_SIZE]);
 void digest_format(const unsigned char digest[DIGEST_SIZE], char ret_text[DIGEST_TEXT_SIZE]);
 /* -1 with code "digest.invalid" unless the text has exactly that form. */
 int digest_parse(const char *text, unsigned char ret_digest[DIGEST_SIZE], struct err *err);
-int digest_file(const char *path, char ret_text[DIGEST_TEXT_SIZE], long long *ret_size,
-	struct err *err);
+int digest_file(
+	const char *path, char ret_text[DIGEST_TEXT_SIZE], long long *ret_size, struct err *err);
 
 struct digest_stream *digest_stream_new(void);
 void digest_stream_free(struct digest_stream *stream);

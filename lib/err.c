@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-__attribute__((format(printf, 2, 0))) static void set_text(struct err *err, const char *fmt,
-	va_list args)
+__attribute__((format(printf, 2, 0))) static void set_text(
+	struct err *err, const char *fmt, va_list args)
 {
 	vsnprintf(err->detail, sizeof(err->detail), fmt, args);
 }
@@ -83,5 +83,5 @@ int err_field(struct err *err, const char *pointer, const char *code, const char
 void err_clear(struct err *err)
 {
 	if (err)
-		*err = (struct err){ .kind = ERR_NONE };
+		*err = (struct err) { .kind = ERR_NONE };
 }

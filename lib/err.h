@@ -2,8 +2,8 @@
 /*
  * The error value. Every fallible function takes `struct err *err` last, returns 0 or -1
  * (or NULL), leaves its outputs alone on failure and `err` alone on success.
- * Raise and return in one line:  return err_set(err, ERR_CONFLICT, "run.exists", "run '%s' exists", id);
- * Codes are stable, dotted and listed in proto/errors.json.
+ * Raise and return in one line:  return err_set(err, ERR_CONFLICT, "run.exists", "run '%s' exists",
+ * id); Codes are stable, dotted and listed in proto/errors.json.
  */
 #ifndef STRONGROOM_ERR_H
 #define STRONGROOM_ERR_H

@@ -35,8 +35,8 @@ void http_conn_finish(struct http_conn *conn, struct web_call *call);
 size_t http_conn_queued(const struct http_conn *conn);
 bool http_conn_tls(const struct http_conn *conn);
 
-/* Streams: bytes of the body move on into `in`, as far as `room`. 1: the body's end was reached, 0: more is
- * to come, -1: request.bad_framing. */
+/* Streams: bytes of the body move on into `in`, as far as `room`. 1: the body's end was reached, 0:
+ * more is to come, -1: request.bad_framing. */
 int http_conn_body(struct http_conn *conn, struct evbuffer *in, size_t room, struct err *err);
 void http_conn_continue(struct http_conn *conn); /* 100 Continue, where it is waited for */
 /* Whether bytes of the body are outstanding. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON at the borders. json_parse() is the only way in for outside bytes: size, depth and UTF-8 are
- * checked, a repeated member or a number that is no integer within +-(2^53-1) is refused. json_decode() fills a struct
- * by a table: unknown members are refused, every bad member is reported with its pointer.
- * JCS is RFC 8785 restricted to what json_parse() accepts (no fractions), so that one value has one spelling.
+ * checked, a repeated member or a number that is no integer within +-(2^53-1) is refused.
+ * json_decode() fills a struct by a table: unknown members are refused, every bad member is
+ * reported with its pointer. JCS is RFC 8785 restricted to what json_parse() accepts (no
+ * fractions), so that one value has one spelling.
  */
 #ifndef STRONGROOM_JSON_H
 #define STRONGROOM_JSON_H
@@ -35,10 +36,12 @@ struct json_field {
 	enum json_kind kind;
 	size_t offset;
 	bool required;
-	long long max; /* length of texts, entries of objects and arrays, value of numbers; 0: 4096 / 1024 / none */
+	long long max; /* length of texts, entries of objects and arrays, value of numbers; 0: 4096
+			  / 1024 / none */
 };
 
-/* Codes: json.syntax, json.too_large, json.too_deep, json.not_utf8, json.duplicate, json.number. Free with json_decref. */
+/* Codes: json.syntax, json.too_large, json.too_deep, json.not_utf8, json.duplicate, json.number.
+ * Free with json_decref. */
 json_t *json_parse(const char *text, size_t len, struct err *err);
 
 /* `fields` ends with name NULL. Code json.invalid_fields with every bad member in err->fields. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bounded worker lanes behind the event loop. A lane is {name, threads, queue}; when its queue is
- * full, lane_submit() says so at once and the request ends as 503 lane.full. Workers share nothing but the
- * queue: each owns one `struct worker` (lib/service.h). The queue's mutex is the only one in a request's way.
+ * full, lane_submit() says so at once and the request ends as 503 lane.full. Workers share nothing
+ * but the queue: each owns one `struct worker` (lib/service.h). The queue's mutex is the only one
+ * in a request's way.
  */
 #ifndef STRONGROOM_LANE_H
 #define STRONGROOM_LANE_H

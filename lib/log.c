@@ -135,14 +135,14 @@ static void emit(enum log_level level, const char *msg, va_list pairs)
 		return;
 }
 
-#define DEFINE_LEVEL(function, level)         \
-	void function(const char *msg, ...)   \
-	{                                     \
-		va_list pairs;                \
-                                              \
-		va_start(pairs, msg);         \
-		emit((level), msg, pairs);    \
-		va_end(pairs);                \
+#define DEFINE_LEVEL(function, level)                                                              \
+	void function(const char *msg, ...)                                                        \
+	{                                                                                          \
+		va_list pairs;                                                                     \
+                                                                                                   \
+		va_start(pairs, msg);                                                              \
+		emit((level), msg, pairs);                                                         \
+		va_end(pairs);                                                                     \
 	}
 
 DEFINE_LEVEL(log_error, LOG_LEVEL_ERROR)

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-void *mem_alloc(size_t size);			 /* zeroed */
-void *mem_array(size_t count, size_t size);	 /* zeroed, overflow aborts */
+void *mem_alloc(size_t size);		    /* zeroed */
+void *mem_array(size_t count, size_t size); /* zeroed, overflow aborts */
 void *mem_grow(void *ptr, size_t count, size_t size);
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
@@ -29,17 +29,17 @@ void mem_cleanup_file(FILE **file);
 #define auto_file __attribute__((cleanup(mem_cleanup_file)))
 
 /* Hands a pointer's ownership on: the variable becomes NULL. */
-#define take_ptr(p)                       \
-	({                                \
-		__typeof__(p) _taken = (p); \
-		(p) = NULL;               \
-		_taken;                   \
+#define take_ptr(p)                                                                                \
+	({                                                                                         \
+		__typeof__(p) _taken = (p);                                                        \
+		(p) = NULL;                                                                        \
+		_taken;                                                                            \
 	})
-#define take_fd(fd)           \
-	({                    \
-		int _fd = (fd); \
-		(fd) = -1;    \
-		_fd;          \
+#define take_fd(fd)                                                                                \
+	({                                                                                         \
+		int _fd = (fd);                                                                    \
+		(fd) = -1;                                                                         \
+		_fd;                                                                               \
 	})
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

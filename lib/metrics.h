@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OpenMetrics counters, gauges and histograms with bounded labels (route template, code, lane: never ids).
- * Any thread; atomics only. Names are declared once as static rows and registered at start.
+ * OpenMetrics counters, gauges and histograms with bounded labels (route template, code, lane:
+ * never ids). Any thread; atomics only. Names are declared once as static rows and registered at
+ * start.
  */
 #ifndef STRONGROOM_METRICS_H
 #define STRONGROOM_METRICS_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Queries to another service's /internal routes, with our assertion. Only queries: never commands. */
+/* Queries to another service's /internal routes, with our assertion. Only queries: never commands.
+ */
 #ifndef STRONGROOM_PEER_H
 #define STRONGROOM_PEER_H
 
@@ -12,7 +13,7 @@ struct worker;
 enum peer { PEER_CERTREG, PEER_PROVISIONER, PEER_REGISTRY_GW, PEER_POLICY, PEER_ORCHESTRATOR };
 
 /* GET `path` (already encoded). 404 comes back as ERR_NOT_FOUND with the peer's code. */
-int peer_get(struct worker *worker, enum peer peer, const char *path, json_t **ret_json, struct err *err)
-	__attribute__((warn_unused_result));
+int peer_get(struct worker *worker, enum peer peer, const char *path, json_t **ret_json,
+	struct err *err) __attribute__((warn_unused_result));
 
 #endif

@@ -78,7 +78,8 @@ static int page_size(const struct web_req *req, size_t *ret_size, struct err *er
 	errno = 0;
 	value = strtol(text, &end, 10);
 	if (errno || end == text || *end || value < 1)
-		return err_set(err, ERR_INVALID, "page.bad_size", "page_size must be 1 to %d", PAGE_MAX);
+		return err_set(
+			err, ERR_INVALID, "page.bad_size", "page_size must be 1 to %d", PAGE_MAX);
 	*ret_size = value > PAGE_MAX ? PAGE_MAX : (size_t)value;
 	return 0;
 }
@@ -93,8 +94,8 @@ int resource_page(const struct web_req *req, struct page *ret_page, struct err *
 	if (page_size(req, &page.size, err) < 0)
 		return -1;
 	if (token && *token) {
-		if (codec_b64url_decode(token, strlen(token), &id, &len, NULL) < 0 || len >= ID_SIZE ||
-			!is_plain((const char *)id, len))
+		if (codec_b64url_decode(token, strlen(token), &id, &len, NULL) < 0 ||
+			len >= ID_SIZE || !is_plain((const char *)id, len))
 			return err_set(err, ERR_INVALID, "page.bad_token",
 				"page_token is not one that a list gave out");
 		page.before = arena_strndup(req->arena, (const char *)id, len);
@@ -113,7 +114,8 @@ json_t *resource_list(const struct db_rows *rows, const struct page *page, resou
 	for (size_t i = 0; i < shown; i++) {
 		json_t *item = encode(rows, i);
 
-		json_object_set_new(item, "etag", json_sprintf("\"r%lld\"", db_number(rows, i, "revision")));
+		json_object_set_new(
+			item, "etag", json_sprintf("\"r%lld\"", db_number(rows, i, "revision")));
 		json_array_append_new(items, item);
 	}
 	if (db_count(rows) > page->size) {
@@ -126,8 +128,9 @@ json_t *resource_list(const struct db_rows *rows, const struct page *page, resou
 	return list;
 }
 
-/* The caller and the key, without the quotes that the draft's structured field has; NULL without the header. So nobody
- * meets the keys of others of the tenant, neither by chance nor to be there first. */
+/* The caller and the key, without the quotes that the draft's structured field has; NULL without
+ * the header. So nobody meets the keys of others of the tenant, neither by chance nor to be there
+ * first. */
 static int idempotency_key(const struct web_req *req, const char **ret_key, struct err *err)
 {
 	const char *key = web_header(req, "Idempotency-Key");
@@ -147,8 +150,8 @@ static int idempotency_key(const struct web_req *req, const char **ret_key, stru
 	return 0;
 }
 
-int resource_replayed(struct web_req *req, struct web_res *res, const char *route, const char **ret_id,
-	struct err *err)
+int resource_replayed(struct web_req *req, struct web_res *res, const char *route,
+	const char **ret_id, struct err *err)
 {
 	const char *tenant = req->principal->tenant, *key;
 	auto_rows struct db_rows *rows = NULL;
@@ -158,7 +161,8 @@ int resource_replayed(struct web_req *req, struct web_res *res, const char *rout
 		return -1;
 	if (!key)
 		return 0;
-	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_FIND, DB_PARAMS(tenant, key), &rows, err) < 0)
+	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_FIND, DB_PARAMS(tenant, key), &rows,
+		    err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
 		return 0;
@@ -180,10 +184,12 @@ int resource_remember(struct db *db, const struct web_req *req, const char *rout
 		return -1;
 	if (!key)
 		return 0;
-	if (db_exec(db, &SQL_ADD, DB_PARAMS(who->tenant, who->space, key, route, id), NULL, err) == 0)
+	if (db_exec(db, &SQL_ADD, DB_PARAMS(who->tenant, who->space, key, route, id), NULL, err) ==
+		0)
 		return 0;
 	if (strcmp(err->code, "db.unique") == 0)
 		return err_set(err, ERR_CONFLICT, "idempotency.in_flight",
-			"a request with this Idempotency-Key has just made the resource: ask again");
+			"a request with this Idempotency-Key has just made the resource: ask "
+			"again");
 	return -1;
 }

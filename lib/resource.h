@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Habits that every resource of every service shares: strong ETags with If-Match, keyset pages (newest first), and
- * Idempotency-Key on creates, each caller's own (table `idempotency` of the service's own schema; it keeps a status and an
- * id, never a body).
+ * Habits that every resource of every service shares: strong ETags with If-Match, keyset pages
+ * (newest first), and Idempotency-Key on creates, each caller's own (table `idempotency` of the
+ * service's own schema; it keeps a status and an id, never a body).
  */
 #ifndef STRONGROOM_RESOURCE_H
 #define STRONGROOM_RESOURCE_H
@@ -21,21 +21,23 @@ int resource_if_match(const struct web_req *req, long long revision, struct err 
 bool resource_unchanged(const struct web_req *req, long long revision);
 
 struct page {
-	const char *before;	/* ids below this one; "~" at the start */
-	const char *limit;	/* rows to ask for: size + 1, as text */
+	const char *before; /* ids below this one; "~" at the start */
+	const char *limit;  /* rows to ask for: size + 1, as text */
 	size_t size;
 };
 /* ?page_size= (1 to 200, default 50) and ?page_token=: page.bad_size, page.bad_token. */
 int resource_page(const struct web_req *req, struct page *ret_page, struct err *err);
 
 typedef json_t *resource_row(const struct db_rows *rows, size_t row);
-/* {"items":[…],"next_page_token":…} from at most size + 1 rows with the columns `id` and `revision`; items get their `etag`. */
+/* {"items":[…],"next_page_token":…} from at most size + 1 rows with the columns `id` and
+ * `revision`; items get their `etag`. */
 json_t *resource_list(const struct db_rows *rows, const struct page *page, resource_row *encode);
 
-/* The id that this Idempotency-Key made earlier on this route (arena-owned), or NULL: then *ret_id is NULL and the caller
- * goes on. idempotency.bad_key, idempotency.other_route (422). Sets Idempotent-Replayed on a hit. */
-int resource_replayed(struct web_req *req, struct web_res *res, const char *route, const char **ret_id,
-	struct err *err);
+/* The id that this Idempotency-Key made earlier on this route (arena-owned), or NULL: then *ret_id
+ * is NULL and the caller goes on. idempotency.bad_key, idempotency.other_route (422). Sets
+ * Idempotent-Replayed on a hit. */
+int resource_replayed(struct web_req *req, struct web_res *res, const char *route,
+	const char **ret_id, struct err *err);
 /* Inside the transaction of the create; nothing without the header. idempotency.in_flight (409). */
 int resource_remember(struct db *db, const struct web_req *req, const char *route, const char *id,
 	struct err *err);

@@ -10,8 +10,8 @@
  *
  * Waiting: a handler never sleeps. To wait it fills the answer as it stands now and calls
  * web_park(res, key, until): the edge runs it again when wake_ring(key) arrives (lib/wake.h), or at
- * a slow beat, until the deadline, when the answer it filled last goes out. With `res->sse` set the events
- * it added go out at once and it is run again with req->last_event_id moved on.
+ * a slow beat, until the deadline, when the answer it filled last goes out. With `res->sse` set the
+ * events it added go out at once and it is run again with req->last_event_id moved on.
  */
 #ifndef STRONGROOM_WEB_H
 #define STRONGROOM_WEB_H
@@ -43,17 +43,18 @@ struct web_req {
 	size_t n_params;
 	const unsigned char *body; /* NUL behind the last byte */
 	size_t body_len;
-	json_t *json;		/* parsed body of a route with `json` set; freed with the arena */
-	char id[ID_SIZE];	/* req_… or the caller's X-Request-Id when it is one of ours */
-	char traceparent[56];	/* W3C; made when absent */
+	json_t *json;		 /* parsed body of a route with `json` set; freed with the arena */
+	char id[ID_SIZE];	 /* req_… or the caller's X-Request-Id when it is one of ours */
+	char traceparent[56];	 /* W3C; made when absent */
 	long long last_event_id; /* of an SSE stream; 0 at first */
 	const struct principal *principal; /* NULL on a public route */
-	struct arena *arena;	 /* dies with the request */
-	struct worker *worker;	 /* of the thread that runs the handler */
-	void *head;		 /* web.c's own */
+	struct arena *arena;		   /* dies with the request */
+	struct worker *worker;		   /* of the thread that runs the handler */
+	void *head;			   /* web.c's own */
 };
 
-const char *web_param(const struct web_req *req, const char *name); /* never NULL for a name of the route */
+const char *web_param(
+	const struct web_req *req, const char *name); /* never NULL for a name of the route */
 const char *web_query(const struct web_req *req, const char *name); /* decoded, or NULL */
 /* n-th value of a repeated parameter, or NULL behind the last. */
 const char *web_query_at(const struct web_req *req, const char *name, size_t n);
@@ -62,20 +63,21 @@ const char *web_header(const struct web_req *req, const char *name); /* case-ins
 int web_wait_ms(const struct web_req *req, long long *ret_ms, struct err *err);
 
 struct web_res {
-	int status;   /* 200 unless set */
-	json_t *json; /* owned by the answer once set; NULL: `text` or no body */
+	int status;	  /* 200 unless set */
+	json_t *json;	  /* owned by the answer once set; NULL: `text` or no body */
 	const char *text; /* arena-owned, with content_type */
 	size_t text_len;
 	const char *content_type;
 	struct web_pair headers[WEB_MAX_RES_HEADERS]; /* values from the arena or static */
 	size_t n_headers;
-	int file_fd; /* -1, or an open file that is sent from file_offset for file_len bytes, then closed */
+	int file_fd; /* -1, or an open file that is sent from file_offset for file_len bytes, then
+			closed */
 	long long file_offset;
 	long long file_len;
-	bool sse;	   /* this answer is an event stream */
-	bool close;	   /* close the connection behind this answer */
-	/* How a failure reads where a protocol of others rules; NULL: RFC 9457. It has the challenge of a 401 in
-	 * `headers`. */
+	bool sse;   /* this answer is an event stream */
+	bool close; /* close the connection behind this answer */
+	/* How a failure reads where a protocol of others rules; NULL: RFC 9457. It has the
+	 * challenge of a 401 in `headers`. */
 	json_t *(*problem)(const struct err *err, int status);
 	const char *park_key;
 	long long park_until_ms; /* monotonic */
@@ -83,7 +85,8 @@ struct web_res {
 
 void web_header_add(struct web_res *res, const char *name, const char *value);
 /* One event of an SSE answer; `data` is encoded compactly and released. */
-void web_event(struct web_req *req, struct web_res *res, long long id, const char *type, json_t *data);
+void web_event(
+	struct web_req *req, struct web_res *res, long long id, const char *type, json_t *data);
 void web_park(struct web_req *req, struct web_res *res, const char *key, long long wait_ms);
 
 typedef int web_handler(struct web_req *req, struct web_res *res, struct err *err);
@@ -93,20 +96,22 @@ enum web_access {
 	WEB_MEMBER,   /* API token of a member of a tenant */
 	WEB_AGENT,    /* agent token + DPoP proof by the machine signing key */
 	WEB_SERVICE,  /* another service's assertion; /internal only */
-	WEB_REGISTRY, /* registry token, checked by the handler (registry-gw answers challenges itself) */
+	WEB_REGISTRY, /* registry token, checked by the handler (registry-gw answers challenges
+			 itself) */
 };
 
 struct web_stream_ops;
 
 struct web_route {
 	const char *method;
-	const char *path; /* "/v1/runs/{run_id}:cancel"; one part "{rest...}" may take several segments */
+	const char *path; /* "/v1/runs/{run_id}:cancel"; one part "{rest...}" may take several
+			     segments */
 	enum web_access access;
-	const char *scope; /* needed in the token; WEB_SERVICE: who may call; or NULL */
-	const char *lane;  /* a row of the program's lane table; NULL: "db" */
-	size_t max_body;   /* 0: no body allowed; streamed routes ignore it */
-	bool json;	   /* body must be application/json and parses before the handler runs */
-	web_handler *handle;			 /* buffered route, or NULL */
+	const char *scope;   /* needed in the token; WEB_SERVICE: who may call; or NULL */
+	const char *lane;    /* a row of the program's lane table; NULL: "db" */
+	size_t max_body;     /* 0: no body allowed; streamed routes ignore it */
+	bool json;	     /* body must be application/json and parses before the handler runs */
+	web_handler *handle; /* buffered route, or NULL */
 	const struct web_stream_ops *stream; /* streamed route, or NULL */
 };
 

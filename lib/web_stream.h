@@ -4,8 +4,8 @@
  *   begin   (lane)  authorise, look up, open; sets *ret_ctx; may answer at once by filling `res`
  *                   and returning 1 (the body is then drained or the connection closed)
  *
- *   body    (loop)  takes bytes out of `in`; what it leaves stays there, and reading from the client
- *                   stops until web_stream_resume(): that is the back-pressure
+ *   body    (loop)  takes bytes out of `in`; what it leaves stays there, and reading from the
+ * client stops until web_stream_resume(): that is the back-pressure
  *
  *   finish  (lane)  after the last byte: commits and fills the answer
  *

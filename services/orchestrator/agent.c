@@ -74,7 +74,8 @@ static int own_run(struct web_req *req, const char *id, struct run *ret_run, str
 	return 0;
 }
 
-/* Leaves *ret_work NULL when the run was handed to another boot, or ordered for other machine keys: it will move on. */
+/* Leaves *ret_work NULL when the run was handed to another boot, or ordered for other machine keys:
+ * it will move on. */
 static int work_of(struct web_req *req, const char *id, json_t **ret_work, struct err *err)
 {
 	auto_json json_t *order = NULL;
@@ -90,9 +91,11 @@ static int work_of(struct web_req *req, const char *id, json_t **ret_work, struc
 	if (strcmp(json_text(order, "sig"), req->principal->jkt) != 0)
 		return 0;
 	*ret_work = json_pack("{s:{s:s,s:I,s:s},s:O,s:O,s:O,s:O,s:o}", "run", "id", run.id, "fence",
-		(json_int_t)run.fence, "pipeline", run.pipeline, "policy", json_object_get(order, "document"),
-		"approvals", json_object_get(order, "approvals"), "order", json_object_get(order, "order"), "grants",
-		json_object_get(order, "grants"), "inputs", json_loads(run.inputs, 0, NULL));
+		(json_int_t)run.fence, "pipeline", run.pipeline, "policy",
+		json_object_get(order, "document"), "approvals",
+		json_object_get(order, "approvals"), "order", json_object_get(order, "order"),
+		"grants", json_object_get(order, "grants"), "inputs",
+		json_loads(run.inputs, 0, NULL));
 	return 0;
 }
 

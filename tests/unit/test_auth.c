@@ -255,8 +255,7 @@ static void test_services(void)
 	CHECK_NUMBER(check_as(WEB_SERVICE, "Bearer", header + 22, NULL, NULL, &err), 0);
 	CHECK_NUMBER(
 		check_as(WEB_SERVICE, "Bearer", header + 22, NULL, NULL, &err), 0); /* cached */
-	CHECK_NUMBER(
-		check_as(WEB_SERVICE, "Bearer", header + 22, NULL, "certreg policy", &err), 0);
+	CHECK_NUMBER(check_as(WEB_SERVICE, "Bearer", header + 22, NULL, "certreg policy", &err), 0);
 	CHECK_FAILS(check_as(WEB_SERVICE, "Bearer", header + 22, NULL, "certreg policy2", &err),
 		&err, "auth.scope_missing");
 	CHECK_FAILS(check_as(WEB_SERVICE, "Bearer", elsewhere + 22, NULL, NULL, &err), &err,
