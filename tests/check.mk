@@ -3,7 +3,7 @@
 
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 C_UNITS  = $(filter %.c,$(C_FILES))
-SCRIPTS  = deploy/local/stack deploy/local/install-deps deploy/local/parts/*.sh .ci/run tools/run-tests \
+SCRIPTS  = deploy/local/stack deploy/local/demo deploy/local/install-deps deploy/local/parts/*.sh .ci/run tools/run-tests \
 	tools/run-unit tools/run-fuzz tools/check-includes tools/check-length
 ANALYSED = $(filter lib/% proto/% services/% agent/% client/%,$(C_UNITS))
 

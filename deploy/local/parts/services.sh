@@ -65,7 +65,7 @@ copy_guest() {
 # What clients verify evidence and measurements against (`strongroom configure --trust`). On a stack of one's own it may
 # come from the same hand; else it travels on another way than the server.
 write_trust() {
-	local template templates= id version
+	local template templates='' id version
 	for template in "$SOURCE"/deploy/templates/*/template.yaml; do
 		id=$(awk '$1 == "id:" { print $2; exit }' "$template")
 		version=$(awk '$1 == "version:" { print $2; exit }' "$template")
