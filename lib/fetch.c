@@ -342,6 +342,15 @@ static int failed(
 	return err_set(err, ERR_UPSTREAM, "upstream.protocol", "%s", text);
 }
 
+/* Whether the handshake was broken off, as by a server that is killed, and not refused. */
+static bool is_cut(CURL *curl, CURLcode result, const char *text)
+{
+	long os_errno = 0;
+
+	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
+	return result == CURLE_SSL_CONNECT_ERROR && (os_errno || strstr(text, "SSL_ERROR_SYSCALL"));
+}
+
 static int perform(struct fetch *fetch, struct exchange *exchange, struct err *err)
 {
 	char text[CURL_ERROR_SIZE] = "";
@@ -354,6 +363,8 @@ static int perform(struct fetch *fetch, struct exchange *exchange, struct err *e
 	curl_easy_setopt(fetch->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(fetch->curl, CURLOPT_ERRORBUFFER, text);
 	result = curl_easy_perform(fetch->curl);
+	if (is_cut(fetch->curl, result, text))
+		result = CURLE_GOT_NOTHING;
 	curl_easy_getinfo(fetch->curl, CURLINFO_RESPONSE_CODE, &exchange->res.status);
 	curl_easy_reset(fetch->curl); /* forgets `text`, `headers` and `exchange` */
 	curl_slist_free_all(headers);

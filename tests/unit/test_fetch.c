@@ -3,6 +3,7 @@
  * time. */
 #include "lib/fetch.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -354,6 +355,54 @@ static void test_split(void)
 	CHECK_FAILS(fetch_split_url("", "/p", &none, &socket, &err), &err, "fetch.bad_url");
 }
 
+/* Takes two connections and closes them within the handshake: one with bytes unread, one without.
+ */
+static pid_t start_cutter(unsigned *ret_port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char hello[65536];
+	pid_t pid;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, 8) < 0 ||
+		getsockname(fd, (struct sockaddr *)&address, &len) < 0)
+		abort();
+	*ret_port = ntohs(address.sin_port);
+	pid = fork();
+	for (size_t i = 0; pid == 0 && i < 2; i++) {
+		int connection = accept(fd, NULL, NULL);
+
+		alarm(30);
+		if (read(connection, hello, i ? sizeof(hello) : 1) < 0)
+			abort();
+		close(connection);
+	}
+	if (pid == 0)
+		_exit(0);
+	close(fd);
+	return pid;
+}
+
+/* A server that dies in the handshake is away; it has not shown a wrong certificate. */
+static void test_cut_handshake(struct fetch *fetch)
+{
+	unsigned port;
+	pid_t cutter = start_cutter(&port);
+	auto_free char *url = mem_printf("https://127.0.0.1:%u/", port);
+
+	for (int i = 0; i < 2; i++) {
+		struct fetch_request req = { .method = "GET", .url = url };
+		struct fetch_response res;
+		struct err err = { 0 };
+
+		CHECK_FAILS(fetch_do(fetch, &req, &res, &err), &err, "upstream.unreachable");
+	}
+	kill(cutter, SIGKILL);
+	waitpid(cutter, NULL, 0);
+}
+
 static void run(struct fetch *fetch)
 {
 	test_get(fetch);
@@ -366,6 +415,7 @@ static void run(struct fetch *fetch)
 	test_json(fetch);
 	test_problems(fetch);
 	test_split();
+	test_cut_handshake(fetch);
 }
 
 int main(void)
