@@ -143,13 +143,17 @@ class World:
         return [self.grant(slot) for slot in self.openings]
 
 
+def agree(private, public):
+    """The key-encryption key of ECDH-ES+A256KW (RFC 7518 4.6)."""
+    name = b"ECDH-ES+A256KW"
+    return hashlib.sha256(b"\0\0\0\1" + private.exchange(ec.ECDH(), public) + len(name).to_bytes(4, "big") + name +
+                          bytes(8) + (256).to_bytes(4, "big")).digest()
+
+
 def wrap(recipient, header, plain):
     """Flattened JWE, ECDH-ES+A256KW and A256GCM (RFC 7516, RFC 7518 4.6)."""
     ephemeral = Key("enc")
-    shared = ephemeral.private.exchange(ec.ECDH(), recipient.private.public_key())
-    name = b"ECDH-ES+A256KW"
-    kek = hashlib.sha256(b"\0\0\0\1" + shared + len(name).to_bytes(4, "big") + name + bytes(8) +
-                         (256).to_bytes(4, "big")).digest()
+    kek = agree(ephemeral.private, recipient.private.public_key())
     cek, iv = os.urandom(32), os.urandom(12)
     epk = {member: ephemeral.jwk[member] for member in ("kty", "crv", "x", "y")}
     protected = b64url(jcs({"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "epk": epk, **header}))
