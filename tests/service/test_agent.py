@@ -76,8 +76,10 @@ class Sandbox:
         (self.folder / "initdata.json").write_bytes(jcs(self.initdata))
         (self.folder / "secret").write_text(self.operator.secret)
         (self.folder / "work").mkdir()
+        # A mount namespace of its own: what the agent mounts for its app goes with it, however it ends.
+        alone = ["unshare", "--mount", "--propagation", "private"] if os.geteuid() == 0 else []
         self.process = subprocess.Popen(
-            [AGENT, "--initdata", self.folder / "initdata.json", "--secret-file", self.folder / "secret",
+            [*alone, AGENT, "--initdata", self.folder / "initdata.json", "--secret-file", self.folder / "secret",
              "--work", self.folder / "work"], stdin=subprocess.DEVNULL, stderr=self.log.open("wb"))
         return self
 
