@@ -26,22 +26,14 @@ def figures(project):
     return [" ".join(line.split()) for line in lines[:4]]
 
 
-def named(stack, path, name, member="name"):
-    return [item for item in stack.client("acme-owner").get(path + "?page_size=200").json()["items"] if item[member] == name]
-
-
-def test_run_is_done_once_and_skipped_then(program, stack, tmp_path):
-    project = make(program, stack, tmp_path / "p", "once")
-    first = project.run("run")
-    assert "EVIDENCE none: the operator of this server can read the image, the data and the output" in first.stderr
-    assert figures(project) == FIGURES
-    again = [json.loads(line) for line in project.run("--json", "run").stdout.splitlines()]
-    assert [line["state"] for line in again if line["type"] == "task"] == ["skip"] * 13
+def rows(stack, table, column, value):
+    return stack.sql(f"SELECT count(*) FROM {table} WHERE {column} = %s", value)[0][0]
 
 
 def test_edited_data_runs_what_follows_and_restarts_the_sandbox(program, stack, tmp_path):
     project = make(program, stack, tmp_path / "p", "edited")
     project.run("run")
+    assert figures(project) == FIGURES
     before = project.state()
     data = project.folder / "data/conditions.csv"
     data.write_text(data.read_text() + "2001-01-01,,p,e,444814009,Viral sinusitis (disorder)\n")
@@ -70,14 +62,16 @@ def test_killed_at_every_point(program, stack, tmp_path):
     assert figures(project) == FIGURES
 
     state = project.state()
-    spki = state["tasks"]["get-certs"]["outputs"]["spki"]
-    assert len(named(stack, "/v1/certificates", spki, "spki")) == 1
-    assert len(named(stack, "/v1/sandboxes", "killed")) == 1
-    assert len(named(stack, "/v1/policies", "killed")) == 1
-    pipelines = named(stack, "/v1/pipelines", "killed")
-    assert [pipeline["version"] for pipeline in pipelines] == [1]
-    assert len(named(stack, "/v1/runs", pipelines[0]["id"], "pipeline")) == 1
-    assert [item["version"] for item in named(stack, "/v1/datasets", "killed")] == [1]
-    manifest = state["tasks"]["dockerize-algo"]["outputs"]["manifest"]
+    made = {task: state["tasks"][task]["outputs"] for task in ("get-certs", "dockerize-algo", "execute-policy")}
     document = json.loads((project.folder / "policy/policy.json").read_text())
-    assert document["image"]["manifest"] == manifest
+    assert document["image"]["manifest"] == made["dockerize-algo"]["manifest"]
+    pipeline = stack.sql("SELECT id, version FROM policy.pipeline WHERE name = 'killed'")
+    assert [version for _, version in pipeline] == [1]
+    assert rows(stack, "certreg.certificate", "spki", made["get-certs"]["spki"]) == 1
+    assert rows(stack, "provisioner.sandbox", "name", "killed") == 1
+    assert rows(stack, "registry_gw.manifest", "repository", "acme/killed") == 1
+    assert rows(stack, "policy.policy", "name", "killed") == 1
+    assert rows(stack, "policy.dataset_version", "dataset_id", document["inputs"][0]["dataset"]) == 1
+    assert rows(stack, "policy.run_order", "run_nonce", made["execute-policy"]["run_nonce"]) == 1
+    assert rows(stack, "orchestrator.run", "pipeline_id", pipeline[0][0]) == 1
+    assert rows(stack, "orchestrator.object", "run_id", made["execute-policy"]["id"]) == 1
