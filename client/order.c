@@ -111,6 +111,7 @@ int order_place(struct task *task, const struct trust_policy *policy, long long 
 		return 0;
 	}
 	nonce = nonce_of(task, name, err);
+	state_use(&task->project->state, STATE_OUTPUT_KEY);
 	if (!nonce || sandbox_conf_of(task, &conf, err) < 0 ||
 		sandbox_ensure(task, &conf, nonce, err) < 0 || sandbox_use(task, nonce, err) < 0 ||
 		send_order(task, policy, nonce, label, &answer, err) < 0)

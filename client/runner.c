@@ -32,6 +32,19 @@ static int run_task(
 	return -1;
 }
 
+/* What is to be done about a task now; the caller owns fields and inputs. */
+static int decide(struct project *project, size_t at, json_t **ret_fields, json_t **ret_inputs,
+	enum state_verdict *ret_verdict, char why[STATE_WHY_SIZE], struct err *err)
+{
+	const json_t *entry = state_task(&project->state, project->plan.tasks[at].kind->key);
+
+	if (project_fields(project, at, ret_fields, err) < 0 ||
+		project_inputs(project, at, *ret_fields, ret_inputs, err) < 0)
+		return -1;
+	*ret_verdict = state_decide(entry, *ret_inputs, why);
+	return 0;
+}
+
 /* Only what the state says to be done in the same way is skipped. */
 static int visit(struct project *project, size_t at, struct err *err)
 {
@@ -41,10 +54,8 @@ static int visit(struct project *project, size_t at, struct err *err)
 	char why[STATE_WHY_SIZE];
 	enum state_verdict verdict;
 
-	if (project_fields(project, at, &fields, err) < 0 ||
-		project_inputs(project, at, fields, &inputs, err) < 0)
+	if (decide(project, at, &fields, &inputs, &verdict, why, err) < 0)
 		return -1;
-	verdict = state_decide(state_task(&project->state, key), inputs, why);
 	if (verdict == STATE_SKIP) {
 		ui_task(project->ui, key, "skip", why);
 		return 0;
@@ -54,6 +65,30 @@ static int visit(struct project *project, size_t at, struct err *err)
 		run_task(project, plan, fields, err) < 0)
 		return -1;
 	ui_task(project->ui, key, "done", NULL);
+	return 0;
+}
+
+/* An output key is for one run: a policy that is written anew gets another when a run has had it.
+ */
+static int renew_output_key(struct project *project, size_t at, struct err *err)
+{
+	const struct plan *plan = &project->plan;
+	auto_json json_t *fields = NULL, *inputs = NULL;
+	char why[STATE_WHY_SIZE];
+	enum state_verdict verdict;
+
+	if (strcmp(plan->tasks[at].kind->key, "prepare-policy") != 0 ||
+		!state_is_used(&project->state, STATE_OUTPUT_KEY))
+		return 0;
+	if (decide(project, at, &fields, &inputs, &verdict, why, err) < 0)
+		return -1;
+	if (verdict != STATE_RUN && verdict != STATE_CHANGED)
+		return 0;
+	state_spend(&project->state, STATE_OUTPUT_KEY, "a run has had its key");
+	for (size_t i = 0; i < at; i++) {
+		if (strcmp(plan->tasks[i].kind->key, STATE_OUTPUT_KEY) == 0)
+			return visit(project, i, err);
+	}
 	return 0;
 }
 
@@ -77,7 +112,8 @@ int project_run(struct project *project, const char *first, const char *until, s
 		const char *key = project->plan.tasks[i].kind->key;
 
 		is_behind = is_behind || strcmp(key, first) == 0;
-		if (is_behind && visit(project, i, err) < 0)
+		if (is_behind &&
+			(renew_output_key(project, i, err) < 0 || visit(project, i, err) < 0))
 			return -1;
 		if (until && strcmp(key, until) == 0)
 			break;

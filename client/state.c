@@ -194,6 +194,19 @@ void state_spend(struct state *state, const char *key, const char *why)
 	json_object_set_new(entry, "failure", json_string(why));
 }
 
+void state_use(struct state *state, const char *key)
+{
+	json_t *entry = state_task(state, key);
+
+	if (entry)
+		json_object_set_new(entry, "used", json_true());
+}
+
+bool state_is_used(const struct state *state, const char *key)
+{
+	return json_is_true(json_object_get(state_task(state, key), "used"));
+}
+
 void state_forget(struct state *state, const char *key)
 {
 	json_object_del(json_object_get(state->doc, "tasks"), key);

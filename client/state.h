@@ -3,7 +3,7 @@
  * .pbstate: what was done, as ONE JSON document, written tmp + fsync + rename, 0600, under a lock
  * that dies with its process. No secret is ever in it: ids, digests and file names only.
  *   {"v":"strongroom-state-1","tasks":{KEY:{"state":"running"|"done"|"failed"|"spent","attempts":N,"started_at",
- *    "ended_at","inputs":{NAME:digest},"work":{…},"outputs":{…},"files":{PATH:digest}}},"sandbox":{…}}
+ *    "ended_at","inputs":{NAME:digest},"work":{…},"outputs":{…},"files":{PATH:digest},"used":true}},"sandbox":{…}}
  * `work` is what an interrupted task needs to go on: idempotency keys, nonces, ids.
  */
 #ifndef STRONGROOM_CLIENT_STATE_H
@@ -17,6 +17,7 @@
 #define STATE_FILE ".pbstate"
 #define REGISTER_FILE ".register"
 #define STATE_WHY_SIZE 160
+#define STATE_OUTPUT_KEY "output-encrypt-bundle" /* the task whose key is for one run */
 #define STATE_PRESENT "present" /* instead of a digest: the file need only be there */
 
 struct state {
@@ -45,6 +46,9 @@ int state_fail(struct state *state, const char *key, const char *code, struct er
 /* A finished task whose product may not be used again, e.g. the key of a run that was made. In
  * memory only. */
 void state_spend(struct state *state, const char *key, const char *why);
+/* What a finished task made has gone into a run: until the task is done again. In memory only. */
+void state_use(struct state *state, const char *key);
+bool state_is_used(const struct state *state, const char *key);
 void state_forget(struct state *state, const char *key);
 
 /* The idempotency key for one request of a task: made and saved before the request is sent.

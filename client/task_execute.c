@@ -116,7 +116,7 @@ static int not_succeeded(struct task *task, const json_t *run, struct err *err)
 	auto_free char *why = mem_printf("its key went with run %s", json_text(run, "id"));
 	auto_free char *name = mem_printf("run.%s", state);
 
-	state_spend(&task->project->state, "output-encrypt-bundle", why);
+	state_spend(&task->project->state, STATE_OUTPUT_KEY, why);
 	if (code && strcmp(code, "run.grants_unavailable") == 0)
 		return err_set(err, ERR_CONFLICT, code, "run %s: %s", json_text(run, "id"),
 			detail ? detail : "past the policy's deadline");

@@ -133,6 +133,21 @@ def test_no_plaintext_lies_beside_the_data(project, first):
             assert b"split_record" not in path.read_bytes(), path
 
 
+def test_another_policy_has_another_output_key(project, first):
+    """Also when nothing but a limit was edited."""
+    def key():
+        return project.state()["tasks"]["output-encrypt-bundle"]["outputs"]["key"]
+    plan, before = project.folder / "main.yml", key()
+    text = plan.read_text()
+    plan.write_text(text.replace("      prepare-policy:\n", "      prepare-policy:\n        limits: {wall_seconds: 90}\n"))
+    project.run("run", "--until", "upload-policy")
+    assert key() != before
+    after = key()
+    project.run("run", "--until", "upload-policy")
+    assert key() == after
+    plan.write_text(text)
+
+
 def test_without_the_opt_in_such_evidence_is_refused(stack, tmp_path):
     careful = prepared(stack, tmp_path)
     answers = tmp_path / "answers.yml"
