@@ -2,6 +2,7 @@
 """Nothing secret is anywhere but where it belongs: behind a whole run on a stack of its own, whose every program is watched
 from its first start on, the database, the queue, the registry, the objects, all logs and all arguments are searched."""
 import os
+import pathlib
 import secrets
 import subprocess
 
@@ -79,6 +80,18 @@ def test_no_canary_is_found_anywhere(watched, traces, canaries):
     assert search(everything, canaries) == set()
 
 
+def still_there(sandbox):
+    """Pids of what was started for a sandbox: its VM, its relay."""
+    return [int(file.parts[2]) for file in pathlib.Path("/proc").glob("[0-9]*/cmdline") if has_argument(file, sandbox)]
+
+
+def has_argument(file, word):
+    try:
+        return word.encode() in file.read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
 def test_what_is_planted_is_found(watched, traces, canaries):
     names = list(canaries)
     coded = {name: list(encodings(secret)) for name, secret in canaries.items()}
@@ -94,3 +107,10 @@ def test_what_is_planted_is_found(watched, traces, canaries):
     found = search(places(watched, traces), canaries)
     assert found == {("logs", names[0]), ("postgres", names[1]), ("arguments", names[2]), ("redis", names[3]),
                      ("objects", names[5]), ("registry", names[6])}
+
+
+def test_down_leaves_no_vm(watched, canaries):
+    (sandbox,) = [id for id, in watched.sql("SELECT id FROM provisioner.sandbox")]
+    assert len(still_there(sandbox)) == 2
+    watched.command("down")
+    assert still_there(sandbox) == []

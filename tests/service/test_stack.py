@@ -113,7 +113,7 @@ def test_a_recycled_pid_is_never_signalled(stack):
         file.write_text(f"{stranger.pid} 1 {boot} 1\n")
         sandbox = stack.folder / "sandboxes/sbx_test"
         sandbox.mkdir()
-        (sandbox / "qemu.pid").write_text(f"{stranger.pid}\n")
+        (sandbox / "qemu.pid").write_text(f"{stranger.pid} 1 {boot}\n")
         assert stack.status()[1]["provisioner"]["state"] == "crashed"
         stack.run("down")
         assert stranger.poll() is None

@@ -17,12 +17,17 @@ start_time() {
 	echo "${20}"
 }
 
-# Prints the part's pid when it lives.
-pid_of() {
+# Prints the pid that a file notes when that very process lives.
+noted_pid() {
 	local pid started boot
-	read -r pid started boot _ 2>/dev/null <"$ROOT/pids/$1.pid" || return 1
+	read -r pid started boot _ 2>/dev/null <"$1" || return 1
 	[ "$boot" = "$(boot_id)" ] && [ "$(start_time "$pid")" = "$started" ] || return 1
 	echo "$pid"
+}
+
+# Prints the part's pid when it lives.
+pid_of() {
+	noted_pid "$ROOT/pids/$1.pid"
 }
 
 was_started() {
@@ -139,20 +144,11 @@ stop_part() {
 }
 
 # --- sandboxes' VMs: they outlive the provisioner on purpose, not the stack ---
-# A pid file of QEMU is believed only when that process is a QEMU whose arguments name the sandbox.
-vm_pid() {
-	local pid sandbox
-	sandbox=$(basename "$(dirname "$1")")
-	read -r pid <"$1" 2>/dev/null || return 1
-	case $(readlink "/proc/$pid/exe" 2>/dev/null) in */qemu-system-*) ;; *) return 1 ;; esac
-	tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$sandbox" && echo "$pid"
-}
-
 stop_vms() {
 	local file pid
 	for file in "$ROOT"/sandboxes/*/qemu.pid; do
 		[ -e "$file" ] || continue
-		if pid=$(vm_pid "$file"); then
+		if pid=$(noted_pid "$file"); then
 			end_process "$pid" TERM 5
 			say "stopped the VM of $(basename "$(dirname "$file")")"
 		fi
@@ -165,21 +161,23 @@ stop_vms() {
 stragglers() {
 	local pid
 	{
-		grep -lzxF "STACK_ID=$STACK_ID" /proc/[0-9]*/environ
-		find /proc/[0-9]*/cwd -maxdepth 0 \( -lname "$ROOT" -o -lname "$ROOT/*" \) | while read -r proc; do
-			! is_ours "${proc%/cwd}" || echo "$proc"
-		done
+		grep -lzxF "STACK_ID=$STACK_ID" /proc/[0-9]*/environ || :
+		find /proc/[0-9]*/cwd -maxdepth 0 \( -lname "$ROOT" -o -lname "$ROOT/*" \) | ours
+		# VMs and relays have neither: they are known by their sandbox
+		[ -z "$(ls "$ROOT/sandboxes")" ] || grep -lzxF "$(ls "$ROOT/sandboxes")" /proc/[0-9]*/cmdline | ours
 	} 2>/dev/null | cut -d / -f 3 | sort -un | while read -r pid; do
 		! start_time "$pid" >/dev/null || echo "$pid"
 	done
 }
 
-is_ours() {
-	case $(readlink "$1/cwd" 2>/dev/null)/ in "$ROOT"/*) ;; *) return 1 ;; esac
-	case $(readlink "$1/exe" 2>/dev/null) in
-	*/postgres* | */redis-* | */docker-registry* | */nginx* | "$ROOT"/bin/* | */qemu-system-*) ;;
-	*) return 1 ;;
-	esac
+# Those paths below /proc/<pid> whose process runs a program of ours.
+ours() {
+	local path
+	while read -r path; do
+		case $(readlink "${path%/*}/exe" 2>/dev/null) in
+		*/postgres* | */redis-* | */docker-registry* | */nginx* | "$ROOT"/bin/* | */qemu-system-*) echo "$path" ;;
+		esac
+	done
 }
 
 # Nothing may be left: waits a moment, then kills what is ours, and proves it.
