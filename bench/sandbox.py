@@ -13,7 +13,7 @@ def claim(owner):
 
 
 def vm_pid(stack, sandbox):
-    return int((stack.folder / f"sandboxes/{sandbox}/qemu.pid").read_text())
+    return int((stack.folder / f"sandboxes/{sandbox}/qemu.pid").read_text().split()[0])
 
 
 def wait_ready(client, sandbox):
