@@ -134,6 +134,15 @@ static int become(const struct options *options)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+/* The caller's threads block signals that its loop takes; QEMU must hear SIGTERM. */
+static int hear_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static _Noreturn void run(const struct options *options)
 {
 	int control = options->control;
@@ -153,7 +162,7 @@ static _Noreturn void run(const struct options *options)
 	ready = mem_printf("ready %d", (int)getpid());
 	tell(control, listener, ready);
 	close(listener);
-	if (become(options) < 0)
+	if (become(options) < 0 || hear_signals() < 0)
 		give_up(control, "become the sandbox's user");
 	execv(options->program[0], options->program);
 	give_up(control, options->program[0]);

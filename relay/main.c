@@ -215,6 +215,7 @@ int main(int argc, char **argv)
 {
 	struct relay relay = { .base = NULL };
 	long uid = 0, gid = 0;
+	sigset_t none;
 	pid_t pid;
 
 	if (parse(argc, argv, &relay, &uid, &gid) < 0) {
@@ -223,6 +224,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL); /* our caller's threads block what its loop takes */
 	if (become(uid, gid) < 0) {
 		perror("strongroom-relay");
 		return 1;

@@ -2,10 +2,12 @@
 /* The launcher's cage around an ordinary program, QEMU's arguments, and the bytes of an initrd. */
 #include <arpa/inet.h>
 #include <libgen.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "launcher/launch.h"
@@ -118,6 +120,30 @@ static void test_life(void)
 	}
 }
 
+/* The caller blocks SIGTERM in its threads, as services do: the program hears it all the same. */
+static void test_hears_signals(void)
+{
+	static char *const argv[] = { (char *)"/bin/sleep", (char *)"60", NULL };
+	struct launch_conf conf = conf_of(argv, NULL);
+	auto_fd int listener = -1, pidfd = -1;
+	struct err err = { 0 };
+	struct pollfd end;
+	sigset_t term, before;
+	pid_t pid = 0;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &before);
+	CHECK(launch_start(&conf, &pid, &listener, &err) == 0);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	pidfd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	CHECK(pidfd >= 0 && kill(pid, SIGTERM) == 0);
+	end = (struct pollfd) { .fd = pidfd, .events = POLLIN };
+	CHECK_NUMBER(poll(&end, 1, 10000), 1);
+	if (pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
 static void test_failures(void)
 {
 	static char *const absent[] = { (char *)"/absent/program", NULL };
@@ -192,6 +218,7 @@ int main(void)
 	test_cage();
 	test_file_limit();
 	test_life();
+	test_hears_signals();
 	test_failures();
 	test_argv();
 	test_initrd();
