@@ -47,6 +47,8 @@ def alive(pid):
 class LocalStack:
     """`parts`: all of them unless named."""
 
+    running = []
+
     def __init__(self, parts=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="strongroom-test-"))
         self.folder.chmod(0o755)
@@ -66,6 +68,7 @@ class LocalStack:
         self.url = (self.folder / "etc/base-url").read_text().strip() if (self.folder / "etc/base-url").exists() \
             else self._url_of_config()
         self.ca = str(self.folder / "pki/ca.pem")
+        LocalStack.running.append(self)
         return self
 
     def _url_of_config(self):
@@ -75,6 +78,8 @@ class LocalStack:
         raise AssertionError("no base_url in etc/policy.conf")
 
     def __exit__(self, *_):
+        if self in LocalStack.running:
+            LocalStack.running.remove(self)
         self.command("down", check=False)
         keep = os.environ.get("KEEP_STACK")
         self.command("purge", check=False) if not keep else None
@@ -86,6 +91,11 @@ class LocalStack:
 
     def pid(self, part):
         return int((self.folder / f"pids/{part}.pid").read_text().split()[0])
+
+    def deaths(self):
+        """What the logs say last of parts that ended unasked, such as a sanitizer's report."""
+        ended = [file.stem for file in (self.folder / "pids").glob("*.pid") if not alive(self.pid(file.stem))]
+        return {part: (self.folder / f"log/{part}.log").read_text(errors="replace")[-6000:] for part in ended}
 
     def kill(self, part):
         """As with kill -9; returns when the process is gone. `command("up")` repairs."""
