@@ -109,6 +109,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) $$(ARCHIVES)
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) $< -Wl,--start-group $(ARCHIVES) $(LIB) -Wl,--end-group $(PKG_L) -o $@
 
+.SECONDARY: $(UNIT:$(BUILD)/tests/%=$(BUILD)/tests/unit/%.o)
 unit: $(UNIT)
 	@tools/run-unit $(UNIT)
 
