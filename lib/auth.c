@@ -2,12 +2,11 @@
 /*
  * Credentials of a request, checked offline (auth.h). The issuer's state is replaced as a whole
  * under the write lock; a request takes the read lock only to find its key and to ask for
- * revocations. Services vouch for themselves by key files that are read once.
+ * revocations. Services vouch for themselves by keys of their own (auth_peers.c).
  */
 #include "lib/auth.h"
 
 #include <errno.h>
-#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,23 +25,17 @@
 #define MAX_PEM_BYTES 16384u
 #define SERVICE_TYP "strongroom-service+jwt"
 
-struct peer_key {
-	struct peer_key *next;
-	char *name;
-	EVP_PKEY *key;
-};
-
 struct auth {
 	const char *service_name;
-	const char *base_url, *peers_dir, *certreg_url; /* the configuration's */
-	EVP_PKEY *service_key;				/* NULL: this program makes no assertions */
+	const char *base_url, *certreg_url; /* the configuration's */
+	EVP_PKEY *service_key;		    /* NULL: this program makes no assertions */
+	struct auth_peers *peers;
 	struct auth_proofs *proofs;
 	struct auth_cache *cache;
 	pthread_rwlock_t lock; /* of what follows */
 	struct auth_state *state;
 	unsigned long long keys; /* counts the sets of issuer keys */
 	long long state_ms;	 /* monotonic time at which `state` was asked for */
-	struct peer_key *peers;
 };
 
 /* A kind of issued token: one typ, one scheme, one kind of subject. */
@@ -85,9 +78,9 @@ struct auth *auth_new(const char *service_name, const struct service_conf *conf,
 	auth = mem_alloc(sizeof(*auth));
 	auth->service_name = service_name;
 	auth->base_url = or_empty(conf->base_url);
-	auth->peers_dir = or_empty(conf->peers_dir);
 	auth->certreg_url = or_empty(conf->certreg_url);
 	auth->service_key = key;
+	auth->peers = auth_peers_new(or_empty(conf->peers_dir));
 	auth->proofs = auth_proofs_new();
 	auth->cache = auth_cache_new();
 	pthread_rwlock_init(&auth->lock, NULL);
@@ -98,18 +91,11 @@ void auth_free(struct auth *auth)
 {
 	if (!auth)
 		return;
-	while (auth->peers) {
-		struct peer_key *peer = auth->peers;
-
-		auth->peers = peer->next;
-		EVP_PKEY_free(peer->key);
-		free(peer->name);
-		free(peer);
-	}
 	pthread_rwlock_destroy(&auth->lock);
 	auth_state_free(auth->state);
 	auth_cache_free(auth->cache);
 	auth_proofs_free(auth->proofs);
+	auth_peers_free(auth->peers);
 	EVP_PKEY_free(auth->service_key);
 	free(auth);
 }
@@ -146,62 +132,6 @@ static int issuer_key(struct auth *auth, const char *kid, EVP_PKEY **ret_key, st
 	if (!key)
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token",
 			"the token is by an unknown key");
-	*ret_key = key;
-	return 0;
-}
-
-static EVP_PKEY *known_peer(struct auth *auth, const char *name)
-{
-	EVP_PKEY *key = NULL;
-
-	pthread_rwlock_rdlock(&auth->lock);
-	for (const struct peer_key *peer = auth->peers; peer && !key; peer = peer->next) {
-		if (strcmp(peer->name, name) == 0)
-			key = peer->key;
-	}
-	if (key)
-		EVP_PKEY_up_ref(key);
-	pthread_rwlock_unlock(&auth->lock);
-	return key;
-}
-
-static EVP_PKEY *read_public_key(const char *path)
-{
-	auto_file FILE *file = fopen(path, "re");
-
-	return file ? PEM_read_PUBKEY(file, NULL, NULL, NULL) : NULL;
-}
-
-static bool is_service_name(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 0 && len < 32 && strspn(name, "abcdefghijklmnopqrstuvwxyz-") == len;
-}
-
-static int peer_key(struct auth *auth, const char *name, EVP_PKEY **ret_key, struct err *err)
-{
-	auto_free char *path = NULL;
-	struct peer_key *peer;
-	EVP_PKEY *key;
-
-	if (!is_service_name(name))
-		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token", "no such service");
-	*ret_key = known_peer(auth, name);
-	if (*ret_key)
-		return 0;
-	path = mem_printf("%s/%s.pem", auth->peers_dir, name);
-	key = read_public_key(path);
-	if (!key)
-		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token",
-			"no key of a service '%s'", name);
-	peer = mem_alloc(sizeof(*peer));
-	*peer = (struct peer_key) { .name = mem_strdup(name), .key = key };
-	EVP_PKEY_up_ref(key);
-	pthread_rwlock_wrlock(&auth->lock);
-	peer->next = auth->peers;
-	auth->peers = peer;
-	pthread_rwlock_unlock(&auth->lock);
 	*ret_key = key;
 	return 0;
 }
@@ -245,7 +175,7 @@ static int verify_signature(struct auth *auth, const struct shape *shape, const 
 			"the token is not of type %s", shape->typ);
 	if (!kid)
 		return invalid(err, "the token names no key");
-	found = shape->access == WEB_SERVICE ? peer_key(auth, kid, &key, err)
+	found = shape->access == WEB_SERVICE ? auth_peers_key(auth->peers, kid, &key, err)
 					     : issuer_key(auth, kid, &key, err);
 	if (found < 0)
 		return -1;
@@ -430,6 +360,21 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 		return err_set(err, ERR_FORBIDDEN, "auth.scope_missing", "needs scope '%s'", scope);
 	*ret_principal = principal;
 	return 0;
+}
+
+/* What can change under a token whose signature was good. */
+int auth_recheck(struct auth *auth, const struct principal *principal, struct err *err)
+{
+	unsigned long long keys;
+	long long iat = 0;
+
+	if (check_times(principal->claims, &iat, err) < 0)
+		return -1;
+	if (principal->kind == WEB_SERVICE)
+		return 0;
+	if (current_keys(auth, &keys, err) < 0)
+		return -1;
+	return check_revoked(auth, principal->claims, iat, err);
 }
 
 /* --- this service's own side --- */

@@ -45,6 +45,10 @@ void auth_free(struct auth *auth);
 int auth_check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
 	const struct principal **ret_principal, struct err *err);
 
+/* Whether who was let in before still is: expiry and revocation, no signature. For requests that
+ * wait or stream. Codes: auth.expired, auth.revoked, auth.epoch_stale. */
+int auth_recheck(struct auth *auth, const struct principal *principal, struct err *err);
+
 /* Fetches the issuer's keys and revocations once; service.c's loop calls it. `fetch` as in fetch.h.
  */
 struct fetch;

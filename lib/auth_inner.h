@@ -43,6 +43,13 @@ struct auth_claims *auth_cache_get(
 void auth_cache_put(struct auth_cache *cache, const unsigned char mark[DIGEST_SIZE],
 	unsigned long long keys, struct auth_claims *claims);
 
+/* --- auth_peers.c: the other services' public keys; any thread --- */
+struct auth_peers;
+
+struct auth_peers *auth_peers_new(const char *folder); /* borrowed */
+void auth_peers_free(struct auth_peers *peers);
+int auth_peers_key(struct auth_peers *peers, const char *name, EVP_PKEY **ret_key, struct err *err);
+
 /* --- auth_proof.c: DPoP (RFC 9449) --- */
 struct auth_proofs; /* the jti seen within their life; any thread */
 

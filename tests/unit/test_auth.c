@@ -212,6 +212,30 @@ static void test_known_token(void)
 	CHECK_FAILS(check_member(token, &err), &err, "auth.expired");
 }
 
+/* Who was let in and waits is asked again, without a signature. */
+static void test_recheck(void)
+{
+	auto_free char *token = member_token(), *value = mem_printf("Bearer %s", token);
+	const struct principal *principal = NULL;
+	struct request request;
+	struct err err;
+
+	request_init(&request);
+	add_header(&request, "Authorization", value);
+	CHECK_NUMBER(auth_check(auth, &request.call.req, WEB_MEMBER, NULL, &principal, NULL), 0);
+	CHECK_NUMBER(auth_recheck(auth, principal, NULL), 0);
+	CHECK_NUMBER(refresh(3, API_KEY, unix_s() + 100, &err), 0);
+	CHECK_FAILS(auth_recheck(auth, principal, &err), &err, "auth.revoked");
+	CHECK_NUMBER(refresh(3, NULL, 0, &err), 0);
+	CHECK_NUMBER(auth_recheck(auth, principal, NULL), 0);
+	clock_offset_s += 31;
+	CHECK_FAILS(auth_recheck(auth, principal, &err), &err, "auth.epoch_stale");
+	clock_offset_s += 575;
+	CHECK_NUMBER(refresh(3, NULL, 0, &err), 0);
+	CHECK_FAILS(auth_recheck(auth, principal, &err), &err, "auth.expired");
+	arena_free(request.arena);
+}
+
 /* --- registry tokens and services --- */
 
 static void test_registry(void)
@@ -291,6 +315,7 @@ int main(void)
 	test_revoked();
 	test_stale();
 	test_known_token();
+	test_recheck();
 	test_registry();
 	test_services();
 	teardown();
