@@ -18,6 +18,8 @@
 #define RENEW_BEFORE_MS 60000
 #define MAX_EXTRA 4u
 
+const char *const api_form_headers[] = { "Content-Type: application/x-www-form-urlencoded", NULL };
+
 void api_init(struct api *api, struct edge *edge, const struct machine *machine)
 {
 	*api = (struct api) { .edge = edge, .machine = machine };
@@ -41,7 +43,7 @@ void api_release(struct api *api)
 
 /* --- token --- */
 
-int api_assertion(const struct api *api, char **ret_assertion, struct err *err)
+static int make_assertion(const struct api *api, char **ret_assertion, struct err *err)
 {
 	const struct machine *machine = api->machine;
 	auto_free char *audience = edge_url(api->edge, TOKEN_PATH);
@@ -55,6 +57,18 @@ int api_assertion(const struct api *api, char **ret_assertion, struct err *err)
 		(json_int_t)(now + ASSERTION_SECONDS), "jti", jti);
 	return jose_token_sign(machine->signing, ASSERTION_TYPE, machine->sig_thumbprint, claims,
 		ret_assertion, err);
+}
+
+int api_assertion_form(const struct api *api, const char *members, char **ret_form, struct err *err)
+{
+	static const char grant[] = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
+	char *assertion;
+
+	if (make_assertion(api, &assertion, err) < 0)
+		return -1;
+	*ret_form = mem_printf("grant_type=%s&%s&assertion=%s", grant, members, assertion);
+	wipe_text(assertion);
+	return 0;
 }
 
 static int take_token(struct api *api, const json_t *answer, struct err *err)
@@ -72,24 +86,17 @@ static int take_token(struct api *api, const json_t *answer, struct err *err)
 	return 0;
 }
 
-static int request_token(struct api *api, const char *assertion, struct err *err)
+static int request_token(struct api *api, const char *form, struct err *err)
 {
-	static const char *const headers[] = { "Content-Type: application/x-www-form-urlencoded",
-		NULL };
 	auto_free char *url = edge_url(api->edge, TOKEN_PATH);
-	char *form =
-		mem_printf("grant_type=urn%%3Aietf%%3Aparams%%3Aoauth%%3Agrant-type%%3Ajwt-bearer"
-			   "&audience=orchestrator&assertion=%s",
-			assertion);
 	struct fetch_request req = { .method = "POST",
 		.url = url,
-		.headers = headers,
+		.headers = api_form_headers,
 		.body = form,
 		.body_len = strlen(form) };
 	json_t *answer = NULL;
 	int rc = fetch_json(edge_fetch(api->edge), &req, NULL, &answer, NULL, err);
 
-	wipe_text(form);
 	if (rc == 0)
 		rc = take_token(api, answer, err);
 	machine_wipe_json(answer);
@@ -98,16 +105,16 @@ static int request_token(struct api *api, const char *assertion, struct err *err
 
 static int need_token(struct api *api, struct err *err)
 {
-	char *assertion;
+	char *form;
 	int rc;
 
 	if (api->token && clock_monotonic_ms() < api->token_end_ms)
 		return 0;
 	forget_token(api);
-	if (api_assertion(api, &assertion, err) < 0)
+	if (api_assertion_form(api, "audience=orchestrator", &form, err) < 0)
 		return -1;
-	rc = request_token(api, assertion, err);
-	wipe_text(assertion);
+	rc = request_token(api, form, err);
+	wipe_text(form);
 	return rc;
 }
 

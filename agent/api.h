@@ -34,8 +34,11 @@ int api_call(struct api *api, const struct fetch_request *req, const json_t *bod
 int api_head(struct api *api, const char *path, struct fetch_response *ret_res, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* A fresh assertion for certreg, used once; wipe and free it. */
-int api_assertion(const struct api *api, char **ret_assertion, struct err *err)
+/* A form with a fresh assertion for certreg, good for one token, beside `members`; wipe and free
+ * it.
+ */
+int api_assertion_form(const struct api *api, const char *members, char **ret_form, struct err *err)
 	__attribute__((warn_unused_result));
+extern const char *const api_form_headers[]; /* for fetch_request.headers */
 
 #endif

@@ -51,11 +51,6 @@ void edge_free(struct edge *edge)
 	free(edge);
 }
 
-const char *edge_origin(const struct edge *edge)
-{
-	return edge->origin;
-}
-
 struct fetch *edge_fetch(const struct edge *edge)
 {
 	return edge->fetch;

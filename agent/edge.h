@@ -21,7 +21,6 @@ struct edge;
 int edge_new(const json_t *initdata, struct edge **ret_edge, struct err *err);
 void edge_free(struct edge *edge);
 
-const char *edge_origin(const struct edge *edge); /* "https://host:port" */
 struct fetch *edge_fetch(const struct edge *edge);
 char *edge_url(const struct edge *edge, const char *path); /* caller frees */
 

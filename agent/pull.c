@@ -33,16 +33,17 @@ static void forget_token(struct registry *registry)
 	registry->authorization = NULL;
 }
 
-static int request_token(struct registry *registry, const char *assertion, struct err *err)
+static int request_token(struct registry *registry, const char *form, struct err *err)
 {
-	char *url = mem_printf("%s/v1/registry-token?service=registry-gw"
-			       "&scope=repository:%s:pull&assertion=%s",
-		edge_origin(registry->api->edge), registry->repository, assertion);
-	struct fetch_request req = { .method = "GET", .url = url };
+	auto_free char *url = edge_url(registry->api->edge, "/v1/registry-token");
+	struct fetch_request req = { .method = "POST",
+		.url = url,
+		.headers = api_form_headers,
+		.body = form,
+		.body_len = strlen(form) };
 	json_t *answer = NULL;
 	int rc = fetch_json(edge_fetch(registry->api->edge), &req, NULL, &answer, NULL, err);
 
-	mem_wipe_free(url, strlen(url));
 	if (rc == 0 && !json_text(answer, "token"))
 		rc = err_set(err, ERR_UPSTREAM, "upstream.protocol", "no registry token came back");
 	if (rc == 0)
@@ -54,15 +55,17 @@ static int request_token(struct registry *registry, const char *assertion, struc
 
 static int need_token(struct registry *registry, struct err *err)
 {
-	char *assertion;
+	auto_free char *members = NULL;
+	char *form;
 	int rc;
 
 	if (registry->authorization)
 		return 0;
-	if (api_assertion(registry->api, &assertion, err) < 0)
+	members = mem_printf("service=registry-gw&scope=repository:%s:pull", registry->repository);
+	if (api_assertion_form(registry->api, members, &form, err) < 0)
 		return -1;
-	rc = request_token(registry, assertion, err);
-	mem_wipe_free(assertion, strlen(assertion));
+	rc = request_token(registry, form, err);
+	mem_wipe_free(form, strlen(form));
 	return rc;
 }
 

@@ -11,6 +11,8 @@
 #include "lib/web.h"
 #include "services/certreg/store.h"
 
+#define AGENT_GRANT "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
 struct agent {
 	const char *sandbox;
 	long long boot;

@@ -3,6 +3,7 @@
 #include "services/certreg/form.h"
 
 #include <string.h>
+#include <strings.h>
 
 struct secret {
 	size_t len;
@@ -102,6 +103,18 @@ int form_parse(
 	}
 	*ret_form = form;
 	return 0;
+}
+
+int form_read(const struct web_req *req, struct form *ret_form, struct err *err)
+{
+	static const char wanted[] = "application/x-www-form-urlencoded";
+	const char *type = web_header(req, "Content-Type");
+	size_t len = sizeof(wanted) - 1;
+
+	if (!type || strncasecmp(type, wanted, len) != 0 || (type[len] && type[len] != ';'))
+		return err_set(err, ERR_UNSUPPORTED_TYPE, "request.not_form", "the body must be %s",
+			wanted);
+	return form_parse(req->arena, (const char *)req->body, req->body_len, ret_form, err);
 }
 
 const char *form_text(const struct form *form, const char *name)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* application/x-www-form-urlencoded bodies of the token route: few members, each once, printable
+/* application/x-www-form-urlencoded bodies of the token routes: few members, each once, printable
  * ASCII. */
 #ifndef CERTREG_FORM_H
 #define CERTREG_FORM_H
@@ -17,6 +17,8 @@ struct form {
 	size_t count;
 };
 
+/* The request's body: request.not_form, and those of form_parse(). */
+int form_read(const struct web_req *req, struct form *ret_form, struct err *err);
 /* form.syntax, form.repeated, form.too_many. Values are wiped with the arena. */
 int form_parse(
 	struct arena *arena, const char *text, size_t len, struct form *ret_form, struct err *err);

@@ -32,6 +32,7 @@ static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 },
 static const struct web_route routes[] = {
 	PUBLIC("POST", "/v1/token", "peers", 8192, token_create),
 	PUBLIC("GET", "/v1/registry-token", "peers", 0, registry_token_create),
+	PUBLIC("POST", "/v1/registry-token", "peers", 8192, registry_token_exchange),
 	PUBLIC("GET", "/.well-known/jwks.json", "db", 0, auth_state_jwks),
 	PUBLIC("GET", "/internal/v1/auth-state", "db", 0, auth_state_show),
 	READ("/v1/tenants/self", tenant_self),

@@ -12,10 +12,12 @@
 #include "lib/service.h"
 #include "services/certreg/agents.h"
 #include "services/certreg/credentials.h"
+#include "services/certreg/form.h"
 #include "services/certreg/issuer.h"
 #include "services/certreg/members.h"
 
 #define AUDIENCE "registry-gw"
+#define GRANT_PASSWORD "password"
 #define SCOPE_MAX 512
 #define ACCESS_MAX 16
 #define REPOSITORY_MAX 255
@@ -130,11 +132,14 @@ int registry_access_add(struct arena *arena, const struct registry_rights *right
 
 /* --- answers --- */
 
-static int read_access(
-	struct web_req *req, const struct registry_rights *rights, json_t *access, struct err *err)
+/* The scopes asked for: of a form one text, of a URL one or more. */
+static int read_access(struct web_req *req, const struct form *form,
+	const struct registry_rights *rights, json_t *access, struct err *err)
 {
-	const char *scope;
+	const char *scope = form ? form_text(form, "scope") : NULL;
 
+	if (form)
+		return scope ? registry_access_add(req->arena, rights, scope, access, err) : 0;
 	for (size_t n = 0; (scope = web_query_at(req, "scope", n)); n++) {
 		if (registry_access_add(req->arena, rights, scope, access, err) < 0)
 			return -1;
@@ -159,24 +164,22 @@ static int answer(struct web_req *req, struct web_res *res, json_t *claims, long
 	return 0;
 }
 
-static int create_for_member(struct web_req *req, struct web_res *res, struct err *err)
+static int create_for_member(struct web_req *req, struct web_res *res, const struct form *form,
+	const char *user, const char *password, struct err *err)
 {
 	long long expires_at = issuer_now() + REGISTRY_TOKEN_SECONDS;
 	auto_json json_t *claims = NULL, *access = json_array();
 	struct registry_rights rights;
 	struct credential credential;
-	const char *user, *password;
 	char id[ID_SIZE];
 
-	if (credential_basic(req, &user, &password, err) < 0)
-		return -1;
 	if (credential_id_of(password, id))
 		user = id; /* docker login with any name */
 	if (credential_check(req, user, password, &credential, err) < 0)
 		return -1;
 	rights = registry_rights_of(arena_printf(req->arena, "%s/", credential.tenant_name),
 		credential.roles, credential.scopes);
-	if (read_access(req, &rights, access, err) < 0)
+	if (read_access(req, form, &rights, access, err) < 0)
 		return -1;
 	if (credential.expires_at && credential.expires_at < expires_at)
 		expires_at = credential.expires_at;
@@ -204,13 +207,16 @@ static int find_image(struct web_req *req, const char *sandbox, json_t **ret_ima
 }
 
 static int create_for_agent(
-	struct web_req *req, struct web_res *res, const char *assertion, struct err *err)
+	struct web_req *req, struct web_res *res, const struct form *form, struct err *err)
 {
+	const char *assertion = form_text(form, "assertion");
 	auto_json json_t *claims = NULL, *image = NULL, *access = json_array();
 	struct registry_rights rights = { .repository = "", .pull = true };
 	const char *repository, *manifest;
 	struct agent agent;
 
+	if (!assertion)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.missing", "this needs an assertion");
 	if (agent_check(req, assertion, &agent, err) < 0 ||
 		find_image(req, agent.sandbox, &image, err) < 0)
 		return -1;
@@ -218,7 +224,7 @@ static int create_for_agent(
 	manifest = json_text(image, "manifest");
 	if (repository && manifest)
 		rights.repository = repository;
-	if (read_access(req, &rights, access, err) < 0)
+	if (read_access(req, form, &rights, access, err) < 0)
 		return -1;
 	claims = agent_claims(&agent);
 	json_object_set(claims, "access", access);
@@ -227,19 +233,54 @@ static int create_for_agent(
 	return answer(req, res, claims, issuer_now() + REGISTRY_TOKEN_SECONDS, err);
 }
 
+static int check_service(const char *service, struct err *err)
+{
+	if (!service || strcmp(service, AUDIENCE) == 0)
+		return 0;
+	return err_set(err, ERR_INVALID, "registry.bad_service", "service must be " AUDIENCE);
+}
+
+/* What stands in a URL is written into logs on the way. */
+static int refuse_assertion(const struct web_req *req, struct err *err)
+{
+	if (!web_query(req, "assertion"))
+		return 0;
+	return err_set(err, ERR_INVALID, "registry.assertion_in_url",
+		"an assertion belongs into the form of a POST");
+}
+
 int registry_token_create(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const char *service = web_query(req, "service"), *assertion = web_query(req, "assertion");
+	const char *user, *password;
 
-	if (service && strcmp(service, AUDIENCE) != 0)
-		return err_set(
-			err, ERR_INVALID, "registry.bad_service", "service must be " AUDIENCE);
-	if (assertion)
-		return create_for_agent(req, res, assertion, err);
-	if (create_for_member(req, res, err) == 0)
+	if (check_service(web_query(req, "service"), err) < 0 || refuse_assertion(req, err) < 0)
+		return -1;
+	if (credential_basic(req, &user, &password, err) == 0 &&
+		create_for_member(req, res, NULL, user, password, err) == 0)
 		return 0;
 	if (err->kind == ERR_UNAUTHENTICATED)
 		web_header_add(
 			res, "WWW-Authenticate", "Basic realm=\"strongroom\", charset=\"UTF-8\"");
 	return -1;
+}
+
+int registry_token_exchange(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *grant, *user, *password;
+	struct form form;
+
+	if (refuse_assertion(req, err) < 0 || form_read(req, &form, err) < 0 ||
+		check_service(form_text(&form, "service"), err) < 0)
+		return -1;
+	grant = form_text(&form, "grant_type");
+	if (grant && strcmp(grant, AGENT_GRANT) == 0)
+		return create_for_agent(req, res, &form, err);
+	if (!grant || strcmp(grant, GRANT_PASSWORD) != 0)
+		return err_set(err, ERR_INVALID, "token.bad_grant",
+			"grant_type must be " GRANT_PASSWORD " or " AGENT_GRANT);
+	user = form_text(&form, "username");
+	password = form_text(&form, "password");
+	if (!user || !password)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.missing", "this needs an API key");
+	return create_for_member(req, res, &form, user, password, err);
 }

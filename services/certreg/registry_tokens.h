@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET /v1/registry-token: the docker token flow. Asking for too much is no error: the token has the
- * intersection of what was asked and what the caller may do.
+ * GET and POST /v1/registry-token: the docker token flow and its OAuth2 form. Asking for too much
+ * is no error: the token has the intersection of what was asked and what the caller may do.
  */
 #ifndef CERTREG_REGISTRY_TOKENS_H
 #define CERTREG_REGISTRY_TOKENS_H
@@ -10,7 +10,8 @@
 
 #include "lib/web.h"
 
-int registry_token_create(struct web_req *req, struct web_res *res, struct err *err);
+int registry_token_create(struct web_req *req, struct web_res *res, struct err *err);	/* GET */
+int registry_token_exchange(struct web_req *req, struct web_res *res, struct err *err); /* POST */
 
 /* What somebody may do; names below `prefix` ("acme/") or exactly `repository`. */
 struct registry_rights {

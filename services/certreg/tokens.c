@@ -6,7 +6,6 @@
 #include "services/certreg/tokens.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "lib/json.h"
 #include "lib/service.h"
@@ -17,7 +16,6 @@
 #include "services/certreg/keys.h"
 
 #define GRANT_KEY "client_credentials"
-#define GRANT_ASSERTION "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 static const char *const member_audiences[] = { "certreg", "provisioner", "registry-gw", "policy",
 	"orchestrator", NULL };
@@ -125,20 +123,16 @@ static int create_for_agent(
 
 int token_create(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const char *type = web_header(req, "Content-Type"), *grant;
+	const char *grant;
 	struct form form;
 
-	if (!type || strncasecmp(type, "application/x-www-form-urlencoded", 33) != 0 ||
-		(type[33] && type[33] != ';'))
-		return err_set(err, ERR_UNSUPPORTED_TYPE, "request.not_form",
-			"the body must be application/x-www-form-urlencoded");
-	if (form_parse(req->arena, (const char *)req->body, req->body_len, &form, err) < 0)
+	if (form_read(req, &form, err) < 0)
 		return -1;
 	grant = form_text(&form, "grant_type");
 	if (grant && strcmp(grant, GRANT_KEY) == 0)
 		return create_for_key(req, res, &form, err);
-	if (grant && strcmp(grant, GRANT_ASSERTION) == 0)
+	if (grant && strcmp(grant, AGENT_GRANT) == 0)
 		return create_for_agent(req, res, &form, err);
 	return err_set(err, ERR_INVALID, "token.bad_grant",
-		"grant_type must be " GRANT_KEY " or " GRANT_ASSERTION);
+		"grant_type must be " GRANT_KEY " or " AGENT_GRANT);
 }

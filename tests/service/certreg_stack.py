@@ -249,9 +249,13 @@ class Certreg:
     def ask(self, method, target, body=None, **headers):
         return ask(self.socket, method, target, body, {k.replace("_", "-"): v for k, v in headers.items()})
 
-    def token_request(self, headers=None, **form):
+    def token_request(self, headers=None, target="/v1/token", **form):
         headers = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
-        return ask(self.socket, "POST", "/v1/token", urllib.parse.urlencode(form), headers)
+        return ask(self.socket, "POST", target, urllib.parse.urlencode(form), headers)
+
+    def registry_form(self, target="/v1/registry-token", **form):
+        grant = "urn:ietf:params:oauth:grant-type:jwt-bearer" if "assertion" in form else "password"
+        return self.token_request(target=target, **{"grant_type": grant, "service": "registry-gw", **form})
 
     def token_answer(self, key, audience="certreg", **form):
         return self.token_request(grant_type="client_credentials", audience=audience, client_id=key_id(key),

@@ -172,13 +172,12 @@ class RegistryClient:
         self.gateway, self.key, self.sandbox, self.machine = gateway, key, sandbox, machine
 
     def token(self, *scopes):
-        query = [("service", "registry-gw"), *(("scope", scope) for scope in scopes)]
-        headers = {}
         if self.machine:
-            query.append(("assertion", self._assertion()))
+            answer = self.gateway.certreg.registry_form(assertion=self._assertion(), scope=" ".join(scopes))
         else:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"anybody:{self.key}".encode()).decode()
-        answer = self.gateway.certreg.ask("GET", "/v1/registry-token?" + urllib.parse.urlencode(query), **headers)
+            query = urllib.parse.urlencode([("service", "registry-gw"), *(("scope", scope) for scope in scopes)])
+            basic = "Basic " + base64.b64encode(f"anybody:{self.key}".encode()).decode()
+            answer = self.gateway.certreg.ask("GET", "/v1/registry-token?" + query, Authorization=basic)
         assert answer.status == 200, answer.body
         return answer.json["token"]
 

@@ -198,7 +198,7 @@ def test_run_through_a_failing_edge(tmp_path, pki):
     made.operator.faults = {
         ("GET", "/claim"): ["down", "deaf"], ("POST", "/v1/enrolments/sbx"): ["deaf", "down"],
         ("POST", "/v1/token"): ["down", (401, "auth.invalid_credentials"), "deaf"], ("GET", "/work"): ["down", (401, "auth.expired")],
-        ("GET", "/v1/registry-token"): ["down", "deaf"], ("GET", "/manifests/"): ["down", "cut", (401, "x")],
+        ("POST", "/v1/registry-token"): ["down", "deaf"], ("GET", "/manifests/"): ["down", "cut", (401, "x")],
         ("GET", "/blobs/"): ["cut", "down", "cut", "cut", (401, "x")], ("GET", "/v1/agent/objects"): ["down", "cut", "deaf"],
         ("POST", "/v1/agent/objects"): ["deaf"], ("PATCH", "/objects/"): ["deaf", "down", "deaf"], ("HEAD", "/objects/"): ["down"],
         ("PUT", "/objects/"): ["deaf", "down"], ("POST", "/events"): ["deaf", "down"], ("POST", "/result"): ["down", "deaf"]}

@@ -214,9 +214,32 @@ def test_registry_token_refusals(certreg):
     assert is_problem(other, 400, "registry.bad_service")
 
 
+def test_registry_token_by_a_form(certreg):
+    """Docker's OAuth2 flow: what GET answers by Basic, POST answers by user name and password."""
+    key = certreg.key("acme-algo")
+    answer = certreg.registry_form(username=key_id(key), password=key, client_id="containerd",
+                                   scope="repository:acme/a:pull repository:acme/b:push")
+    assert access_of(answer) == {"acme/a": ["pull"], "acme/b": ["push"]}
+    assert access_of(certreg.registry_form(username="anybody", password=key)) == {}
+    assert is_problem(certreg.registry_form(username="anybody"), 401, "auth.missing")
+    assert is_problem(certreg.registry_form(username="a", password=key + "x"), 401, "auth.invalid_client")
+    assert is_problem(certreg.registry_form(username="a", password=key, service="elsewhere"), 400, "registry.bad_service")
+    assert is_problem(certreg.registry_form(username="a", password=key, grant_type="refresh_token"), 400, "token.bad_grant")
+
+
+def test_registry_token_takes_no_assertion_from_a_url(certreg, machine):
+    """URLs are logged on the way; the refusal comes before the assertion is looked at, so it is still good afterwards."""
+    text = assertion(machine)
+    wanted = f"/v1/registry-token?service=registry-gw&assertion={text}"
+    assert is_problem(certreg.ask("GET", wanted), 400, "registry.assertion_in_url")
+    assert is_problem(certreg.registry_form(target=wanted, assertion=text), 400, "registry.assertion_in_url")
+    assert certreg.registry_form(assertion=text).status == 200
+    assert is_problem(certreg.registry_form(assertion=text), 401, "auth.invalid_client")
+
+
 def test_agents_registry_token_is_for_its_image(certreg, machine):
     def ask_for(scope):
-        return certreg.ask("GET", f"/v1/registry-token?service=registry-gw&scope={scope}&assertion={assertion(machine)}")
+        return certreg.registry_form(assertion=assertion(machine), scope=scope)
 
     assert access_of(ask_for("repository:acme/app:pull")) == {}
     certreg.orchestrator.table[f"/internal/v1/sandboxes/{SANDBOX}/image"] = {"repository": "acme/app", "manifest": MANIFEST}

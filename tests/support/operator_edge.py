@@ -15,6 +15,7 @@ import struct
 import tarfile
 import threading
 import time
+import urllib.parse
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -213,9 +214,11 @@ class Operator:
         assert claims["aud"] == f"https://127.0.0.1:{self.port}/v1/token" and claims["exp"] - claims["iat"] <= 60
         return 200, {"access_token": b64url(os.urandom(24)), "token_type": "DPoP", "expires_in": 600}
 
-    def registry_token(self, _, __, repository, assertion):
-        self.check_token(assertion, "strongroom-agent-assertion+jwt")
-        return 200, {"token": "pull-" + repository}
+    def registry_token(self, _, body):
+        form = dict(urllib.parse.parse_qsl(body.decode(), strict_parsing=True))
+        self.check_token(form["assertion"], "strongroom-agent-assertion+jwt")
+        assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer" and form["service"] == "registry-gw"
+        return 200, {"token": "pull-" + re.fullmatch(r"repository:([\w/]+):pull", form["scope"]).group(1)}
 
     def get_work(self, _, __):
         with self.lock:
@@ -278,7 +281,7 @@ class Operator:
         ("GET", r"/v1/enrolments/sbx_\w+/claim\?wait=30s", get_claim),
         ("POST", r"/v1/enrolments/sbx_\w+", post_evidence),
         ("POST", r"/v1/token", post_token),
-        ("GET", r"/v1/registry-token\?service=registry-gw&scope=repository:([\w/]+):pull&assertion=([\w.-]+)", registry_token),
+        ("POST", r"/v1/registry-token", registry_token),
         ("GET", r"/v1/agent/work\?wait=30s", get_work),
         ("GET", r"/v2/([\w/]+)/manifests/(sha256:\w+)", get_manifest),
         ("GET", r"/v2/([\w/]+)/blobs/(sha256:\w+)", get_blob),
