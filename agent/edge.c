@@ -63,7 +63,7 @@ char *edge_url(const struct edge *edge, const char *path)
 
 bool edge_may_pass(const struct err *err)
 {
-	static const char *const passing[] = { "idempotency.in_flight", "object.busy" };
+	static const char *const passing[] = { "idempotency.in_progress", "object.busy" };
 
 	for (size_t i = 0; i < ARRAY_LEN(passing); i++) {
 		if (strcmp(err->code, passing[i]) == 0)

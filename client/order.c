@@ -21,18 +21,23 @@ const json_t *order_of(const struct task *task, long long round)
 	return json_text(placed, "order") ? placed : NULL;
 }
 
-/* The nonce of this round, made and kept before anything is sent. */
-static const char *nonce_of(struct task *task, const char *name, struct err *err)
+static const char *new_nonce(struct task *task, const char *name, struct err *err)
 {
 	unsigned char random[TRUST_NONCE_SIZE];
 	auto_free char *nonce = NULL;
 
-	if (!task_kept_json(task, name)) {
-		rand_bytes(random, sizeof(random));
-		nonce = codec_b64url_text(random, sizeof(random));
-		if (task_keep_json(task, name, json_pack("{s:s}", "nonce", nonce), err) < 0)
-			return NULL;
-	}
+	rand_bytes(random, sizeof(random));
+	nonce = codec_b64url_text(random, sizeof(random));
+	if (task_keep_json(task, name, json_pack("{s:s}", "nonce", nonce), err) < 0)
+		return NULL;
+	return json_text(task_kept_json(task, name), "nonce");
+}
+
+/* The nonce of this round, made and kept before anything is sent. */
+static const char *nonce_of(struct task *task, const char *name, struct err *err)
+{
+	if (!task_kept_json(task, name))
+		return new_nonce(task, name, err);
 	return json_text(task_kept_json(task, name), "nonce");
 }
 
@@ -78,22 +83,50 @@ static int make_order(struct task *task, const struct trust_policy *policy, cons
 	return trust_order_make(key, &order, ret_envelope, err);
 }
 
-static int send_order(struct task *task, const struct trust_policy *policy, const char *nonce,
+/* What this round sends. Grants are never twice the same, and a repetition must be: so it is kept,
+ * with the machine that it was made for. Borrowed. */
+static json_t *request_of(
+	struct task *task, const struct trust_policy *policy, const char *name, struct err *err)
+{
+	const char *nonce = json_text(task_kept_json(task, name), "nonce");
+	json_t *kept = json_object_get(task_kept_json(task, name), "request");
+	auto_json json_t *envelope = NULL, *grants = json_array();
+
+	if (kept)
+		return kept;
+	if (make_order(task, policy, nonce, &envelope, err) < 0 ||
+		make_grants(task, policy, nonce, grants, err) < 0 ||
+		task_keep_json(task, name,
+			json_pack("{s:s,s:O,s:{s:s,s:O,s:O}}", "nonce", nonce, "sig",
+				json_object_get(sandbox_verified(task->project), "sig"), "request",
+				"policy", task_after_text(task, "upload-policy", "policy_id", err),
+				"order", envelope, "grants", grants),
+			err) < 0)
+		return NULL;
+	return json_object_get(task_kept_json(task, name), "request");
+}
+
+/* A request that was kept for a machine which is gone is no use, and its nonce may be taken. */
+static int drop_stale(struct task *task, const char *name, struct err *err)
+{
+	const json_t *kept = task_kept_json(task, name);
+
+	if (!json_object_get(kept, "request") ||
+		json_equal(json_object_get(kept, "sig"),
+			json_object_get(sandbox_verified(task->project), "sig")))
+		return 0;
+	return new_nonce(task, name, err) ? 0 : -1;
+}
+
+static int send_order(struct task *task, const struct trust_policy *policy, const char *name,
 	const char *label, json_t **ret_answer, struct err *err)
 {
-	auto_json json_t *envelope = NULL, *grants = json_array(), *body = NULL;
 	struct api_call call = {
 		.label = label, .audience = "policy", .method = "POST", .path = "/v1/orders"
 	};
 
-	if (make_order(task, policy, nonce, &envelope, err) < 0 ||
-		make_grants(task, policy, nonce, grants, err) < 0)
-		return -1;
-	body = json_pack("{s:s,s:O,s:O}", "policy",
-		task_after_text(task, "upload-policy", "policy_id", err), "order", envelope,
-		"grants", grants);
-	call.body = body;
-	return task_call(task, &call, ret_answer, err);
+	call.body = request_of(task, policy, name, err);
+	return call.body ? task_call(task, &call, ret_answer, err) : -1;
 }
 
 int order_place(struct task *task, const struct trust_policy *policy, long long round,
@@ -113,10 +146,12 @@ int order_place(struct task *task, const struct trust_policy *policy, long long 
 	nonce = nonce_of(task, name, err);
 	state_use(&task->project->state, STATE_OUTPUT_KEY);
 	if (!nonce || sandbox_conf_of(task, &conf, err) < 0 ||
-		sandbox_ensure(task, &conf, nonce, err) < 0 || sandbox_use(task, nonce, err) < 0 ||
-		send_order(task, policy, nonce, label, &answer, err) < 0)
+		sandbox_ensure(task, &conf, nonce, err) < 0 || drop_stale(task, name, err) < 0 ||
+		sandbox_use(task, nonce_of(task, name, err), err) < 0 ||
+		send_order(task, policy, name, label, &answer, err) < 0)
 		return -1;
 	machine = sandbox_verified(task->project);
+	nonce = nonce_of(task, name, err);
 	if (task_keep_json(task, name,
 		    json_pack("{s:s,s:O,s:O,s:O,s:O,s:O}", "nonce", nonce, "order",
 			    json_object_get(answer, "id"), "sig", json_object_get(machine, "sig"),

@@ -212,20 +212,23 @@ void state_forget(struct state *state, const char *key)
 	json_object_del(json_object_get(state->doc, "tasks"), key);
 }
 
-const char *state_idempotency(
-	struct state *state, const char *key, const char *request, struct err *err)
+const char *state_idempotency(struct state *state, const char *key, const char *request,
+	const json_t *body, struct err *err)
 {
 	json_t *work = state_work(state, key);
 	auto_free char *name = mem_printf("idempotency-%s", request);
-	char id[ID_SIZE];
+	char id[ID_SIZE], digest[DIGEST_TEXT_SIZE] = "";
+	const char *known = json_text(json_object_get(work, name), "body");
 
-	if (!json_text(work, name)) {
+	if (body && jcs_digest(body, digest, err) < 0)
+		return NULL;
+	if (!known || strcmp(known, digest) != 0) {
 		id_new("req", id);
-		json_object_set_new(work, name, json_string(id));
+		json_object_set_new(work, name, json_pack("{s:s,s:s}", "key", id, "body", digest));
 		if (state_save(state, key, err) < 0)
 			return NULL;
 	}
-	return json_text(work, name);
+	return json_text(json_object_get(work, name), "key");
 }
 
 /* The first input whose digest is another one, or is new, or is gone. */

@@ -51,10 +51,10 @@ void state_use(struct state *state, const char *key);
 bool state_is_used(const struct state *state, const char *key);
 void state_forget(struct state *state, const char *key);
 
-/* The idempotency key for one request of a task: made and saved before the request is sent.
- * Borrowed. */
-const char *state_idempotency(
-	struct state *state, const char *key, const char *request, struct err *err);
+/* The idempotency key for one request of a task: made and saved before the request is sent, and
+ * another one when its body is another. Borrowed. */
+const char *state_idempotency(struct state *state, const char *key, const char *request,
+	const json_t *body, struct err *err);
 
 enum state_verdict { STATE_SKIP, STATE_RUN, STATE_CHANGED, STATE_RESUME };
 /* Pure: what to do with a task whose inputs are now `inputs`. `why` says which input changed, or

@@ -140,7 +140,7 @@ const char *task_previous(const struct task *task, const char *output)
 int task_call(struct task *task, struct api_call *call, json_t **ret_json, struct err *err)
 {
 	call->idempotency_key =
-		state_idempotency(&task->project->state, task->key, call->label, err);
+		state_idempotency(&task->project->state, task->key, call->label, call->body, err);
 	if (!call->idempotency_key)
 		return -1;
 	return api_call(task->project->api, call, ret_json, NULL, err);

@@ -8,6 +8,7 @@
 
 #include "lib/auth.h"
 #include "lib/codec.h"
+#include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 
@@ -16,11 +17,14 @@
 #define KEY_MAX_BYTES 128
 
 static const struct sql SQL_FIND = { "lib_idempotency_find",
-	"SELECT route, resource_id FROM idempotency WHERE tenant_id = $1 AND key = $2", 2 };
+	"SELECT digest, resource_id FROM idempotency WHERE tenant_id = $1 AND key = $2", 2 };
 static const struct sql SQL_ADD = { "lib_idempotency_add",
-	"INSERT INTO idempotency (tenant_id, space_id, key, route, status, resource_id)"
-	" VALUES ($1, $2, $3, $4, 201, $5)",
+	"INSERT INTO idempotency (tenant_id, space_id, key, digest, resource_id)"
+	" VALUES ($1, $2, $3, $4, $5)",
 	5 };
+
+const struct sql resource_forget = { "lib_idempotency_forget",
+	"DELETE FROM idempotency WHERE created_at < now() - interval '24 hours'", 0 };
 
 static const char *etag_text(const struct web_req *req, long long revision)
 {
@@ -150,25 +154,45 @@ static int idempotency_key(const struct web_req *req, const char **ret_key, stru
 	return 0;
 }
 
+/* Of what is asked for: method and path, then the canonical body. */
+static int request_digest(const struct web_req *req, const char *route,
+	char ret_digest[DIGEST_TEXT_SIZE], struct err *err)
+{
+	struct digest_stream *stream;
+	auto_free char *body = NULL;
+	size_t len;
+
+	if (jcs_encode(req->json, &body, &len, err) < 0)
+		return -1;
+	stream = digest_stream_new();
+	digest_stream_add(stream, route, strlen(route) + 1);
+	digest_stream_add(stream, body, len);
+	digest_stream_finish_text(stream, ret_digest);
+	digest_stream_free(stream);
+	return 0;
+}
+
 int resource_replayed(struct web_req *req, struct web_res *res, const char *route,
 	const char **ret_id, struct err *err)
 {
 	const char *tenant = req->principal->tenant, *key;
 	auto_rows struct db_rows *rows = NULL;
+	char digest[DIGEST_TEXT_SIZE];
 
 	*ret_id = NULL;
 	if (idempotency_key(req, &key, err) < 0)
 		return -1;
 	if (!key)
 		return 0;
-	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_FIND, DB_PARAMS(tenant, key), &rows,
-		    err) < 0)
+	if (request_digest(req, route, digest, err) < 0 ||
+		db_run(req->worker->db, DB_TENANT(tenant), &SQL_FIND, DB_PARAMS(tenant, key), &rows,
+			err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
 		return 0;
-	if (strcmp(db_text(rows, 0, "route"), route) != 0)
-		return err_set(err, ERR_UNPROCESSABLE, "idempotency.other_route",
-			"this Idempotency-Key was used for '%s'", db_text(rows, 0, "route"));
+	if (strcmp(db_text(rows, 0, "digest"), digest) != 0)
+		return err_set(err, ERR_UNPROCESSABLE, "idempotency.mismatch",
+			"this Idempotency-Key came with another request before");
 	*ret_id = db_text_in(rows, 0, "resource_id", req->arena);
 	web_header_add(res, "Idempotent-Replayed", "true");
 	return 0;
@@ -178,18 +202,20 @@ int resource_remember(struct db *db, const struct web_req *req, const char *rout
 	struct err *err)
 {
 	const struct principal *who = req->principal;
+	char digest[DIGEST_TEXT_SIZE];
 	const char *key;
 
 	if (idempotency_key(req, &key, err) < 0)
 		return -1;
 	if (!key)
 		return 0;
-	if (db_exec(db, &SQL_ADD, DB_PARAMS(who->tenant, who->space, key, route, id), NULL, err) ==
+	if (request_digest(req, route, digest, err) < 0)
+		return -1;
+	if (db_exec(db, &SQL_ADD, DB_PARAMS(who->tenant, who->space, key, digest, id), NULL, err) ==
 		0)
 		return 0;
 	if (strcmp(err->code, "db.unique") == 0)
-		return err_set(err, ERR_CONFLICT, "idempotency.in_flight",
-			"a request with this Idempotency-Key has just made the resource: ask "
-			"again");
+		return err_set(err, ERR_CONFLICT, "idempotency.in_progress",
+			"another request with this Idempotency-Key is being served: ask again");
 	return -1;
 }

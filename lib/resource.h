@@ -2,7 +2,8 @@
 /*
  * Habits that every resource of every service shares: strong ETags with If-Match, keyset pages
  * (newest first), and Idempotency-Key on creates, each caller's own (table `idempotency` of the
- * service's own schema; it keeps a status and an id, never a body).
+ * service's own schema; for 24 hours it keeps an id and a digest of what was asked for, never a
+ * body).
  */
 #ifndef STRONGROOM_RESOURCE_H
 #define STRONGROOM_RESOURCE_H
@@ -33,13 +34,16 @@ typedef json_t *resource_row(const struct db_rows *rows, size_t row);
  * `revision`; items get their `etag`. */
 json_t *resource_list(const struct db_rows *rows, const struct page *page, resource_row *encode);
 
-/* The id that this Idempotency-Key made earlier on this route (arena-owned), or NULL: then *ret_id
- * is NULL and the caller goes on. idempotency.bad_key, idempotency.other_route (422). Sets
- * Idempotent-Replayed on a hit. */
+/* The id that this very request made earlier (arena-owned), or NULL, and the caller goes on.
+ * `route` is the method and the path. idempotency.bad_key; idempotency.mismatch (422) when the key
+ * came with another route or JSON body. Sets Idempotent-Replayed on a hit. */
 int resource_replayed(struct web_req *req, struct web_res *res, const char *route,
 	const char **ret_id, struct err *err);
-/* Inside the transaction of the create; nothing without the header. idempotency.in_flight (409). */
+/* First in the transaction of the create, so that a twin meets this key before any other unique
+ * one: idempotency.in_progress (409). Nothing without the header. */
 int resource_remember(struct db *db, const struct web_req *req, const char *route, const char *id,
 	struct err *err);
+/* For service.forgets. */
+extern const struct sql resource_forget;
 
 #endif

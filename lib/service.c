@@ -56,6 +56,8 @@ static const struct conf_item common_rows[] = {
 	ROW(registry_gw_url, "", "unix:/path or https://host"),
 	ROW(policy_url, "", "unix:/path or https://host"),
 	ROW(orchestrator_url, "", "unix:/path or https://host"),
+	{ "retention_beat", CONF_MS, offsetof(struct service_conf, retention_beat_ms), "10m",
+		"how often what is past its time is forgotten" },
 };
 
 /* Both structs in one block, so that one table can fill them. */

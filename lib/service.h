@@ -9,7 +9,8 @@
  * tcp:host:port), tls_cert, tls_key, tls_peer_ca (TCP only), base_url, database (libpq conninfo),
  * migrate_database (owner's conninfo), redis (unix:/path; empty: none), service_key (PEM file),
  * peers_dir (public keys of the other services, <name>.pem), certreg_url / provisioner_url /
- * registry_gw_url / policy_url / orchestrator_url (unix:/path or https://…), log_level.
+ * registry_gw_url / policy_url / orchestrator_url (unix:/path or https://…), log_level,
+ * retention_beat (how often what is past its time is forgotten).
  */
 #ifndef STRONGROOM_SERVICE_H
 #define STRONGROOM_SERVICE_H
@@ -19,6 +20,7 @@
 #include "lib/web.h"
 
 struct db;
+struct sql;
 struct fetch;
 struct auth;
 struct wake;
@@ -28,6 +30,7 @@ struct service_conf {
 	char *listen, *tls_cert, *tls_key, *tls_peer_ca, *base_url, *database, *migrate_database;
 	char *redis, *service_key, *peers_dir, *log_level;
 	char *certreg_url, *provisioner_url, *registry_gw_url, *policy_url, *orchestrator_url;
+	long retention_beat_ms;
 };
 
 /* What one worker thread owns. Nothing in it is shared with another thread. */
@@ -62,6 +65,11 @@ struct service {
 	const struct web_route *routes;	    /* ends with method NULL */
 	const struct service_loop *loops;   /* ends with name NULL; may be NULL */
 	const struct migration *migrations; /* ends with name NULL; may be NULL */
+	/* What is past its time goes, at the beat of retention, in every copy: statements without
+	 * parameters in the sweep's scope, ends with NULL; then what is more than a row. Both may
+	 * be NULL. */
+	const struct sql *const *forgets;
+	int (*forget)(struct worker *worker, struct err *err);
 	int (*init)(struct worker *worker,
 		struct err *err); /* once, after migration check, before listening; may be NULL */
 	int (*ready)(struct worker *worker, struct err *err); /* own part of /readyz; may be NULL */

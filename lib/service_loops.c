@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Background loops: one thread each, with its own worker; run at a ring of their topic and at their
- * beat, slower after failures. Two of them are every service's: the outbox relay and the refresh of
- * auth.
+ * beat, slower after failures. Three of them are every service's: the outbox relay, the refresh of
+ * auth, and retention.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -59,6 +59,20 @@ static int outbox_relay(struct worker *worker, struct err *err)
 static int auth_renew(struct worker *worker, struct err *err)
 {
 	return auth_refresh(worker->auth, worker->fetch, err);
+}
+
+/* Every copy does this, each statement is whole by itself, and what a killed one left undone is
+ * still past its time. */
+static int retention(struct worker *worker, struct err *err)
+{
+	const struct service *service = ((struct service_worker *)worker)->state->service;
+	const struct sql *const *sql = service->forgets;
+
+	for (; sql && *sql; sql++) {
+		if (db_run(worker->db, DB_SWEEP, *sql, DB_NO_PARAMS, NULL, err) < 0)
+			return -1;
+	}
+	return service->forget ? service->forget(worker, err) : 0;
 }
 
 /* --- one thread --- */
@@ -151,7 +165,7 @@ void service_loops_prepare(struct service_state *state)
 
 	while (loops && loops[count].name)
 		count++;
-	state->threads = mem_array(count + 2, sizeof(*state->threads));
+	state->threads = mem_array(count + 3, sizeof(*state->threads));
 	for (size_t i = 0; i < count; i++)
 		add(state, &loops[i]);
 	if (*state->conf.database)
@@ -161,6 +175,10 @@ void service_loops_prepare(struct service_state *state)
 	if (*state->conf.certreg_url)
 		add(state, &(const struct service_loop) {
 				   .name = "auth", .beat_ms = AUTH_BEAT_MS, .run = auth_renew });
+	if (state->service->forgets || state->service->forget)
+		add(state, &(const struct service_loop) { .name = "retention",
+				   .beat_ms = state->conf.retention_beat_ms,
+				   .run = retention });
 }
 
 void service_loops_start(struct service_state *state)

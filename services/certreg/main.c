@@ -12,6 +12,7 @@
 #include "services/certreg/migrations.h"
 #include "services/certreg/mirror.h"
 #include "services/certreg/registry_tokens.h"
+#include "services/certreg/store.h"
 #include "services/certreg/tenants.h"
 #include "services/certreg/tokens.h"
 
@@ -51,7 +52,7 @@ static const struct web_route routes[] = {
 static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile }, { NULL, NULL, 0, NULL } };
 static const struct service certreg = {
 	.name = "certreg", .config = config, .config_size = sizeof(struct certreg), .lanes = lanes,
-	.routes = routes, .loops = loops, .migrations = migrations, .init = certreg_init };
+	.routes = routes, .loops = loops, .migrations = migrations, .forgets = store_forgets, .init = certreg_init };
 /* clang-format on */
 
 int main(int argc, char **argv)

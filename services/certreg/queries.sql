@@ -55,7 +55,6 @@ UPDATE api_key SET state = 'revoked', revision = revision + 1
 WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'active'
 
 -- name: challenge_insert
-WITH gone AS (DELETE FROM challenge WHERE tenant_id = $1 AND expires_at < now() - interval '1 hour')
 INSERT INTO challenge (tenant_id, space_id, id, member_id, spki, nonce, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7::int))
 
@@ -98,5 +97,10 @@ FROM (SELECT coalesce(max(seq), 0) AS epoch FROM revocation) m
 ORDER BY r.seq
 
 -- name: assertion_insert
-WITH gone AS (DELETE FROM assertion WHERE tenant_id = $1 AND expires_at < now() - interval '10 minutes')
 INSERT INTO assertion (tenant_id, space_id, sandbox_id, jti, expires_at) VALUES ($1, $2, $3, $4, to_timestamp($5::bigint))
+
+-- name: challenge_forget
+DELETE FROM challenge WHERE expires_at < now() - interval '1 hour'
+
+-- name: assertion_forget
+DELETE FROM assertion WHERE expires_at < now() - interval '10 minutes'

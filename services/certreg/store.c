@@ -7,6 +7,9 @@
 #include "services/certreg/queries.h"
 #include "services/certreg/store_rows.h"
 
+const struct sql *const store_forgets[] = { &resource_forget, &SQL_CHALLENGE_FORGET,
+	&SQL_ASSERTION_FORGET, NULL };
+
 int store_tenants_each(struct db *db, store_visit *visit, void *arg, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;

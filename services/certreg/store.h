@@ -14,6 +14,8 @@
 #include "lib/cert.h"
 #include "lib/resource.h"
 
+extern const struct sql *const store_forgets[]; /* of struct service */
+
 /* --- tenants and members (store.c) --- */
 struct tenant {
 	const char *id, *space, *name, *created_at;

@@ -10,6 +10,7 @@
 struct orchestrator_conf {
 	char *objects_dir;
 	long object_quota_bytes;
+	long object_retention_days;
 };
 
 #endif

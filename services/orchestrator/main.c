@@ -5,8 +5,10 @@
 #include "services/orchestrator/config.h"
 #include "services/orchestrator/events.h"
 #include "services/orchestrator/migrations.h"
+#include "services/orchestrator/object_sweep.h"
 #include "services/orchestrator/objects.h"
 #include "services/orchestrator/runs.h"
+#include "services/orchestrator/store.h"
 #include "services/orchestrator/transitions.h"
 
 #define SMALL (64 * 1024)
@@ -17,6 +19,9 @@ static const struct conf_item config[] = {
 		"folder of the objects" },
 	{ "object_quota", CONF_SIZE, offsetof(struct orchestrator_conf, object_quota_bytes), "20g",
 		"bytes that one tenant may store" },
+	{ "object_retention_days", CONF_COUNT,
+		offsetof(struct orchestrator_conf, object_retention_days), "0",
+		"days that an object outlives its last run; 0: until it is deleted" },
 	{ NULL, CONF_TEXT, 0, NULL, NULL },
 };
 
@@ -82,6 +87,8 @@ static const struct service orchestrator = {
 	.routes = routes,
 	.loops = loops,
 	.migrations = migrations,
+	.forgets = store_forgets,
+	.forget = object_sweep,
 	.init = objects_init,
 };
 

@@ -15,15 +15,32 @@ bool object_access_is_holder(const struct web_req *req, const struct run *run)
 	       json_integer_value(boot) == run->boot;
 }
 
-/* An input of the run that the agent's sandbox is in now. */
-static int is_run_input(struct web_req *req, const char *object_id, bool *ret_is, struct err *err)
+static bool is_input(const struct run *run, const struct object *object)
 {
-	struct db *db = req->worker->db;
-	auto_json json_t *inputs = NULL;
-	const char *run_id;
-	struct run run;
+	auto_json json_t *inputs = json_loads(run->inputs, 0, NULL);
 	json_t *input;
 	size_t i;
+
+	json_array_foreach (inputs, i, input) {
+		if (strcmp(json_text(input, "object"), object->id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Made for this run under this fence: what an earlier hand-over of it left is not the agent's. */
+static bool is_output(const struct run *run, const struct object *object)
+{
+	return object->run && strcmp(object->run, run->id) == 0 && object->fence == run->fence;
+}
+
+/* What belongs to the run that the agent's sandbox is in now. */
+static int is_of_run(
+	struct web_req *req, const struct object *object, bool *ret_is, struct err *err)
+{
+	struct db *db = req->worker->db;
+	const char *run_id;
+	struct run run;
 
 	*ret_is = false;
 	if (store_run_of_sandbox(db, req->arena, req->principal->tenant, req->principal->subject,
@@ -33,13 +50,8 @@ static int is_run_input(struct web_req *req, const char *object_id, bool *ret_is
 		return 0;
 	if (store_run_get(db, req->arena, req->principal->tenant, run_id, &run, err) < 0)
 		return -1;
-	if (!object_access_is_holder(req, &run))
-		return 0;
-	inputs = json_loads(run.inputs, 0, NULL);
-	json_array_foreach (inputs, i, input) {
-		if (strcmp(json_text(input, "object"), object_id) == 0)
-			*ret_is = true;
-	}
+	*ret_is = object_access_is_holder(req, &run) &&
+		  (is_output(&run, object) || is_input(&run, object));
 	return 0;
 }
 
@@ -51,9 +63,7 @@ int object_access_read(struct web_req *req, struct object *ret_object, struct er
 	if (store_object_get(
 		    req->worker->db, req->arena, req->principal->tenant, id, ret_object, err) < 0)
 		return -1;
-	if (req->principal->kind == WEB_AGENT &&
-		strcmp(ret_object->created_by, req->principal->subject) != 0 &&
-		is_run_input(req, id, &allowed, err) < 0)
+	if (req->principal->kind == WEB_AGENT && is_of_run(req, ret_object, &allowed, err) < 0)
 		return -1;
 	return allowed ? 0
 		       : err_set(err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'",
@@ -64,8 +74,7 @@ int object_access_write(struct web_req *req, struct object *ret_object, struct e
 {
 	const char *id = web_param(req, "object_id");
 
-	if (store_object_get(
-		    req->worker->db, req->arena, req->principal->tenant, id, ret_object, err) < 0)
+	if (object_access_read(req, ret_object, err) < 0)
 		return -1;
 	if (strcmp(ret_object->created_by, req->principal->subject) != 0)
 		return err_set(

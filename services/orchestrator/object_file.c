@@ -56,6 +56,13 @@ int object_file_append(const struct orchestrator_conf *conf, const struct object
 	return 0;
 }
 
+bool object_file_is_busy(const struct orchestrator_conf *conf, const struct object *object)
+{
+	auto_fd int fd = -1;
+
+	return object_file_read(conf, object, &fd, NULL) == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
 int object_file_size(int fd, long long *ret_size, struct err *err)
 {
 	struct stat info;

@@ -13,6 +13,8 @@ int object_file_read(const struct orchestrator_conf *conf, const struct object *
 /* Open for appending, made when missing, with the writer's lock: object.busy (409). */
 int object_file_append(const struct orchestrator_conf *conf, const struct object *object,
 	int *ret_fd, struct err *err);
+/* Whether somebody writes it. */
+bool object_file_is_busy(const struct orchestrator_conf *conf, const struct object *object);
 int object_file_size(int fd, long long *ret_size, struct err *err);
 int object_file_remove(
 	const struct orchestrator_conf *conf, const struct object *object, struct err *err);

@@ -77,8 +77,12 @@ static int open_upload(
 	if (upload->end > conf->object_quota_bytes)
 		return err_set(err, ERR_FORBIDDEN, "object.quota",
 			"the tenant's quota is %ld bytes", conf->object_quota_bytes);
-	return store_object_reserve(
-		req->worker->db, object, upload->end, conf->object_quota_bytes, err);
+	if (store_object_reserve(
+		    req->worker->db, object, upload->end, conf->object_quota_bytes, err) == 0)
+		return 0;
+	if (err->kind == ERR_NOT_FOUND) /* deleted meanwhile, and made again above */
+		(void)!object_file_remove(conf, object, NULL);
+	return -1;
 }
 
 static void upload_release(void *ctx)

@@ -96,15 +96,46 @@ FROM object WHERE tenant_id = $1 AND id = $2 AND state <> 'deleted'
 SELECT size_bytes, state FROM object WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 
 -- name: object_resize
-UPDATE object SET size_bytes = $3::bigint WHERE tenant_id = $1 AND id = $2 AND state = 'open'
+UPDATE object SET size_bytes = $3::bigint, due_at = now() + interval '7 days' WHERE tenant_id = $1 AND id = $2 AND state = 'open'
 
 -- name: object_close
-UPDATE object SET state = 'closed', digest = $3, size_bytes = $4::bigint, closed_at = now(), revision = revision + 1
+UPDATE object SET state = 'closed', digest = $3, size_bytes = $4::bigint, closed_at = now(), revision = revision + 1,
+	due_at = now() + interval '7 days'
 WHERE tenant_id = $1 AND id = $2 AND state = 'open'
 
 -- name: object_delete
 UPDATE object SET state = 'deleted', size_bytes = 0, revision = revision + 1
 WHERE tenant_id = $1 AND id = $2 AND state <> 'deleted'
+
+-- name: inputs_keep
+UPDATE object SET due_at = greatest(due_at, now() + interval '1 day')
+WHERE tenant_id = $1 AND id IN (SELECT e ->> 'object' FROM jsonb_array_elements($2::jsonb) e)
+
+-- name: objects_due
+UPDATE object SET due_at = now() + interval '1 day'
+WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM object WHERE state <> 'deleted' AND due_at <= now()
+	ORDER BY due_at LIMIT 100 FOR UPDATE SKIP LOCKED)
+RETURNING tenant_id, id, due_at::text AS due_at
+
+-- name: object_expire
+WITH old AS (SELECT o.tenant_id, o.id, o.size_bytes FROM object o
+	WHERE o.tenant_id = $1 AND o.id = $2 AND o.state <> 'deleted' AND o.due_at = $3::timestamptz
+	AND NOT EXISTS (SELECT 1 FROM run r WHERE r.tenant_id = $1 AND r.id = o.run_id AND (r.ended_at IS NULL
+		OR (r.output_object = o.id AND ($4::bigint = 0 OR r.ended_at > now() - $4::bigint * interval '1 day'))))
+	AND (o.role = 'output' OR o.state = 'open'
+		OR ($4::bigint > 0 AND o.closed_at < now() - $4::bigint * interval '1 day'
+			AND NOT EXISTS (SELECT 1 FROM run r WHERE r.tenant_id = $1 AND position(o.id IN r.inputs) > 0
+				AND (r.ended_at IS NULL OR r.ended_at > now() - $4::bigint * interval '1 day'))))
+	FOR UPDATE),
+gone AS (UPDATE object o SET state = 'deleted', size_bytes = 0, revision = revision + 1
+	FROM old WHERE o.tenant_id = old.tenant_id AND o.id = old.id)
+UPDATE usage u SET used_bytes = greatest(u.used_bytes - old.size_bytes, 0) FROM old WHERE u.tenant_id = old.tenant_id
+
+-- name: objects_deleted
+SELECT tenant_id, id FROM object WHERE state = 'deleted' ORDER BY tenant_id, id LIMIT 100
+
+-- name: object_forget
+DELETE FROM object WHERE tenant_id = $1 AND id = $2 AND state = 'deleted'
 
 -- name: usage_add
 INSERT INTO usage (tenant_id, space_id, used_bytes) VALUES ($1, $2, greatest($3::bigint, 0))

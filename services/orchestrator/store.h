@@ -71,6 +71,7 @@ int store_run_release(struct db *db, const struct run *run, long long due_ms, st
 
 struct object {
 	const char *tenant, *space, *id, *role, *run, *state, *digest, *created_by, *created_at;
+	const char *due_at; /* as Postgres writes it */
 	long long fence, size, revision;
 };
 int store_object_add(
@@ -87,5 +88,18 @@ int store_object_resize(
 int store_object_close(struct db *db, const struct object *object, const char *digest,
 	long long size, struct err *err);
 int store_object_delete(struct db *db, const struct object *object, struct err *err);
+
+/* Retention, across tenants; of the objects tenant, id and due_at are filled. */
+extern const struct sql *const store_forgets[]; /* of struct service */
+/* Up to 100 that are due, put off by a day: so each is looked at by one copy. */
+int store_objects_due(struct db *db, struct arena *arena, struct object **ret_objects,
+	size_t *ret_count, struct err *err);
+/* Deletes the row unless somebody needs the object or wrote to it since. `days` is the
+ * configuration's. */
+int store_object_expire(struct db *db, const struct object *object, long days, struct err *err);
+/* Up to 100 that are deleted; and one of them forgotten, when its bytes are gone. */
+int store_objects_deleted(struct db *db, struct arena *arena, struct object **ret_objects,
+	size_t *ret_count, struct err *err);
+int store_object_forget(struct db *db, const struct object *object, struct err *err);
 
 #endif

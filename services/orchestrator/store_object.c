@@ -19,13 +19,13 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	const struct object *object = work->object;
 	char fence[24];
 
-	if (db_exec(db, &SQL_OBJECT_INSERT,
-		    DB_PARAMS(object->tenant, object->space, object->id, object->role, object->run,
-			    object->run ? store_number(fence, object->fence) : NULL,
-			    object->created_by),
-		    NULL, err) < 0)
+	if (resource_remember(db, work->req, work->route, object->id, err) < 0)
 		return -1;
-	return resource_remember(db, work->req, work->route, object->id, err);
+	return db_exec(db, &SQL_OBJECT_INSERT,
+		DB_PARAMS(object->tenant, object->space, object->id, object->role, object->run,
+			object->run ? store_number(fence, object->fence) : NULL,
+			object->created_by),
+		NULL, err);
 }
 
 int store_object_add(
@@ -151,4 +151,56 @@ int store_object_delete(struct db *db, const struct object *object, struct err *
 	struct size_work work = { object, NULL, -1, 0 };
 
 	return db_tx(db, DB_TENANT(object->tenant), size_work, &work, err);
+}
+
+/* --- retention --- */
+
+const struct sql *const store_forgets[] = { &resource_forget, NULL };
+
+static int sweep_objects(struct db *db, struct arena *arena, const struct sql *sql,
+	struct object **ret_objects, size_t *ret_count, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+	struct object *objects;
+
+	if (db_run(db, DB_SWEEP, sql, DB_NO_PARAMS, &rows, err) < 0)
+		return -1;
+	objects = arena_alloc(arena, (db_count(rows) + 1) * sizeof(*objects));
+	for (size_t i = 0; i < db_count(rows); i++)
+		objects[i] = (struct object) {
+			.tenant = db_text_in(rows, i, "tenant_id", arena),
+			.id = db_text_in(rows, i, "id", arena),
+			.due_at = sql == &SQL_OBJECTS_DUE ? db_text_in(rows, i, "due_at", arena)
+							  : NULL,
+		};
+	*ret_objects = objects;
+	*ret_count = db_count(rows);
+	return 0;
+}
+
+int store_objects_due(struct db *db, struct arena *arena, struct object **ret_objects,
+	size_t *ret_count, struct err *err)
+{
+	return sweep_objects(db, arena, &SQL_OBJECTS_DUE, ret_objects, ret_count, err);
+}
+
+int store_object_expire(struct db *db, const struct object *object, long days, struct err *err)
+{
+	char text[24];
+
+	return db_run(db, DB_TENANT(object->tenant), &SQL_OBJECT_EXPIRE,
+		DB_PARAMS(object->tenant, object->id, object->due_at, store_number(text, days)),
+		NULL, err);
+}
+
+int store_objects_deleted(struct db *db, struct arena *arena, struct object **ret_objects,
+	size_t *ret_count, struct err *err)
+{
+	return sweep_objects(db, arena, &SQL_OBJECTS_DELETED, ret_objects, ret_count, err);
+}
+
+int store_object_forget(struct db *db, const struct object *object, struct err *err)
+{
+	return db_run(
+		db, DB_SWEEP, &SQL_OBJECT_FORGET, DB_PARAMS(object->tenant, object->id), NULL, err);
 }

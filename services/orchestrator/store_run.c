@@ -28,8 +28,10 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	auto_rows struct db_rows *rows = NULL;
 	char deadline[24], max_runs[24];
 
-	if (db_exec(db, &SQL_POLICY_LOCK, DB_PARAMS(who->tenant, run->policy_hash), NULL, err) <
+	if (resource_remember(db, work->req, "POST /v1/runs", run->id, err) < 0 ||
+		db_exec(db, &SQL_POLICY_LOCK, DB_PARAMS(who->tenant, run->policy_hash), NULL, err) <
 			0 ||
+		db_exec(db, &SQL_INPUTS_KEEP, DB_PARAMS(who->tenant, run->inputs), NULL, err) < 0 ||
 		db_exec(db, &SQL_RUN_INSERT,
 			DB_PARAMS(who->tenant, who->space, run->id, run->pipeline, run->policy_hash,
 				run->repository, run->manifest, run->inputs,
@@ -41,9 +43,7 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	if (db_affected(rows) == 0)
 		return err_set(err, ERR_CONFLICT, "run.max_runs",
 			"the policy allows %lld runs and they are used up", run->max_runs);
-	if (db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("run", run->id), NULL, err) < 0)
-		return -1;
-	return resource_remember(db, work->req, "POST /v1/runs", run->id, err);
+	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("run", run->id), NULL, err);
 }
 
 int store_run_add(struct web_req *req, const struct run *run, struct err *err)

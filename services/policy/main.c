@@ -7,6 +7,7 @@
 #include "services/policy/pipelines.h"
 #include "services/policy/policies.h"
 #include "services/policy/projections.h"
+#include "services/policy/store.h"
 
 #define DOCUMENT_MAX (1024 * 1024)
 #define SMALL_MAX (64 * 1024)
@@ -64,6 +65,7 @@ static const struct service policy = {
 	.lanes = lanes,
 	.routes = routes,
 	.migrations = migrations,
+	.forgets = store_forgets,
 };
 
 int main(int argc, char **argv)

@@ -13,6 +13,8 @@
 #include "services/policy/queries.h"
 #include "services/policy/store_rows.h"
 
+const struct sql *const store_forgets[] = { &resource_forget, NULL };
+
 static json_t *policy_row(const struct db_rows *rows, size_t i)
 {
 	return json_pack("{s:s,s:s,s:I,s:s,s:s,s:s}", "id", db_text(rows, i, "id"), "name",

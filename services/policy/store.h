@@ -13,6 +13,8 @@
 #include "lib/web.h"
 #include "proto/trust.h"
 
+extern const struct sql *const store_forgets[]; /* of struct service */
+
 /* --- policies --- */
 struct store_policy {
 	const struct trust_policy *policy;

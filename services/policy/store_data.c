@@ -41,12 +41,12 @@ static int projection_add_work(struct db *db, void *arg, struct err *err)
 	auto_free char *columns = compact(item->columns, "[]");
 	auto_free char *filter = compact(item->filter, "[]");
 
-	if (db_exec(db, &SQL_PROJECTION_INSERT,
-		    DB_PARAMS(who->tenant, who->space, item->id, item->name, columns, filter,
-			    store_number(work->req, item->minimum_rows), who->subject),
-		    NULL, err) < 0)
+	if (resource_remember(db, work->req, "POST /v1/projections", item->id, err) < 0)
 		return -1;
-	return resource_remember(db, work->req, "POST /v1/projections", item->id, err);
+	return db_exec(db, &SQL_PROJECTION_INSERT,
+		DB_PARAMS(who->tenant, who->space, item->id, item->name, columns, filter,
+			store_number(work->req, item->minimum_rows), who->subject),
+		NULL, err);
 }
 
 int store_projection_add(struct web_req *req, const struct store_projection *item, struct err *err)
@@ -140,12 +140,12 @@ static int dataset_add_work(struct db *db, void *arg, struct err *err)
 	const struct principal *who = work->req->principal;
 	auto_free char *labels = compact(item->labels, "{}");
 
-	if (db_exec(db, &SQL_DATASET_INSERT,
-		    DB_PARAMS(who->tenant, who->space, item->id, item->name, item->direction,
-			    item->projection_id, labels, who->subject),
-		    NULL, err) < 0)
+	if (resource_remember(db, work->req, "POST /v1/datasets", item->id, err) < 0)
 		return -1;
-	return resource_remember(db, work->req, "POST /v1/datasets", item->id, err);
+	return db_exec(db, &SQL_DATASET_INSERT,
+		DB_PARAMS(who->tenant, who->space, item->id, item->name, item->direction,
+			item->projection_id, labels, who->subject),
+		NULL, err);
 }
 
 /* A unique name that is taken, or a projection that is not there. */

@@ -41,6 +41,8 @@ static int order_work(struct db *db, void *arg, struct err *err)
 	const struct principal *who = work->req->principal;
 	auto_free char *envelope = json_dumps(item->envelope, JSON_COMPACT | JSON_SORT_KEYS);
 
+	if (resource_remember(db, work->req, "POST /v1/orders", item->id, err) < 0)
+		return -1;
 	if (db_exec(db, &SQL_ORDER_INSERT,
 		    DB_PARAMS(who->tenant, who->space, item->id, item->policy_id, order->run_nonce,
 			    order->runner_spki, order->enc_thumbprint, order->sig_thumbprint,
@@ -51,9 +53,7 @@ static int order_work(struct db *db, void *arg, struct err *err)
 				"this run nonce was ordered before: make a new order");
 		return -1;
 	}
-	if (add_grants(db, work, err) < 0)
-		return -1;
-	return resource_remember(db, work->req, "POST /v1/orders", item->id, err);
+	return add_grants(db, work, err);
 }
 
 int store_order_add(struct web_req *req, const struct store_order *item, struct err *err)

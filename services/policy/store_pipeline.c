@@ -39,14 +39,14 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	const struct store_pipeline *item = work->item;
 	const struct principal *who = work->req->principal;
 
-	if (db_exec(db, &SQL_PIPELINE_INSERT,
-		    DB_PARAMS(who->tenant, who->space, item->id, item->name, item->template,
-			    item->policy_id, who->subject),
-		    NULL, err) < 0 ||
-		db_exec(db, &SQL_PIPELINE_VERSION_INSERT,
-			DB_PARAMS(who->tenant, item->id, who->subject), NULL, err) < 0)
+	if (resource_remember(db, work->req, ROUTE, item->id, err) < 0 ||
+		db_exec(db, &SQL_PIPELINE_INSERT,
+			DB_PARAMS(who->tenant, who->space, item->id, item->name, item->template,
+				item->policy_id, who->subject),
+			NULL, err) < 0)
 		return -1;
-	return resource_remember(db, work->req, ROUTE, item->id, err);
+	return db_exec(db, &SQL_PIPELINE_VERSION_INSERT,
+		DB_PARAMS(who->tenant, item->id, who->subject), NULL, err);
 }
 
 int store_pipeline_add(struct web_req *req, const struct store_pipeline *item, struct err *err)

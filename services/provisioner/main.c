@@ -5,6 +5,7 @@
 #include "services/provisioner/lifecycle.h"
 #include "services/provisioner/migrations.h"
 #include "services/provisioner/sandboxes.h"
+#include "services/provisioner/store.h"
 #include "services/provisioner/templates.h"
 
 #define SMALL (16 * 1024)
@@ -75,6 +76,7 @@ static const struct service provisioner = {
 	.routes = routes,
 	.loops = loops,
 	.migrations = migrations,
+	.forgets = store_forgets,
 	.init = templates_init,
 };
 

@@ -11,6 +11,8 @@
 
 #define NUMBER_SIZE 24
 
+const struct sql *const store_forgets[] = { &resource_forget, NULL };
+
 static const char *number(char text[NUMBER_SIZE], long long value)
 {
 	snprintf(text, NUMBER_SIZE, "%lld", value);
@@ -29,14 +31,15 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	const struct principal *who = work->req->principal;
 	char version[NUMBER_SIZE];
 
-	if (db_exec(db, &SQL_SANDBOX_INSERT,
-		    DB_PARAMS(who->tenant, who->space, sandbox->id, sandbox->name,
-			    sandbox->template_id, number(version, sandbox->template_version),
-			    sandbox->parameters, sandbox->claim, sandbox->initdata, who->subject),
-		    NULL, err) < 0 ||
-		db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("sandbox", sandbox->id), NULL, err) < 0)
+	if (resource_remember(db, work->req, "POST /v1/sandboxes", sandbox->id, err) < 0 ||
+		db_exec(db, &SQL_SANDBOX_INSERT,
+			DB_PARAMS(who->tenant, who->space, sandbox->id, sandbox->name,
+				sandbox->template_id, number(version, sandbox->template_version),
+				sandbox->parameters, sandbox->claim, sandbox->initdata,
+				who->subject),
+			NULL, err) < 0)
 		return -1;
-	return resource_remember(db, work->req, "POST /v1/sandboxes", sandbox->id, err);
+	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("sandbox", sandbox->id), NULL, err);
 }
 
 int store_add(struct web_req *req, const struct sandbox *sandbox, struct err *err)

@@ -12,6 +12,8 @@
 #include "lib/resource.h"
 #include "lib/service.h"
 
+extern const struct sql *const store_forgets[]; /* of struct service */
+
 /* A sandbox's row; texts live in the arena given. */
 struct sandbox {
 	const char *tenant, *space, *id, *name, *template_id, *parameters, *state, *claim,

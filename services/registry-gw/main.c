@@ -8,6 +8,7 @@
 #include "services/registry-gw/migrations.h"
 #include "services/registry-gw/relay_blob.h"
 #include "services/registry-gw/relay_upload.h"
+#include "services/registry-gw/store.h"
 #include "services/registry-gw/tags.h"
 #include "services/registry-gw/uploads.h"
 #include "services/registry-gw/version.h"
@@ -74,6 +75,7 @@ static const struct service registry_gw = {
 	.routes = routes,
 	.loops = loops,
 	.migrations = migrations,
+	.forgets = store_forgets,
 	.init = writers_init,
 };
 

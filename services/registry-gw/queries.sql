@@ -29,7 +29,7 @@ WHERE owner = $1 AND id = ANY (string_to_array($2, ','))
 -- name: leases_drop
 UPDATE upload SET lease_until = '-infinity' WHERE owner = $1
 
--- name: upload_expire
+-- name: upload_forget
 DELETE FROM upload WHERE expires_at < now() AND lease_until < now()
 
 -- name: manifest_insert

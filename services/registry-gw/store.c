@@ -9,6 +9,8 @@
 
 #define NUMBER_SIZE 24
 
+const struct sql *const store_forgets[] = { &SQL_UPLOAD_FORGET, NULL };
+
 static const char *number(char text[NUMBER_SIZE], long long value)
 {
 	snprintf(text, NUMBER_SIZE, "%lld", value);
@@ -103,11 +105,6 @@ int store_leases_keep(struct db *db, const char *owner, const char *ids, struct 
 int store_leases_drop(struct db *db, const char *owner, struct err *err)
 {
 	return db_run(db, DB_SWEEP, &SQL_LEASES_DROP, DB_PARAMS(owner), NULL, err);
-}
-
-int store_uploads_expire(struct db *db, struct err *err)
-{
-	return db_run(db, DB_SWEEP, &SQL_UPLOAD_EXPIRE, DB_NO_PARAMS, NULL, err);
 }
 
 /* --- manifests --- */

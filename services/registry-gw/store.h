@@ -6,6 +6,8 @@
 #include "lib/db.h"
 #include "services/registry-gw/access.h"
 
+extern const struct sql *const store_forgets[]; /* of struct service */
+
 struct upload {
 	const char *tenant;
 	const char *id;
@@ -32,7 +34,6 @@ int store_upload_delete(struct db *db, const struct upload *upload, struct err *
 /* Leases of all tenants: `ids` joined by commas. */
 int store_leases_keep(struct db *db, const char *owner, const char *ids, struct err *err);
 int store_leases_drop(struct db *db, const char *owner, struct err *err);
-int store_uploads_expire(struct db *db, struct err *err);
 
 struct manifest {
 	const char *digest;

@@ -56,8 +56,7 @@ int writers_beat(struct worker *worker, struct err *err)
 
 	if (join(&conf->writers, &ids, err) < 0)
 		return -1;
-	if (ids.len > 0 &&
-		store_leases_keep(worker->db, conf->instance, (const char *)ids.data, err) < 0)
-		return -1;
-	return store_uploads_expire(worker->db, err);
+	if (ids.len == 0)
+		return 0;
+	return store_leases_keep(worker->db, conf->instance, (const char *)ids.data, err);
 }

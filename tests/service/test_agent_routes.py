@@ -238,6 +238,25 @@ def test_agent_reads_the_inputs_of_its_run_only(orchestrator, run):
     assert run.agent.ask("GET", f"/v1/agent/objects/{made}").body == b"rows"
 
 
+def test_agent_has_no_part_in_an_earlier_output_of_its_sandbox(orchestrator, run):
+    """Neither in one of the same run under an earlier fence, nor in one of a run that is over."""
+    sql = orchestrator.certreg.postgres.sql
+    run.running()
+    data = b"output"
+    earlier, made = (run.agent.output(run.id, run.fence, data).json["id"] for _ in range(2))
+    path = f"/v1/agent/objects/{earlier}"
+    assert run.agent.ask("GET", path).body == data
+    sql("UPDATE orchestrator.object SET fence = fence - 1, state = 'open' WHERE id = %s", earlier)
+    for method in ("GET", "HEAD", "PATCH", "PUT"):
+        assert run.agent.ask(method, path, *([b"x"] if method == "PATCH" else [])).status == 404, method
+    is_problem(run.agent.ask("GET", path), 404, "object.not_found")
+    path = f"/v1/agent/objects/{made}"
+    assert run.agent.ask("GET", path).body == data
+    assert run.result(made, data).status == 200
+    is_problem(run.agent.ask("GET", path), 404, "object.not_found")
+    assert run.member("GET", f"/v1/objects/{made}").body == data
+
+
 def test_only_who_opened_an_upload_writes_to_it(orchestrator, run):
     path = "/v1/objects/" + run.member("POST", "/v1/objects", {"role": "input"}).json["id"]
     colleague = orchestrator.member("acme-owner")

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """policy's other resources at the edge of a real stack: later approvals, pipelines, projections, datasets with their versions,
 orders."""
+import concurrent.futures
+import contextlib
 import uuid
 
+import psycopg2
 import pytest
 
-from local_stack import problem, unique
+from local_stack import problem, unique, wait_for
 from trust import Key, World, b64url, digest
 
 OBJECT = "obj_" + "0" * 32
@@ -116,8 +119,35 @@ def test_idempotency_key_makes_one(owner, kind):
     first, again = owner.post(path, body, key), owner.post(path, body, key)
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json() and again.headers["Idempotent-Replayed"] == "true"
+    quoted = owner.post(path, dict(reversed(body.items())), f'"{key}"')  # as the draft has it, and another order of members
+    assert quoted.status_code == 200 and quoted.json() == first.json()
+
+
+def test_idempotency_key_is_one_requests(owner, kind):
+    path, body, _ = kind
+    key = str(uuid.uuid4())
+    record = owner.made(path, body, key=key)
     elsewhere = "/v1/datasets" if path != "/v1/datasets" else "/v1/projections"
-    problem(owner.post(elsewhere, {}, key), 422, "idempotency.other_route")
+    for other, asked in ((path, {**body, "name": unique("other")}), (path, {}), (elsewhere, body)):
+        problem(owner.post(other, asked, key), 422, "idempotency.mismatch")
+    assert owner.post(path, body, key).json() == record
+
+
+def test_twin_of_a_request_in_progress_is_told_so(stack, owner, kind):
+    """The first one's transaction is another session's, which has put the key in and not yet committed."""
+    path, body, _ = kind
+    key, tenant = str(uuid.uuid4()), owner.get("/v1/tenants/self").json()
+    me = owner.get("/v1/members/self").json()["id"]
+    first = psycopg2.connect(host=str(stack.sockets / "postgres"), user="postgres", dbname="strongroom")
+    with contextlib.closing(first), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first.cursor().execute("INSERT INTO policy.idempotency (tenant_id, space_id, key, digest, resource_id)"
+                               " VALUES (%s, %s, %s, 'x', 'x')", (tenant["id"], tenant["space"], f"{me} {key}"))
+        twin = pool.submit(owner.post, path, body, key)
+        wait_for(lambda: stack.sql("SELECT 1 FROM pg_stat_activity WHERE usename = 'policy' AND wait_event_type = 'Lock'"),
+                 "the twin waits for the first one")
+        first.commit()
+        problem(twin.result(), 409, "idempotency.in_progress")
+    problem(owner.post(path, body, key), 422, "idempotency.mismatch")
 
 
 def test_texts_that_are_none_are_refused(owner, kind):

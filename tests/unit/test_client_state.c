@@ -70,6 +70,7 @@ static void test_work(void)
 {
 	auto_json json_t *inputs = inputs_of("a"), *outputs = json_pack("{s:s}", "id", "x");
 	auto_json json_t *made = json_object();
+	auto_json json_t *body = json_pack("{s:i,s:i}", "a", 1, "b", 2);
 	auto_free char *key = NULL;
 	struct state state;
 	struct err err = { 0 };
@@ -77,11 +78,14 @@ static void test_work(void)
 
 	CHECK_NUMBER(state_open(&state, true, &err), 0);
 	CHECK_NUMBER(state_begin(&state, "get-certs", inputs, false, &err), 0);
-	key = mem_strdup(state_idempotency(&state, "get-certs", "post", &err));
+	key = mem_strdup(state_idempotency(&state, "get-certs", "post", body, &err));
 	state_close(&state);
 	CHECK_NUMBER(state_open(&state, true, &err), 0);
 	CHECK_NUMBER(state_begin(&state, "get-certs", inputs, true, &err), 0);
-	CHECK_TEXT(state_idempotency(&state, "get-certs", "post", &err), key);
+	CHECK_TEXT(state_idempotency(&state, "get-certs", "post", body, &err), key);
+	CHECK_TEXT(state_idempotency(&state, "get-certs", "post", body, &err), key);
+	CHECK(strcmp(state_idempotency(&state, "get-certs", "post", inputs, &err), key) != 0);
+	CHECK(strcmp(state_idempotency(&state, "get-certs", "put", body, &err), key) != 0);
 	CHECK_NUMBER(
 		json_integer_value(json_object_get(state_task(&state, "get-certs"), "attempts")),
 		2);
@@ -89,7 +93,7 @@ static void test_work(void)
 	CHECK_NUMBER(state_finish(&state, "get-certs", outputs, made, &err), 0);
 	CHECK_TEXT(json_text(state_outputs(&state, "get-certs"), "id"), "x");
 	CHECK_NUMBER(state_begin(&state, "get-certs", inputs, false, &err), 0);
-	CHECK(strcmp(state_idempotency(&state, "get-certs", "post", &err), key) != 0);
+	CHECK(strcmp(state_idempotency(&state, "get-certs", "post", body, &err), key) != 0);
 	CHECK_TEXT(
 		json_text(json_object_get(state_task(&state, "get-certs"), "previous"), "id"), "x");
 	state_close(&state);

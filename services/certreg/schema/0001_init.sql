@@ -36,7 +36,7 @@ CREATE TABLE challenge (
 	expires_at timestamptz NOT NULL, used_at timestamptz,
 	PRIMARY KEY (tenant_id, id),
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
-CREATE INDEX challenge_expiry ON challenge (tenant_id, expires_at);
+CREATE INDEX challenge_expiry ON challenge (expires_at);
 
 CREATE TABLE certificate (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, member_id text NOT NULL,
@@ -61,12 +61,13 @@ CREATE TABLE assertion (
 	tenant_id text NOT NULL, space_id text NOT NULL, sandbox_id text NOT NULL, jti text NOT NULL,
 	expires_at timestamptz NOT NULL,
 	PRIMARY KEY (tenant_id, sandbox_id, jti));
-CREATE INDEX assertion_expiry ON assertion (tenant_id, expires_at);
+CREATE INDEX assertion_expiry ON assertion (expires_at);
 
 CREATE TABLE idempotency (
-	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, route text NOT NULL,
-	status int NOT NULL, resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, digest text NOT NULL,
+	resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id, key));
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
 GRANT INSERT ON outbox TO certreg;
@@ -87,7 +88,6 @@ BEGIN
 END $$;
 GRANT SELECT, INSERT ON tenant, member, revocation, assertion, idempotency TO certreg;
 GRANT SELECT, INSERT, UPDATE ON api_key, challenge, certificate TO certreg;
-GRANT DELETE ON challenge, assertion, idempotency TO certreg;
 
 -- Without a tenant: whose key is it, which tenants are there, what is revoked.
 CREATE POLICY sweep ON api_key TO certreg_sweep USING (true);
@@ -96,6 +96,13 @@ CREATE POLICY sweep ON revocation TO certreg_sweep USING (true);
 GRANT SELECT (tenant_id, id) ON api_key TO certreg_sweep;
 GRANT SELECT (tenant_id) ON tenant TO certreg_sweep;
 GRANT SELECT (id, seq, created_at) ON revocation TO certreg_sweep;
+
+-- What is past its time is forgotten across tenants.
+CREATE POLICY sweep ON challenge TO certreg_sweep USING (true);
+CREATE POLICY sweep ON assertion TO certreg_sweep USING (true);
+CREATE POLICY sweep ON idempotency TO certreg_sweep USING (true);
+GRANT SELECT (expires_at), DELETE ON challenge, assertion TO certreg_sweep;
+GRANT SELECT (created_at), DELETE ON idempotency TO certreg_sweep;
 
 -- What the answers show; row-level security is the caller's.
 CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -43,17 +43,21 @@ CREATE TABLE object (
 	size_bytes bigint NOT NULL DEFAULT 0, digest text,
 	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz,
+	due_at timestamptz NOT NULL DEFAULT now() + interval '7 days', -- when retention looks at it
 	PRIMARY KEY (tenant_id, id),
 	FOREIGN KEY (tenant_id, run_id) REFERENCES run (tenant_id, id));
+CREATE INDEX object_due ON object (due_at) WHERE state <> 'deleted';
+CREATE INDEX object_deleted ON object (tenant_id, id) WHERE state = 'deleted';
 
 CREATE TABLE usage (
 	tenant_id text NOT NULL, space_id text NOT NULL, used_bytes bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (tenant_id));
 
 CREATE TABLE idempotency (
-	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, route text NOT NULL,
-	status int NOT NULL, resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, digest text NOT NULL,
+	resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id, key));
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
 
@@ -84,3 +88,9 @@ END $$;
 -- The loop finds due runs, and certreg asks which run a sandbox is in, across tenants: bookkeeping columns only.
 CREATE POLICY sweep ON run TO orchestrator_sweep USING (true) WITH CHECK (true);
 GRANT SELECT (tenant_id, id, state, run_at, lease_until, sandbox_id), UPDATE (lease_until) ON run TO orchestrator_sweep;
+
+-- What is past its time is found, and what is gone is forgotten, across tenants.
+CREATE POLICY sweep ON object TO orchestrator_sweep USING (true) WITH CHECK (true);
+CREATE POLICY sweep ON idempotency TO orchestrator_sweep USING (true);
+GRANT SELECT (tenant_id, id, state, due_at), UPDATE (due_at), DELETE ON object TO orchestrator_sweep;
+GRANT SELECT (created_at), DELETE ON idempotency TO orchestrator_sweep;

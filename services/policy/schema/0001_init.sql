@@ -69,9 +69,10 @@ CREATE TABLE run_grant (
 	FOREIGN KEY (tenant_id, order_id) REFERENCES run_order (tenant_id, id));
 
 CREATE TABLE idempotency (
-	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, route text NOT NULL,
-	status int NOT NULL, resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, digest text NOT NULL,
+	resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id, key));
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 -- What the answers show. security_invoker: row-level security is the caller's.
 CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -117,6 +118,10 @@ BEGIN
 				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))', t);
 	END LOOP;
 END $$;
+
+-- Keys of requests are forgotten across tenants, by their age.
+CREATE POLICY sweep ON idempotency TO policy_sweep USING (true);
+GRANT SELECT (created_at), DELETE ON idempotency TO policy_sweep;
 
 CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
 GRANT INSERT ON outbox TO policy;

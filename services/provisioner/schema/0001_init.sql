@@ -19,9 +19,10 @@ CREATE INDEX sandbox_due ON sandbox (run_at) WHERE state IN ('creating', 'ready'
 CREATE INDEX sandbox_id ON sandbox (id);
 
 CREATE TABLE idempotency (
-	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, route text NOT NULL,
-	status int NOT NULL, resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, digest text NOT NULL,
+	resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id, key));
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
 
@@ -53,3 +54,7 @@ END $$;
 CREATE POLICY sweep ON sandbox TO provisioner_sweep USING (true) WITH CHECK (true);
 GRANT SELECT (tenant_id, id, state, run_at, lease_until, enrol_hash, enrol_until), UPDATE (lease_until)
 	ON sandbox TO provisioner_sweep;
+
+-- Keys of requests are forgotten across tenants, by their age.
+CREATE POLICY sweep ON idempotency TO provisioner_sweep USING (true);
+GRANT SELECT (created_at), DELETE ON idempotency TO provisioner_sweep;
