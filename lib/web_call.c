@@ -184,7 +184,7 @@ static void call_run(struct lane_job *job, struct worker *worker)
 {
 	struct web_call *call = (struct web_call *)job;
 
-	if (call->runs++ > 0 && call->phase == WEB_HANDLE)
+	if (call->runs > 1 && call->phase == WEB_HANDLE)
 		start_over(call);
 	call->req.worker = worker;
 	log_context_set(call->req.id, NULL);
@@ -210,6 +210,7 @@ bool web_call_submit(struct web_call *call, enum web_phase phase)
 	call->phase = phase;
 	call->ring_seen = call->server->rings;
 	call->submitted = true;
+	call->runs++;
 	if (!call->entry->lane) /* "loop": answers from memory */
 		call_run(&call->job, NULL);
 	else

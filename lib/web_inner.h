@@ -94,7 +94,7 @@ struct web_call {
 	long long park_until_ms;
 	long long beat_at_ms;
 	long long comment_at_ms;
-	unsigned runs;
+	unsigned runs; /* counted by the loop, before a worker has the call */
 	unsigned long long ring_seen;
 	long long next_event_id;
 	struct buf events;
