@@ -14,6 +14,8 @@
 #include "lib/http_inner.h"
 #include "lib/mem.h"
 
+#define DISCARD_MAX_BYTES (1024u * 1024u)
+
 static void advance(struct http_conn *conn);
 
 struct evbuffer *http_conn_input(const struct http_conn *conn)
@@ -149,7 +151,25 @@ void http_conn_answer(struct http_conn *conn, struct web_call *call)
 	http_conn_finish(conn, call);
 }
 
+void http_conn_take_body(struct http_conn *conn)
+{
+	http_read_begin_body(conn);
+	advance(conn);
+}
+
 /* --- events --- */
+
+/* Of a client that goes on sending behind a refusal. It is not read out for ever: what it does not
+ * get rid of makes it look at the answer. */
+static void discard(struct http_conn *conn)
+{
+	size_t len = evbuffer_get_length(http_conn_input(conn));
+
+	evbuffer_drain(http_conn_input(conn), len);
+	conn->discarded += len;
+	if (conn->discarded > DISCARD_MAX_BYTES)
+		http_conn_hold(conn, true);
+}
 
 static bool step(struct http_conn *conn)
 {
@@ -163,7 +183,7 @@ static bool step(struct http_conn *conn)
 			web_stream_input(conn->call->stream);
 		return conn->state != CONN_CALL;
 	case CONN_CLOSING:
-		evbuffer_drain(http_conn_input(conn), evbuffer_get_length(http_conn_input(conn)));
+		discard(conn);
 		break;
 	case CONN_DEAD:
 		break;

@@ -28,6 +28,8 @@ bool http_conn_ended(const struct http_conn *conn); /* the client sends no more 
 
 /* Sends the call's answer, frees the call, goes on with the next request or closes. */
 void http_conn_answer(struct http_conn *conn, struct web_call *call);
+/* The call may have its body: gathers it, then runs the handler. */
+void http_conn_take_body(struct http_conn *conn);
 /* Pieces of an answer that go out before its end (100, events, relays). */
 void http_conn_send(struct http_conn *conn, struct evbuffer *data);
 /* The end of such an answer: as http_conn_answer(), with all already sent. */

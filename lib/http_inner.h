@@ -37,8 +37,11 @@ struct http_conn {
 	bool shut;
 	bool held; /* nothing is read: the body has nowhere to go */
 	long long body_left;
-	long long deadline_ms; /* 0: none */
-	long long taken_at_ms; /* the client last took bytes */
+	long long body_until_ms; /* of a buffered body */
+	size_t body_fresh;	 /* of a streamed body, since its deadline was set */
+	size_t discarded;	 /* behind the last answer */
+	long long deadline_ms;	 /* 0: none */
+	long long taken_at_ms;	 /* the client last took bytes */
 };
 
 struct evbuffer *http_conn_input(const struct http_conn *conn);
@@ -48,6 +51,8 @@ void http_conn_set_deadline(struct http_conn *conn, long ms); /* 0: none */
 /* Both return whether the connection is in another state now, and should be looked at again. */
 bool http_read_head(struct http_conn *conn);
 bool http_read_body(struct http_conn *conn);
+/* Asks for the body and makes room for it, or refuses. */
+void http_read_begin_body(struct http_conn *conn);
 /* Answers bytes that are no request, and closes. */
 void http_read_refuse(struct http_conn *conn, int status, const struct err *err);
 

@@ -16,6 +16,7 @@
 
 #define DIRECT_READ_BYTES (256u * 1024u)
 #define DIRECT_CHUNK_BYTES (64u * 1024u)
+#define BODY_STEP_BYTES (16u * 1024u)
 
 static void refuse(struct http_conn *conn, int status, const struct err *err)
 {
@@ -99,6 +100,8 @@ bool http_read_body(struct http_conn *conn)
 	int result;
 
 	http_conn_set_deadline(conn, conn->server->conf.limits.body_ms);
+	if (conn->deadline_ms > conn->body_until_ms)
+		conn->deadline_ms = conn->body_until_ms;
 	result = conn->chunked ? read_chunks(conn, gather, &call->body, SIZE_MAX, &err)
 			       : read_counted(conn, &call->body, &err);
 	if (result < 0) {
@@ -176,21 +179,35 @@ static void move_counted(struct http_conn *conn, struct evbuffer *in, size_t roo
 	conn->body_done = conn->body_left == 0;
 }
 
+/* A streamed body may take long, but a drip does not hold its route for ever. */
+static void renew_deadline(struct http_conn *conn, size_t got)
+{
+	conn->body_fresh += got;
+	if (conn->deadline_ms && conn->body_fresh < BODY_STEP_BYTES)
+		return;
+	conn->body_fresh = 0;
+	http_conn_set_deadline(conn, conn->server->conf.limits.body_ms);
+}
+
 int http_conn_body(struct http_conn *conn, struct evbuffer *in, size_t room, struct err *err)
 {
-	http_conn_set_deadline(conn, conn->server->conf.limits.body_ms);
+	size_t before = evbuffer_get_length(in);
+
 	if (!conn->chunked)
 		move_counted(conn, in, room);
 	else if (move_chunks(conn, in, room, err) < 0)
 		return -1;
+	renew_deadline(conn, evbuffer_get_length(in) - before);
 	return conn->body_done;
 }
 
 void http_conn_pause(struct http_conn *conn, bool paused)
 {
 	http_conn_hold(conn, paused && !conn->body_done);
-	http_conn_set_deadline(
-		conn, paused || conn->body_done ? 0 : conn->server->conf.limits.body_ms);
+	if (paused || conn->body_done)
+		http_conn_set_deadline(conn, 0);
+	else
+		renew_deadline(conn, 0);
 }
 
 void http_conn_continue(struct http_conn *conn)
@@ -231,6 +248,49 @@ static int check_body(const struct http_conn *conn, struct err *err)
 	return 0;
 }
 
+/* Each takes what it may need from the start, so that none has to be given up half-way. */
+static int reserve(struct web_call *call, struct err *err)
+{
+	struct web_server *server = call->server;
+	size_t bytes = call->head.chunked ? call->entry->route->max_body
+					  : (size_t)call->head.content_length;
+
+	if (bytes > server->conf.limits.body_bytes - server->body_bytes)
+		return err_set(err, ERR_UNAVAILABLE, "edge.overloaded",
+			"%zu bytes of request bodies are in memory", server->body_bytes);
+	server->body_bytes += bytes;
+	call->body_reserved = bytes;
+	return 0;
+}
+
+void http_read_begin_body(struct http_conn *conn)
+{
+	struct web_call *call = conn->call;
+	struct err err;
+
+	if (reserve(call, &err) < 0) {
+		refuse(conn, 0, &err);
+		return;
+	}
+	call->body.max = call->entry->route->max_body;
+	conn->body_until_ms = clock_monotonic_ms() + conn->server->conf.limits.body_total_ms;
+	http_conn_continue(conn);
+	conn->state = CONN_BODY;
+}
+
+/* A body that lies in the connection's input already costs no more than it did; any other waits
+ * until it is known who sends it. */
+static bool wants_admission(const struct http_conn *conn)
+{
+	const struct web_call *call = conn->call;
+	enum web_access access = call->entry->route->access;
+	size_t here = evbuffer_get_length(http_conn_input(conn));
+
+	if (access == WEB_PUBLIC || (access == WEB_REGISTRY && !call->server->conf.admit))
+		return false;
+	return conn->chunked || conn->body_left > (long long)here;
+}
+
 static int check_draining(const struct web_call *call, struct err *err)
 {
 	if (!atomic_load(&call->server->draining) || !call->entry->lane ||
@@ -259,13 +319,12 @@ static void begin_request(struct http_conn *conn)
 		refuse(conn, 0, &err);
 		return;
 	}
-	call->body.max = call->entry->route->max_body;
-	if (conn->body_done) {
+	if (conn->body_done)
 		submit(conn, WEB_HANDLE);
-		return;
-	}
-	http_conn_continue(conn);
-	conn->state = CONN_BODY;
+	else if (wants_admission(conn))
+		submit(conn, WEB_ADMIT);
+	else
+		http_read_begin_body(conn);
 }
 
 /* The head is whole: data[0..len). */

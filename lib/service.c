@@ -105,6 +105,11 @@ static int authorise(struct web_req *req, enum web_access access, const char *sc
 	return auth_check(req->worker->auth, req, access, scope, ret_principal, err);
 }
 
+static int recheck(struct web_req *req, struct err *err)
+{
+	return auth_recheck(req->worker->auth, req->principal, err);
+}
+
 static void on_wake(void *arg, const char *topic, const char *key)
 {
 	struct service_state *state = arg;
@@ -174,6 +179,9 @@ static int open_server(struct service_state *state, struct err *err)
 					.worker_free = service_worker_free,
 					.worker_arg = state,
 					.authorise = authorise,
+					.recheck = recheck,
+					.admit = state->service->admit,
+					.problem = state->service->problem,
 					.help = service_help,
 					.stop_on_signals = true },
 		err);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/mem.h"
 #include "lib/web_inner.h"
 
 #define MAX_WAIT_MS 60000
@@ -69,19 +70,25 @@ void web_header_add(struct web_res *res, const char *name, const char *value)
 	res->headers[res->n_headers++] = (struct web_pair) { name, value };
 }
 
-void web_event(
+bool web_event(
 	struct web_req *req, struct web_res *res, long long id, const char *type, json_t *data)
 {
 	struct web_call *call = req->head;
-	char *text = json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY);
+	auto_free char *text = NULL;
 	struct err ignored;
 
 	res->sse = true;
+	if (!call->events_full)
+		text = json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY);
 	json_decref(data);
-	if (text && buf_printf(&call->events, &ignored, "id: %lld\nevent: %s\ndata: %s\n\n", id,
-			    type, text) == 0)
-		call->next_event_id = id;
-	free(text);
+	if (call->events_full)
+		return false;
+	if (!text || buf_printf(&call->events, &ignored, "id: %lld\nevent: %s\ndata: %s\n\n", id,
+			     type, text) < 0)
+		abort(); /* out of memory, or a single event of many megabytes */
+	call->next_event_id = id;
+	call->events_full = call->events.len >= WEB_EVENTS_HIGH_BYTES;
+	return !call->events_full;
 }
 
 void web_park(struct web_req *req, struct web_res *res, const char *key, long long wait_ms)

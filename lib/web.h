@@ -11,7 +11,9 @@
  * Waiting: a handler never sleeps. To wait it fills the answer as it stands now and calls
  * web_park(res, key, until): the edge runs it again when wake_ring(key) arrives (lib/wake.h), or at
  * a slow beat, until the deadline, when the answer it filled last goes out. With `res->sse` set the
- * events it added go out at once and it is run again with req->last_event_id moved on.
+ * events it added go out at once and it is run again with req->last_event_id moved on. Before each
+ * run the edge asks again whether the caller is still good; a stream ends with an event that is
+ * named by the error's code.
  */
 #ifndef STRONGROOM_WEB_H
 #define STRONGROOM_WEB_H
@@ -76,28 +78,28 @@ struct web_res {
 	long long file_len;
 	bool sse;   /* this answer is an event stream */
 	bool close; /* close the connection behind this answer */
-	/* How a failure reads where a protocol of others rules; NULL: RFC 9457. It has the
-	 * challenge of a 401 in `headers`. */
-	json_t *(*problem)(const struct err *err, int status);
 	const char *park_key;
 	long long park_until_ms; /* monotonic */
 };
 
 void web_header_add(struct web_res *res, const char *name, const char *value);
-/* One event of an SSE answer; `data` is encoded compactly and released. */
-void web_event(
+/* One event of an SSE answer; `data` is encoded compactly and released. false: no more are taken in
+ * this run; the handler runs again, behind the last that was taken, once these went out. */
+bool web_event(
 	struct web_req *req, struct web_res *res, long long id, const char *type, json_t *data);
 void web_park(struct web_req *req, struct web_res *res, const char *key, long long wait_ms);
 
 typedef int web_handler(struct web_req *req, struct web_res *res, struct err *err);
+/* A failure as the body of an answer. */
+typedef json_t *web_problem(const struct err *err, int status);
 
 enum web_access {
 	WEB_PUBLIC,   /* no token; req->principal is NULL */
 	WEB_MEMBER,   /* API token of a member of a tenant */
 	WEB_AGENT,    /* agent token + DPoP proof by the machine signing key */
 	WEB_SERVICE,  /* another service's assertion; /internal only */
-	WEB_REGISTRY, /* registry token, checked by the handler (registry-gw answers challenges
-			 itself) */
+	WEB_REGISTRY, /* registry token, checked by the handler and, before a body, by the
+			 program's `admit` (registry-gw answers challenges itself) */
 };
 
 struct web_stream_ops;

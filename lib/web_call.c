@@ -2,7 +2,9 @@
 /*
  * A call's life: made on the loop with its head, run on a lane's worker (authorise, parse, handle,
  * encode), back on the loop by its note: answered, parked, streamed on, or dropped when the client
- * is gone.
+ * is gone. Who sends a body is asked for his credentials first, in a run of its own; also that is a
+ * lane's work, since a signature that is not in the cache costs more than the loop gives to
+ * anybody.
  */
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -31,7 +33,7 @@ struct web_call *web_call_new(struct web_server *server, struct http_conn *conn)
 	call->job.run = call_run;
 	call->note.run = on_done;
 	call->started_ms = clock_monotonic_ms();
-	call->events.max = WEB_MAX_EVENT_BYTES;
+	call->events.max = WEB_EVENTS_MAX_BYTES;
 	call->req.arena = arena;
 	call->req.head = call;
 	call->res = (struct web_res) { .status = 200, .file_fd = -1 };
@@ -44,6 +46,7 @@ void web_call_free(struct web_call *call)
 	struct arena *arena = call->arena;
 
 	call->server->n_calls--;
+	call->server->body_bytes -= call->body_reserved;
 	web_reply_reset(call);
 	if (call->out)
 		evbuffer_free(call->out);
@@ -102,16 +105,33 @@ void web_call_identify(struct web_call *call)
 
 /* --- on the worker --- */
 
+/* Who was let in with the head may have lost his rights when the handler runs, or runs again. */
+static int authorise_again(struct web_call *call)
+{
+	const struct web_conf *conf = &call->server->conf;
+
+	if (call->phase != WEB_HANDLE || !conf->recheck)
+		return 0;
+	return conf->recheck(&call->req, &call->err);
+}
+
 static int authorise(struct web_call *call)
 {
 	const struct web_route *route = call->entry->route;
+	const struct web_conf *conf = &call->server->conf;
 
-	if (call->authorised || route->access == WEB_PUBLIC || route->access == WEB_REGISTRY)
+	if (route->access == WEB_PUBLIC)
 		return 0;
-	if (!call->server->conf.authorise)
+	if (route->access == WEB_REGISTRY)
+		return call->phase == WEB_ADMIT && conf->admit
+			       ? conf->admit(&call->req, &call->res, &call->err)
+			       : 0;
+	if (call->authorised)
+		return authorise_again(call);
+	if (!conf->authorise)
 		return err_set(&call->err, ERR_UNAUTHENTICATED, "auth.missing",
 			"nobody checks tokens here");
-	if (call->server->conf.authorise(
+	if (conf->authorise(
 		    &call->req, route->access, route->scope, &call->req.principal, &call->err) < 0)
 		return -1;
 	call->authorised = true;
@@ -152,6 +172,8 @@ static int run_handler(struct web_call *call)
 	if (authorise(call) < 0)
 		return -1;
 	log_context_set(call->req.id, call->req.principal ? call->req.principal->subject : NULL);
+	if (call->phase == WEB_ADMIT)
+		return 0;
 	if (call->phase != WEB_HANDLE)
 		return run_stream(call);
 	if (parse_body(call) < 0)
@@ -164,7 +186,7 @@ static bool is_answer(const struct web_call *call)
 {
 	if (call->result < 0)
 		return !call->sse_open;
-	if (call->phase == WEB_BEGIN)
+	if (call->phase == WEB_BEGIN || call->phase == WEB_ADMIT)
 		return call->result > 0;
 	return !call->res.sse && !call->res.park_key;
 }
@@ -192,7 +214,7 @@ static void call_run(struct lane_job *job, struct worker *worker)
 	call->result = run_handler(call);
 	call->req.worker = NULL;
 	if (is_answer(call)) {
-		if (call->phase == WEB_BEGIN &&
+		if ((call->phase == WEB_BEGIN || call->phase == WEB_ADMIT) &&
 			(call->head.chunked || call->head.content_length > 0))
 			call->keep_alive = false; /* its body was not read */
 		web_reply_build(call);
@@ -210,7 +232,7 @@ bool web_call_submit(struct web_call *call, enum web_phase phase)
 	call->phase = phase;
 	call->ring_seen = call->server->rings;
 	call->submitted = true;
-	call->runs++;
+	call->runs += phase == WEB_HANDLE;
 	if (!call->entry->lane) /* "loop": answers from memory */
 		call_run(&call->job, NULL);
 	else
@@ -232,6 +254,8 @@ static void on_done(struct web_server *server, struct web_note *note)
 		web_call_free(call);
 	else if (call->built)
 		http_conn_answer(call->conn, call);
+	else if (call->phase == WEB_ADMIT)
+		http_conn_take_body(call->conn);
 	else
 		web_park_settle(call);
 }

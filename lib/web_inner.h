@@ -25,7 +25,8 @@
 #define WEB_STATUS_CLASSES 5
 #define WEB_OUT_HIGH_BYTES (256u * 1024u)
 #define WEB_OUT_LOW_BYTES (64u * 1024u)
-#define WEB_MAX_EVENT_BYTES (1024u * 1024u)
+#define WEB_EVENTS_HIGH_BYTES (1024u * 1024u) /* then what was added goes out first */
+#define WEB_EVENTS_MAX_BYTES (64u * 1024u * 1024u)
 
 struct http_conn;
 struct ssl_ctx_st;
@@ -54,6 +55,7 @@ struct web_entry {
 };
 
 enum web_phase {
+	WEB_ADMIT, /* who is it? before a byte of the body is taken */
 	WEB_HANDLE,
 	WEB_BEGIN,
 	WEB_FINISH,
@@ -71,6 +73,7 @@ struct web_call {
 	struct web_pair query[WEB_MAX_QUERY];
 	size_t n_query;
 	struct buf body;
+	size_t body_reserved; /* of the server's body_bytes */
 	struct web_req req;
 	struct web_res res;
 	struct err err;
@@ -94,10 +97,11 @@ struct web_call {
 	long long park_until_ms;
 	long long beat_at_ms;
 	long long comment_at_ms;
-	unsigned runs; /* counted by the loop, before a worker has the call */
+	unsigned runs; /* of the handler; counted by the loop, before a worker has the call */
 	unsigned long long ring_seen;
 	long long next_event_id;
 	struct buf events;
+	bool events_full; /* the handler has more to add: it runs again once these went out */
 	struct web_stream *stream; /* once begin returned 0 */
 	void *stream_ctx;
 };
@@ -133,7 +137,8 @@ struct web_server {
 	struct http_conns conns;
 	struct http_conns dead;
 	unsigned n_conns;
-	unsigned n_calls; /* not yet freed */
+	unsigned n_calls;  /* not yet freed */
+	size_t body_bytes; /* room promised to buffered bodies */
 	struct web_calls parked;
 	struct web_key_calls by_key[WEB_PARK_BUCKETS];
 	unsigned long long rings;	 /* so far */
@@ -163,6 +168,8 @@ void web_reply_build(struct web_call *call); /* logs, counts, and fills call->ou
 void web_reply_head_add(struct web_call *call, struct evbuffer *out, int status,
 	const struct web_pair *headers, size_t n_headers);
 void web_reply_account(struct web_call *call, int status);
+/* call->err as a client may read it; the caller releases. */
+json_t *web_reply_problem(const struct web_call *call);
 
 /* --- web_call.c: the loop, except the run itself --- */
 struct web_call *web_call_new(struct web_server *server, struct http_conn *conn);

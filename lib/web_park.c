@@ -74,9 +74,10 @@ static void let_go(struct web_call *call)
 	http_conn_answer(call->conn, call);
 }
 
-/* The lane may be full: then the call stays for the next tick. */
+/* The lane may be full, or the client slow: then the call stays for the next tick. */
 static void run_again(struct web_call *call)
 {
+	call->rung = true;
 	if (call->sse_open && http_conn_queued(call->conn) > WEB_OUT_HIGH_BYTES)
 		return;
 	web_park_remove(call);
@@ -95,7 +96,7 @@ void web_park_tick(struct web_server *server, long long now_ms)
 	while (call) { /* up to `last`: what is parked anew stands behind it */
 		struct web_call *next = call == last ? NULL : TAILQ_NEXT(call, park_link);
 
-		if (draining || now_ms >= call->park_until_ms)
+		if (draining || (call->park_until_ms && now_ms >= call->park_until_ms))
 			let_go(call);
 		else if (call->rung || now_ms >= call->beat_at_ms)
 			run_again(call);
@@ -170,20 +171,46 @@ static void send_events(struct web_call *call, bool is_last)
 	evbuffer_free(out);
 }
 
+/* The client is told why: it has the stream's last id, and may come back with a fresh token. */
+static void add_failure(struct web_call *call)
+{
+	json_t *problem = web_reply_problem(call);
+	auto_free char *text = json_dumps(problem, JSON_COMPACT);
+	struct err ignored;
+
+	json_decref(problem);
+	if (!text || buf_printf(&call->events, &ignored, "event: %s\ndata: %s\n\n", call->err.code,
+			     text) < 0)
+		abort();
+	log_context_set(call->req.id, NULL);
+	log_failure("event stream ended", &call->err);
+	log_context_set(NULL, NULL);
+}
+
+/* What did not fit follows as soon as the client took what did, whatever the handler thought. */
+static void wait_for_more(struct web_call *call)
+{
+	bool full = call->events_full;
+
+	call->events_full = false;
+	if (!call->res.park_key)
+		call->res.park_key = "";
+	web_park_add(call);
+	if (full)
+		run_again(call);
+}
+
 static void settle_events(struct web_call *call)
 {
-	bool is_last = call->result < 0 || !call->res.park_key;
+	bool is_last = call->result < 0 || (!call->res.park_key && !call->events_full);
 
-	if (call->result < 0) {
-		log_context_set(call->req.id, NULL);
-		log_failure("event stream failed", &call->err);
-		log_context_set(NULL, NULL);
-	}
+	if (call->result < 0)
+		add_failure(call);
 	send_events(call, is_last);
 	if (!call->conn)
 		return; /* gone, and freed, while it was written to */
 	if (!is_last) {
-		web_park_add(call);
+		wait_for_more(call);
 		return;
 	}
 	log_context_set(call->req.id, NULL);

@@ -81,10 +81,24 @@ static json_t *fields_of(const struct err *err)
 	return fields;
 }
 
+static int status_of(const struct web_call *call)
+{
+	return call->status ? call->status : web_status_of(call->err.kind);
+}
+
+/* How the failures of this call read to those whose protocol is not ours; NULL: RFC 9457. */
+static web_problem *foreign_problem(const struct web_call *call)
+{
+	if (call->entry && call->entry->route->access != WEB_REGISTRY)
+		return NULL;
+	return call->server->conf.problem;
+}
+
 /* What went wrong inside stays in the log. */
-static json_t *problem_of(const struct web_call *call, int status)
+json_t *web_reply_problem(const struct web_call *call)
 {
 	const struct err *err = &call->err;
+	int status = status_of(call);
 	const char *help = call->server->conf.help ? call->server->conf.help(err->code) : NULL;
 	json_t *problem = json_object();
 	char type[sizeof(err->code) + 32];
@@ -107,10 +121,10 @@ static json_t *problem_of(const struct web_call *call, int status)
 /* Turns the failure into an answer; headers that were added stay. */
 static void fill_problem(struct web_call *call)
 {
-	int status = call->status ? call->status : web_status_of(call->err.kind);
+	web_problem *foreign = foreign_problem(call);
 	struct web_res *res = &call->res;
-	json_t *problem =
-		res->problem ? res->problem(&call->err, status) : problem_of(call, status);
+	int status = status_of(call);
+	json_t *problem = foreign ? foreign(&call->err, status) : web_reply_problem(call);
 
 	json_decref(res->json);
 	res->json = problem;
@@ -118,10 +132,10 @@ static void fill_problem(struct web_call *call)
 		close(res->file_fd);
 	res->file_fd = -1;
 	res->status = status;
-	res->content_type = res->problem ? "application/json" : "application/problem+json";
+	res->content_type = foreign ? "application/json" : "application/problem+json";
 	if ((status == 503 || status == 429) && res->n_headers < WEB_MAX_RES_HEADERS)
 		web_header_add(res, "Retry-After", "1");
-	if (status == 401 && !res->problem && res->n_headers < WEB_MAX_RES_HEADERS)
+	if (status == 401 && !foreign && res->n_headers < WEB_MAX_RES_HEADERS)
 		web_header_add(res, "WWW-Authenticate",
 			call->entry && call->entry->route->access == WEB_AGENT
 				? "DPoP realm=\"strongroom\""

@@ -22,6 +22,8 @@ static const struct web_limits default_limits = {
 	.head_ms = 10000,
 	.idle_ms = 75000,
 	.body_ms = 30000,
+	.body_total_ms = 60000,
+	.body_bytes = 64u << 20,
 	.write_ms = 60000,
 	.linger_ms = 2000,
 	.beat_ms = 1000,
@@ -211,6 +213,9 @@ static void set_limits(struct web_limits *limits)
 	limits->head_ms = limits->head_ms ? limits->head_ms : fallback->head_ms;
 	limits->idle_ms = limits->idle_ms ? limits->idle_ms : fallback->idle_ms;
 	limits->body_ms = limits->body_ms ? limits->body_ms : fallback->body_ms;
+	limits->body_total_ms =
+		limits->body_total_ms ? limits->body_total_ms : fallback->body_total_ms;
+	limits->body_bytes = limits->body_bytes ? limits->body_bytes : fallback->body_bytes;
 	limits->write_ms = limits->write_ms ? limits->write_ms : fallback->write_ms;
 	limits->linger_ms = limits->linger_ms ? limits->linger_ms : fallback->linger_ms;
 	limits->beat_ms = limits->beat_ms ? limits->beat_ms : fallback->beat_ms;

@@ -16,14 +16,16 @@ struct web_server;
 /* A member that is 0 gets its default (web_server.c). */
 struct web_limits {
 	unsigned max_connections;
-	long head_ms;	/* from the first byte of a head to its end */
-	long idle_ms;	/* between requests */
-	long body_ms;	/* without a byte of the body */
-	long write_ms;	/* without a byte of the answer taken */
-	long linger_ms; /* for the client to read a refusal */
-	long beat_ms;	/* of parked requests */
-	long tick_ms;	/* how often all of these are looked at */
-	long drain_ms;	/* requests in flight at a stop */
+	long head_ms;	    /* from the first byte of a head to its end */
+	long idle_ms;	    /* between requests */
+	long body_ms;	    /* without a byte of the body; of a streamed one, without 16 KiB */
+	long body_total_ms; /* from the head of a buffered body to its end */
+	size_t body_bytes;  /* of all bodies that are buffered */
+	long write_ms;	    /* without a byte of the answer taken */
+	long linger_ms;	    /* for the client to read a refusal */
+	long beat_ms;	    /* of parked requests */
+	long tick_ms;	    /* how often all of these are looked at */
+	long drain_ms;	    /* requests in flight at a stop */
 };
 
 struct web_tls {
@@ -42,6 +44,13 @@ struct web_conf {
 	/* On a worker, before the handler of a route that is neither public nor a registry's. */
 	int (*authorise)(struct web_req *req, enum web_access access, const char *scope,
 		const struct principal **ret_principal, struct err *err);
+	/* On a worker, before the handler of such a request runs again. */
+	int (*recheck)(struct web_req *req, struct err *err);
+	/* Of WEB_REGISTRY routes, both may be NULL: on a worker, before a body is read; and how
+	 * failures read where a protocol of others rules, instead of RFC 9457. Whoever refuses adds
+	 * the challenge of a 401. */
+	web_handler *admit;
+	web_problem *problem;
 	const char *(*help)(
 		const char *code); /* what to do about an error code, or NULL; may be NULL */
 	bool stop_on_signals;	   /* SIGTERM and SIGINT */

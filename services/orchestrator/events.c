@@ -42,8 +42,9 @@ static void stream(struct web_req *req, struct web_res *res, const struct run *r
 
 	res->sse = true;
 	json_array_foreach (events, i, event) {
-		web_event(req, res, json_integer_value(json_object_get(event, "id")),
-			json_text(event, "type"), json_incref(event));
+		if (!web_event(req, res, json_integer_value(json_object_get(event, "id")),
+			    json_text(event, "type"), json_incref(event)))
+			break;
 	}
 	if (!run_is_final(run->state) || json_array_size(events) > 0)
 		web_park(req, res, run->id, STREAM_MS);

@@ -12,7 +12,6 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
-#include "services/registry-gw/oci_error.h"
 #include "services/registry-gw/store.h"
 
 #define NAME_MAX_BYTES 255
@@ -91,7 +90,6 @@ static const char *scope_of(struct web_req *req, const char *repository, enum ac
 static int authenticate(
 	struct web_req *req, struct web_res *res, const char *scope, struct err *err)
 {
-	res->problem = oci_error_body;
 	if (!req->worker->auth)
 		return err_set(
 			err, ERR_UNAVAILABLE, "auth.epoch_stale", "certreg_url is not configured");
@@ -177,7 +175,6 @@ int access_check(struct web_req *req, struct web_res *res, enum access_right rig
 	const char *repository = web_param(req, "name");
 	struct access access = { .repository = repository };
 
-	res->problem = oci_error_body;
 	if (!access_is_name(repository))
 		return err_set(err, ERR_INVALID, "repository.bad_name",
 			"'%.64s' is no repository's name", repository);
@@ -191,6 +188,13 @@ int access_check(struct web_req *req, struct web_res *res, enum access_right rig
 		return -1;
 	*ret_access = access;
 	return 0;
+}
+
+int access_admit(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct access access;
+
+	return access_check(req, res, ACCESS_PUSH, &access, err);
 }
 
 bool access_pulls(const struct web_req *req, const char *repository)

@@ -22,10 +22,12 @@ struct access {
 
 /* The caller has a valid token for any repository at all; answers with the challenge otherwise. */
 int access_login(struct web_req *req, struct web_res *res, struct err *err);
-/* Checks the route's {name...}. From here on failures read as OCI has them. repository.bad_name,
+/* Checks the route's {name...}. repository.bad_name,
  * repository.not_found, repository.denied, repository.scope and those of auth_check(). */
 int access_check(struct web_req *req, struct web_res *res, enum access_right right,
 	struct access *ret_access, struct err *err);
+/* The same before a body is read: only who may push here gets so far. */
+int access_admit(struct web_req *req, struct web_res *res, struct err *err);
 /* Whether the token also pulls from `repository`, for a mount; never an error. */
 bool access_pulls(const struct web_req *req, const char *repository);
 /* 0 when the caller may see this blob or manifest: always for members; blob.not_found and

@@ -2,10 +2,12 @@
 /* The registry gateway: the OCI distribution protocol in front of a Docker Registry, for encrypted
  * images. */
 #include "lib/service.h"
+#include "services/registry-gw/access.h"
 #include "services/registry-gw/blobs.h"
 #include "services/registry-gw/config.h"
 #include "services/registry-gw/manifests.h"
 #include "services/registry-gw/migrations.h"
+#include "services/registry-gw/oci_error.h"
 #include "services/registry-gw/relay_blob.h"
 #include "services/registry-gw/relay_upload.h"
 #include "services/registry-gw/store.h"
@@ -77,6 +79,8 @@ static const struct service registry_gw = {
 	.migrations = migrations,
 	.forgets = store_forgets,
 	.init = writers_init,
+	.admit = access_admit,
+	.problem = oci_error_body,
 };
 
 int main(int argc, char **argv)

@@ -298,6 +298,22 @@ static void test_client_too_slow(void)
 	close(fd);
 }
 
+/* A byte now and then is as good as none. */
+static void test_client_drips(void)
+{
+	struct pollfd poll_fd = { .fd = client_open(), .events = POLLIN };
+	int sent = 0;
+
+	start_over();
+	client_send(poll_fd.fd, "PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
+	while (sent < 200 && poll(&poll_fd, 1, 50) == 0)
+		sent += send(poll_fd.fd, "x", 1, MSG_NOSIGNAL) == 1;
+	CHECK(sent < 200);
+	wait_for_release(1);
+	CHECK_NUMBER(gone, 1);
+	close(poll_fd.fd);
+}
+
 static void test_bad_chunk_in_the_middle(void)
 {
 	int fd = client_open();
@@ -344,6 +360,7 @@ int main(void)
 	test_body_refused_in_the_middle();
 	test_client_gone_in_the_middle();
 	test_client_too_slow();
+	test_client_drips();
 	test_bad_chunk_in_the_middle();
 	test_stop_in_the_middle();
 	CHECK_DONE();

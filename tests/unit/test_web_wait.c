@@ -3,10 +3,15 @@
  */
 #include "tests/unit/web_fixture.h"
 
+#include "lib/auth.h"
 #include "lib/id.h"
 
 #define PARK_MS 400
 
+#define FLOOD 4000
+#define FLOOD_EVENT_BYTES 1000
+
+static _Atomic bool revoked;
 static _Atomic int state;
 static _Atomic int runs;
 
@@ -60,7 +65,42 @@ static int events(struct web_req *req, struct web_res *res, struct err *err)
 	return 0;
 }
 
+/* Far more than one run may add; ends without waiting for anything. */
+static int flood(struct web_req *req, struct web_res *res, struct err *err)
+{
+	static const char filler[FLOOD_EVENT_BYTES + 1] = { [0 ... FLOOD_EVENT_BYTES - 1] = 'x' };
+
+	(void)err;
+	runs++;
+	res->sse = true;
+	for (long long id = req->last_event_id + 1; id <= FLOOD; id++)
+		web_event(req, res, id, "step", json_string(filler));
+	return 0;
+}
+
+static int authorise(struct web_req *req, enum web_access access, const char *scope,
+	const struct principal **ret_principal, struct err *err)
+{
+	static const struct principal somebody = { .kind = WEB_MEMBER, .subject = "mbr_1" };
+
+	(void)req;
+	(void)access;
+	(void)scope;
+	(void)err;
+	*ret_principal = &somebody;
+	return 0;
+}
+
+static int recheck(struct web_req *req, struct err *err)
+{
+	(void)req;
+	return revoked ? err_set(err, ERR_UNAUTHENTICATED, "auth.revoked", "revoked") : 0;
+}
+
 static const struct web_route routes[] = {
+	{ .method = "GET", .path = "/mine/wait", .access = WEB_MEMBER, .handle = wait_for },
+	{ .method = "GET", .path = "/mine/events", .access = WEB_MEMBER, .handle = events },
+	{ .method = "GET", .path = "/flood", .handle = flood },
 	{ .method = "GET", .path = "/wait", .handle = wait_for },
 	{ .method = "GET", .path = "/inside", .handle = ring_inside },
 	{ .method = "GET", .path = "/fail", .handle = fail_later },
@@ -77,7 +117,9 @@ static void start(long beat_ms)
 	runs = 0;
 	fixture_start(&(const struct web_conf) { .routes = routes,
 		.lanes = lanes,
-		.limits = { .beat_ms = beat_ms, .tick_ms = 20 } });
+		.limits = { .beat_ms = beat_ms, .tick_ms = 20 },
+		.authorise = authorise,
+		.recheck = recheck });
 }
 
 static void wait_for_runs(int number)
@@ -214,6 +256,56 @@ static void test_events_go_on_where_they_were(void)
 	CHECK_HAS(answer, "\"step\":5}");
 }
 
+/* Who waits or listens is asked again before each run. */
+static void test_revoked(void)
+{
+	int fd = client_open(), stream = client_open();
+	auto_free char *answer = NULL, *events_end = NULL;
+
+	state = 1;
+	runs = 0;
+	client_send(fd, "GET /mine/wait?wait=30s&from=9 HTTP/1.1\r\nHost: x\r\n\r\n");
+	client_send(stream, "GET /mine/events HTTP/1.1\r\nHost: x\r\n\r\n");
+	wait_for_runs(1);
+	free(client_read(stream, "\"step\":1}\n\n"));
+	revoked = true;
+	web_server_ring(fixture_server, "key");
+	answer = client_read(fd, "}");
+	CHECK_HAS(answer, "HTTP/1.1 401 ");
+	CHECK_HAS(answer, "auth.revoked");
+	events_end = client_read(stream, "\r\n0\r\n\r\n");
+	CHECK_HAS(events_end, "event: auth.revoked\ndata: {\"type\":");
+	CHECK(!strstr(events_end, "id: "));
+	CHECK_NUMBER(runs, 1);
+	revoked = false;
+	close(fd);
+	close(stream);
+}
+
+/* A client that is slow to read gets all events, each once and in order. */
+static void test_more_events_than_fit(void)
+{
+	int fd = client_open();
+	auto_free char *answer = NULL;
+	const char *at;
+
+	runs = 0;
+	client_send(fd, "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n");
+	wait_for_runs(1);
+	answer = client_read(fd, "\r\n0\r\n\r\n");
+	at = answer;
+	for (int id = 1; id <= FLOOD && at; id++) {
+		at = strstr(at + 1, "id: ");
+		if (!at || strtol(at + 4, NULL, 10) != id)
+			break;
+		CHECK(id < FLOOD || !strstr(at + 1, "id: "));
+	}
+	CHECK(at && strtol(at + 4, NULL, 10) == FLOOD);
+	CHECK_HAS(answer, "\r\n0\r\n\r\n");
+	CHECK(runs > 2);
+	close(fd);
+}
+
 /* What waits is answered at a stop, and nobody is served after it. */
 static void test_drain(void)
 {
@@ -249,6 +341,8 @@ int main(void)
 	test_client_leaves();
 	test_events();
 	test_events_go_on_where_they_were();
+	test_revoked();
+	test_more_events_than_fit();
 	test_drain();
 	start(100);
 	test_beat_finds_what_no_ring_told();
