@@ -32,8 +32,8 @@ int ocicrypt_annotate(const struct ocicrypt_layer *layer, const json_t *image_pu
  * A ring of buffers between the thread that reads and ciphers and one that hashes. The owner takes
  * a buffer, fills it, gives it, and may still read it until it takes that buffer again.
  */
-#define SIDE_BUFFERS 4u
-#define SIDE_BUFFER_SIZE (64u * 1024)
+#define SIDE_BUFFERS 8u
+#define SIDE_BUFFER_SIZE (64u * 1024) /* with its plaintext within a core's second-level cache */
 
 struct side {
 	pthread_t thread;

@@ -3,6 +3,9 @@
 #include "lib/mem.h"
 #include "lib/ocicrypt_layer.h"
 
+/* A ring that was full is filled again from here on: one wake-up for many buffers. */
+#define REFILL (SIDE_BUFFERS / 2)
+
 static void *run(void *arg)
 {
 	struct side *side = arg;
@@ -21,7 +24,8 @@ static void *run(void *arg)
 		side->work(side->arg, side->buffers[slot], side->lens[slot]);
 		pthread_mutex_lock(&side->lock);
 		side->taken++;
-		pthread_cond_signal(&side->changed);
+		if (side->given - side->taken == REFILL)
+			pthread_cond_signal(&side->changed);
 	}
 	pthread_mutex_unlock(&side->lock);
 	return NULL;
@@ -57,7 +61,8 @@ void side_give(struct side *side, size_t len)
 	pthread_mutex_lock(&side->lock);
 	side->lens[slot] = len;
 	side->given++;
-	pthread_cond_signal(&side->changed);
+	if (side->given - side->taken == 1) /* the other side waits at an empty ring only */
+		pthread_cond_signal(&side->changed);
 	pthread_mutex_unlock(&side->lock);
 }
 
