@@ -177,13 +177,22 @@ static int read_manifest(struct registry *registry, const struct trust_policy *p
 
 /* --- layers --- */
 
-static int write_to(void *arg, const void *data, size_t len, struct err *err)
+struct cipher {
+	struct ocicrypt_layer *layer;
+	int fd;
+};
+
+static int take_cipher(void *arg, const void *data, size_t len, struct err *err)
 {
-	return job_write(*(const int *)arg, data, len, err);
+	const struct cipher *cipher = arg;
+
+	if (ocicrypt_add(cipher->layer, data, len, err) < 0)
+		return -1;
+	return job_write(cipher->fd, data, len, err);
 }
 
-static int fetch_layer(
-	struct registry *registry, const struct oci_blob *blob, int fd, struct err *err)
+static int fetch_layer(struct registry *registry, const struct oci_blob *blob,
+	struct cipher *cipher, struct err *err)
 {
 	auto_free char *path = mem_printf("/v2/%s/blobs/%s", registry->repository, blob->digest);
 	const struct download download = { .get = get_blob,
@@ -192,28 +201,39 @@ static int fetch_layer(
 		.digest = blob->digest,
 		.size = blob->size,
 		.code = "image.digest",
-		.sink = write_to,
-		.sink_arg = &fd };
+		.sink = take_cipher,
+		.sink_arg = cipher };
 
 	return download_run(&download, err);
 }
 
-/* The ciphertext becomes the compressed layer that the policy pins. */
+/* The key of the compressed layer that the policy pins. */
 static int open_layer(const struct job *job, const struct oci_layer *layer, const json_t *expected,
-	int cipher_fd, int plain_fd, struct err *err)
+	struct ocicrypt_layer **ret_opened, struct err *err)
 {
 	struct ocicrypt_layer *opened = NULL;
-	int rc;
 
 	if (ocicrypt_open(layer->descriptor, job->secrets.image, &opened, err) < 0)
 		return -1;
-	if (strcmp(ocicrypt_inner_digest(opened), json_text(expected, "inner")) != 0)
-		rc = err_set(err, ERR_UNPROCESSABLE, "image.inner_digest",
+	if (strcmp(ocicrypt_inner_digest(opened), json_text(expected, "inner")) != 0) {
+		ocicrypt_layer_free(opened);
+		return err_set(err, ERR_UNPROCESSABLE, "image.inner_digest",
 			"a layer is not the one that the policy names");
-	else
-		rc = ocicrypt_decrypt(opened, cipher_fd, plain_fd, err);
-	ocicrypt_layer_free(opened);
-	return rc;
+	}
+	*ret_opened = opened;
+	return 0;
+}
+
+/* The ciphertext's memory is free again at the end. */
+static int decrypt_layer(struct job *job, struct registry *registry, const struct oci_blob *blob,
+	struct ocicrypt_layer *opened, int plain_fd, struct err *err)
+{
+	auto_fd int cipher_fd = -1;
+
+	if (job_temporary(job, &cipher_fd, err) < 0 ||
+		fetch_layer(registry, blob, &(struct cipher) { opened, cipher_fd }, err) < 0)
+		return -1;
+	return ocicrypt_decrypt(opened, cipher_fd, plain_fd, err);
 }
 
 /* What failed inside a layer names its paths, and refusals are read by the operator: the code says
@@ -244,15 +264,16 @@ static int unpack_layer(
 static int pull_layer(struct job *job, struct registry *registry, struct rootfs *rootfs,
 	const struct oci_layer *layer, const json_t *expected, struct err *err)
 {
-	auto_fd int cipher_fd = -1, plain_fd = -1;
+	struct ocicrypt_layer *opened = NULL;
+	auto_fd int plain_fd = -1;
+	int rc;
 
-	if (job_temporary(job, &cipher_fd, err) < 0 || job_temporary(job, &plain_fd, err) < 0 ||
-		fetch_layer(registry, &layer->blob, cipher_fd, err) < 0 ||
-		lseek(cipher_fd, 0, SEEK_SET) < 0 ||
-		open_layer(job, layer, expected, cipher_fd, plain_fd, err) < 0)
+	if (job_temporary(job, &plain_fd, err) < 0 ||
+		open_layer(job, layer, expected, &opened, err) < 0)
 		return -1;
-	close(take_fd(cipher_fd)); /* its memory is needed */
-	return unpack_layer(rootfs, expected, plain_fd, err);
+	rc = decrypt_layer(job, registry, &layer->blob, opened, plain_fd, err);
+	ocicrypt_layer_free(opened);
+	return rc < 0 ? -1 : unpack_layer(rootfs, expected, plain_fd, err);
 }
 
 static int pull_layers(

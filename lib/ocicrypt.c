@@ -6,6 +6,8 @@
  */
 #include "lib/ocicrypt.h"
 
+#include <openssl/evp.h>
+
 #include "lib/codec.h"
 #include "lib/jose.h"
 #include "lib/jose_shape.h"
@@ -182,7 +184,6 @@ static int read_descriptor(const json_t *descriptor, struct ocicrypt_layer *laye
 		digest_parse(digest, bytes, NULL) < 0)
 		return err_set(err, ERR_UNPROCESSABLE, "image.digest",
 			"the layer's descriptor has no digest or size");
-	digest_format(bytes, layer->digest);
 	layer->size = json_integer_value(size);
 	return 0;
 }
@@ -195,7 +196,8 @@ int ocicrypt_open(const json_t *descriptor, const json_t *image_private_jwk,
 
 	if (read_descriptor(descriptor, layer, err) < 0 ||
 		read_public(annotations, layer->hmac, err) < 0 ||
-		open_packets(annotations, image_private_jwk, layer, err) < 0) {
+		open_packets(annotations, image_private_jwk, layer, err) < 0 ||
+		ocicrypt_start(layer, err) < 0) {
 		ocicrypt_layer_free(layer);
 		return -1;
 	}
@@ -210,6 +212,8 @@ const char *ocicrypt_inner_digest(const struct ocicrypt_layer *layer)
 
 void ocicrypt_layer_free(struct ocicrypt_layer *layer)
 {
+	if (layer)
+		EVP_MAC_CTX_free(layer->mac); /* wipes its key */
 	mem_wipe_free(layer, sizeof(*layer));
 }
 

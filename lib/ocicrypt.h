@@ -2,8 +2,8 @@
 /*
  * ocicrypt layers (github.com/containers/ocicrypt; proven against skopeo 1.9.3): AES-256-CTR with
  * HMAC-SHA256 over the ciphertext, the layer key wrapped as JWE ECDH-ES+A256KW to the image key in
- * org.opencontainers.image.enc.keys.jwe. We refuse public cipheroptions, and verify HMAC,
- * ciphertext digest and the inner digest: skopeo does not check the last.
+ * org.opencontainers.image.enc.keys.jwe. We refuse public cipheroptions, and verify HMAC
+ * and the inner digest: skopeo does not check the latter.
  */
 #ifndef STRONGROOM_OCICRYPT_H
 #define STRONGROOM_OCICRYPT_H
@@ -34,10 +34,14 @@ int ocicrypt_encrypt(int in_fd, int out_fd, const json_t *image_public_jwk,
  * image.no_packet, image.unwrap. */
 int ocicrypt_open(const json_t *descriptor, const json_t *image_private_jwk,
 	struct ocicrypt_layer **ret_layer, struct err *err);
-/* Decrypts in place of a copy: ciphertext from in_fd is checked against HMAC and descriptor digest
- * in a first pass, then decrypted to out_fd in a second, the inner digest checked: image.hmac,
- * image.digest, image.inner_digest. */
-int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err);
+/* The ciphertext in its order, as it is fetched. Whoever fetches compares the descriptor's digest.
+ */
+int ocicrypt_add(struct ocicrypt_layer *layer, const void *data, size_t len, struct err *err)
+	__attribute__((warn_unused_result));
+/* What was added is in in_fd now. Size and HMAC are checked before the first byte is deciphered,
+ * the inner digest behind the last: image.digest, image.hmac, image.inner_digest. */
+int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err)
+	__attribute__((warn_unused_result));
 const char *ocicrypt_inner_digest(const struct ocicrypt_layer *layer);
 void ocicrypt_layer_free(struct ocicrypt_layer *layer); /* wipes */
 

@@ -5,6 +5,7 @@
 #define STRONGROOM_OCICRYPT_LAYER_H
 
 #include <jansson.h>
+#include <openssl/types.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -19,10 +20,15 @@ struct ocicrypt_layer {
 	unsigned char key[OCICRYPT_KEY];
 	unsigned char nonce[OCICRYPT_NONCE];
 	unsigned char hmac[DIGEST_SIZE];
-	char digest[DIGEST_TEXT_SIZE]; /* of the ciphertext, from the descriptor */
+	char digest[DIGEST_TEXT_SIZE]; /* of the ciphertext that was made */
 	char inner_digest[DIGEST_TEXT_SIZE];
-	long long size;
+	long long size; /* from the descriptor */
+	EVP_MAC_CTX *mac;
+	long long added; /* bytes of ciphertext that the HMAC has */
 };
+
+/* Starts the HMAC with the layer's key; ocicrypt_add() goes on with it. */
+int ocicrypt_start(struct ocicrypt_layer *layer, struct err *err);
 
 /* The two annotations of a layer with these keys. */
 int ocicrypt_annotate(const struct ocicrypt_layer *layer, const json_t *image_public_jwk,

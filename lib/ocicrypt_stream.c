@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bulk of a layer: AES-256-CTR from and to files in constant memory, with HMAC and both digests
- * on the way. Decrypting reads twice: nothing is deciphered before the whole ciphertext is known to
- * be the one that was meant.
+ * The bulk of a layer: AES-256-CTR from and to files in constant memory. Encrypting has HMAC and
+ * both digests on the way. Decrypting gets the HMAC as the ciphertext arrives and reads the file
+ * once: nothing is deciphered before all of it is known to be what was meant.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,27 +65,44 @@ static void reserve(int in_fd, int out_fd)
 
 /* --- primitives --- */
 
-struct tags { /* over the ciphertext */
-	EVP_MAC_CTX *hmac;
-	struct digest_stream *digest;
-	bool failed;
-};
+static int crypto_failed(struct err *err)
+{
+	ERR_clear_error();
+	return err_set(err, ERR_INTERNAL, "internal.crypto", "AES-CTR or HMAC failed");
+}
 
-static EVP_MAC_CTX *hmac_new(const unsigned char key[OCICRYPT_KEY])
+int ocicrypt_start(struct ocicrypt_layer *layer, struct err *err)
 {
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
 	char sha256[] = "SHA256";
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
 		OSSL_PARAM_construct_end(),
 	};
 
+	layer->mac = mac ? EVP_MAC_CTX_new(mac) : NULL;
 	EVP_MAC_free(mac);
-	if (ctx && EVP_MAC_init(ctx, key, OCICRYPT_KEY, params) == 1)
-		return ctx;
-	EVP_MAC_CTX_free(ctx);
-	return NULL;
+	if (layer->mac && EVP_MAC_init(layer->mac, layer->key, OCICRYPT_KEY, params) == 1)
+		return 0;
+	return crypto_failed(err);
+}
+
+int ocicrypt_add(struct ocicrypt_layer *layer, const void *data, size_t len, struct err *err)
+{
+	if (EVP_MAC_update(layer->mac, data, len) != 1)
+		return crypto_failed(err);
+	layer->added += (long long)len;
+	return 0;
+}
+
+static int finish_hmac(
+	struct ocicrypt_layer *layer, unsigned char ret_hmac[DIGEST_SIZE], struct err *err)
+{
+	size_t len = 0;
+
+	if (EVP_MAC_final(layer->mac, ret_hmac, &len, DIGEST_SIZE) != 1 || len != DIGEST_SIZE)
+		return crypto_failed(err);
+	return 0;
 }
 
 static EVP_CIPHER_CTX *cipher_new(const struct ocicrypt_layer *layer)
@@ -98,52 +115,29 @@ static EVP_CIPHER_CTX *cipher_new(const struct ocicrypt_layer *layer)
 	return NULL;
 }
 
-static int crypto_failed(struct err *err)
-{
-	ERR_clear_error();
-	return err_set(err, ERR_INTERNAL, "internal.crypto", "AES-CTR or HMAC failed");
-}
+/* --- encrypting --- */
 
-static void add_hmac(void *arg, const void *data, size_t len)
+struct tags { /* over the ciphertext */
+	struct ocicrypt_layer *layer;
+	struct digest_stream *digest;
+	bool failed;
+};
+
+static void add_tags(void *arg, const void *data, size_t len)
 {
 	struct tags *tags = arg;
 
-	if (EVP_MAC_update(tags->hmac, data, len) != 1)
+	if (ocicrypt_add(tags->layer, data, len, NULL) < 0)
 		tags->failed = true;
-}
-
-static void add_both(void *arg, const void *data, size_t len)
-{
-	struct tags *tags = arg;
-
-	add_hmac(arg, data, len);
 	digest_stream_add(tags->digest, data, len);
 }
 
-static void add_digest(void *arg, const void *data, size_t len)
-{
-	digest_stream_add(arg, data, len);
-}
-
-static int finish_hmac(struct tags *tags, unsigned char ret_hmac[DIGEST_SIZE], struct err *err)
-{
-	size_t len = 0;
-
-	if (tags->failed || EVP_MAC_final(tags->hmac, ret_hmac, &len, DIGEST_SIZE) != 1 ||
-		len != DIGEST_SIZE)
-		return crypto_failed(err);
-	return 0;
-}
-
-/* --- encrypting --- */
-
 /* This thread reads, digests the plaintext and ciphers; the other one tags the ciphertext. */
 static int cipher_in(int in_fd, int out_fd, EVP_CIPHER_CTX *cipher, struct side *side,
-	struct digest_stream *inner, long long *ret_size, struct err *err)
+	struct digest_stream *inner, struct err *err)
 {
 	unsigned char *plain = mem_alloc(SIDE_BUFFER_SIZE);
 	int done = 0, len = 0;
-	long long size = 0;
 	ssize_t n = 0;
 
 	while (done == 0 && (n = read_full(in_fd, plain, SIDE_BUFFER_SIZE, -1)) > 0) {
@@ -156,39 +150,34 @@ static int cipher_in(int in_fd, int out_fd, EVP_CIPHER_CTX *cipher, struct side 
 		side_give(side, (size_t)n);
 		digest_stream_add(inner, plain, (size_t)n);
 		done = write_full(out_fd, out, (size_t)n, err);
-		size += n;
 	}
 	if (done == 0 && n < 0)
 		done = err_errno(err, "cannot read the layer");
 	mem_wipe_free(plain, SIDE_BUFFER_SIZE);
-	*ret_size = size;
 	return done;
 }
 
 static int encrypt_with(struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err)
 {
-	struct tags tags = { .hmac = hmac_new(layer->key), .digest = digest_stream_new() };
+	struct tags tags = { .layer = layer, .digest = digest_stream_new() };
 	struct digest_stream *inner = digest_stream_new();
 	EVP_CIPHER_CTX *cipher = cipher_new(layer);
 	struct side side;
-	int done;
+	int done = cipher ? ocicrypt_start(layer, err) : crypto_failed(err);
 
-	if (tags.hmac && cipher) {
+	if (done == 0) {
 		reserve(in_fd, out_fd);
-		side_start(&side, add_both, &tags);
-		done = cipher_in(in_fd, out_fd, cipher, &side, inner, &layer->size, err);
+		side_start(&side, add_tags, &tags);
+		done = cipher_in(in_fd, out_fd, cipher, &side, inner, err);
 		side_finish(&side);
-	} else {
-		done = crypto_failed(err);
 	}
 	if (done == 0)
-		done = finish_hmac(&tags, layer->hmac, err);
+		done = tags.failed ? crypto_failed(err) : finish_hmac(layer, layer->hmac, err);
 	if (done == 0) {
 		digest_stream_finish_text(tags.digest, layer->digest);
 		digest_stream_finish_text(inner, layer->inner_digest);
 	}
 	EVP_CIPHER_CTX_free(cipher);
-	EVP_MAC_CTX_free(tags.hmac);
 	digest_stream_free(tags.digest);
 	digest_stream_free(inner);
 	return done;
@@ -209,7 +198,7 @@ int ocicrypt_encrypt(int in_fd, int out_fd, const json_t *image_public_jwk,
 	if (done == 0) {
 		memcpy(result.digest, layer->digest, sizeof(result.digest));
 		memcpy(result.inner_digest, layer->inner_digest, sizeof(result.inner_digest));
-		result.size = layer->size;
+		result.size = layer->added;
 		*ret_result = result;
 	}
 	ocicrypt_layer_free(layer);
@@ -218,117 +207,63 @@ int ocicrypt_encrypt(int in_fd, int out_fd, const json_t *image_public_jwk,
 
 /* --- decrypting --- */
 
-/* First pass: the ciphertext's HMAC in the other thread, its digest in this one. */
-static int tag_file(int in_fd, struct side *side, struct digest_stream *digest, long long *ret_size,
-	struct err *err)
+static int check_hmac(struct ocicrypt_layer *layer, struct err *err)
 {
-	long long size = 0;
-	ssize_t n = 0;
+	unsigned char hmac[DIGEST_SIZE];
 
-	for (;;) {
-		unsigned char *data = side_take(side);
-
-		n = read_full(in_fd, data, SIDE_BUFFER_SIZE, size);
-		if (n <= 0)
-			break;
-		side_give(side, (size_t)n);
-		digest_stream_add(digest, data, (size_t)n);
-		size += n;
-	}
-	*ret_size = size;
-	return n < 0 ? err_errno(err, "cannot read the encrypted layer") : 0;
-}
-
-static int compare_tags(const struct ocicrypt_layer *layer, long long size, const char *digest,
-	const unsigned char hmac[DIGEST_SIZE], struct err *err)
-{
-	if (size != layer->size || strcmp(digest, layer->digest) != 0)
+	if (layer->added != layer->size)
 		return err_set(err, ERR_UNPROCESSABLE, "image.digest",
 			"the encrypted layer is not the one of its descriptor");
+	if (finish_hmac(layer, hmac, err) < 0)
+		return -1;
 	if (!digest_equal(hmac, layer->hmac, DIGEST_SIZE))
 		return err_set(err, ERR_UNPROCESSABLE, "image.hmac",
 			"the encrypted layer's HMAC does not fit its key");
 	return 0;
 }
 
-static int verify_file(const struct ocicrypt_layer *layer, int in_fd, struct err *err)
-{
-	struct tags tags = { .hmac = hmac_new(layer->key), .digest = digest_stream_new() };
-	unsigned char hmac[DIGEST_SIZE];
-	char digest[DIGEST_TEXT_SIZE];
-	long long size = 0;
-	struct side side;
-	int done;
-
-	if (tags.hmac) {
-		side_start(&side, add_hmac, &tags);
-		done = tag_file(in_fd, &side, tags.digest, &size, err);
-		side_finish(&side);
-	} else {
-		done = crypto_failed(err);
-	}
-	if (done == 0)
-		done = finish_hmac(&tags, hmac, err);
-	if (done == 0) {
-		digest_stream_finish_text(tags.digest, digest);
-		done = compare_tags(layer, size, digest, hmac, err);
-	}
-	EVP_MAC_CTX_free(tags.hmac);
-	digest_stream_free(tags.digest);
-	return done;
-}
-
-/* Second pass: this thread deciphers and writes, the other one digests the plaintext. */
 static int decipher(const struct ocicrypt_layer *layer, int in_fd, int out_fd,
-	EVP_CIPHER_CTX *cipher, struct side *side, struct err *err)
+	EVP_CIPHER_CTX *cipher, unsigned char *data, struct digest_stream *inner, struct err *err)
 {
-	auto_free unsigned char *data = mem_alloc(SIDE_BUFFER_SIZE);
 	int len = 0;
 
 	for (long long at = 0; at < layer->size;) {
 		ssize_t n = read_full(in_fd, data, SIDE_BUFFER_SIZE, at);
-		unsigned char *plain = side_take(side);
 
 		if (n <= 0 || n > layer->size - at)
 			return err_set(err, ERR_UNPROCESSABLE, "image.digest",
 				"the encrypted layer changed while it was read");
-		if (EVP_EncryptUpdate(cipher, plain, &len, data, (int)n) != 1)
+		if (EVP_EncryptUpdate(cipher, data, &len, data, (int)n) != 1)
 			return crypto_failed(err);
-		side_give(side, (size_t)n);
-		if (write_full(out_fd, plain, (size_t)n, err) < 0)
+		digest_stream_add(inner, data, (size_t)n);
+		if (write_full(out_fd, data, (size_t)n, err) < 0)
 			return -1;
 		at += n;
 	}
 	return 0;
 }
 
-static int decrypt_file(const struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err)
+int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err)
 {
-	struct digest_stream *inner = digest_stream_new();
-	EVP_CIPHER_CTX *cipher = cipher_new(layer);
+	unsigned char *data;
+	struct digest_stream *inner;
+	EVP_CIPHER_CTX *cipher;
 	char digest[DIGEST_TEXT_SIZE];
-	struct side side;
 	int done;
 
-	if (cipher) {
-		side_start(&side, add_digest, inner);
-		done = decipher(layer, in_fd, out_fd, cipher, &side, err);
-		side_finish(&side);
-	} else {
-		done = crypto_failed(err);
-	}
+	if (check_hmac(layer, err) < 0)
+		return -1;
+	data = mem_alloc(SIDE_BUFFER_SIZE);
+	inner = digest_stream_new();
+	cipher = cipher_new(layer);
+	done = cipher ? decipher(layer, in_fd, out_fd, cipher, data, inner, err)
+		      : crypto_failed(err);
 	digest_stream_finish_text(inner, digest);
 	EVP_CIPHER_CTX_free(cipher);
 	digest_stream_free(inner);
+	mem_wipe_free(data, SIDE_BUFFER_SIZE);
 	if (done == 0 && strcmp(digest, layer->inner_digest) != 0)
 		return err_set(err, ERR_UNPROCESSABLE, "image.inner_digest",
 			"the decrypted layer is not the one that was encrypted");
 	return done;
-}
-
-int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err)
-{
-	if (verify_file(layer, in_fd, err) < 0)
-		return -1;
-	return decrypt_file(layer, in_fd, out_fd, err);
 }

@@ -59,6 +59,18 @@ static int layer_encrypt(char **argv, struct err *err)
 	return 0;
 }
 
+/* As the agent does while it downloads. */
+static int add_all(struct ocicrypt_layer *layer, int fd, struct err *err)
+{
+	unsigned char chunk[16384];
+	ssize_t n;
+
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+		if (ocicrypt_add(layer, chunk, (size_t)n, err) < 0)
+			return -1;
+	return n < 0 ? err_errno(err, "cannot read") : 0;
+}
+
 static int layer_decrypt(char **argv, struct err *err)
 {
 	auto_json json_t *key = NULL, *descriptor = NULL;
@@ -74,7 +86,9 @@ static int layer_decrypt(char **argv, struct err *err)
 	descriptor = json_parse((char *)text.data, text.len, err);
 	if (!descriptor || ocicrypt_open(descriptor, key, &layer, err) < 0)
 		return -1;
-	done = ocicrypt_decrypt(layer, in, out, err);
+	done = add_all(layer, in, err);
+	if (done == 0)
+		done = ocicrypt_decrypt(layer, in, out, err);
 	ocicrypt_layer_free(layer);
 	return done;
 }
