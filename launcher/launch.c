@@ -16,7 +16,7 @@
 #include "lib/id.h"
 #include "lib/mem.h"
 
-#define MAX_ARGS 128
+#define MAX_ARGS 160
 #define DEFAULT_TIMEOUT_MS 10000
 
 struct launcher_args {
@@ -42,6 +42,8 @@ static int fill_args(const struct launch_conf *conf, struct launcher_args *args,
 		args->argv[n++] = "--gid";
 		args->argv[n++] = args->gid;
 	}
+	for (const char *const *option = conf->view; *option; option++)
+		args->argv[n++] = *option;
 	args->argv[n++] = "--";
 	for (char *const *arg = conf->argv; *arg; arg++) {
 		if (n == MAX_ARGS - 1)

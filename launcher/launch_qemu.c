@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QEMU's arguments, the question whether KVM works here, and the initrd with a sandbox's initdata
- * behind it. */
+/* QEMU's arguments and what it sees of the host, the question whether KVM works here, and the
+ * initrd with a sandbox's initdata behind it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "launcher/launch.h"
@@ -20,6 +17,9 @@
 #define MAX_ARGS 64
 #define QEMU "/usr/bin/qemu-system-x86_64"
 #define INITRD_MAX (256u << 20)
+#define CONSOLE_MAX (5u << 20) /* more than the launcher lets it become */
+#define KVM "/dev/kvm"
+#define KILL_MS 1000
 
 static void add(char **argv, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -101,8 +101,6 @@ char **launch_qemu_argv(const struct launch_vm *vm)
 	add_pair(argv, "-kernel", vm->kernel);
 	add_pair(argv, "-initrd", vm->initrd);
 	add_pair(argv, "-append", vm->cmdline ? vm->cmdline : LAUNCH_CMDLINE);
-	if (vm->pid_file)
-		add_pair(argv, "-pidfile", vm->pid_file);
 	return argv;
 }
 
@@ -113,51 +111,90 @@ void launch_argv_free(char **argv)
 	free(argv);
 }
 
-/* Waits for the end of a child, kills it at the limit; true when it ended by itself. */
+static void show(struct launch_conf *conf, const char *option, const char *path)
+{
+	const char **end = conf->view;
+
+	while (*end)
+		end++;
+	if (end + 2 >= conf->view + LAUNCH_VIEW_MAX)
+		abort();
+	end[0] = option;
+	end[1] = path;
+}
+
+/* Libraries lie in the one or the other of these folders, as the host's distribution likes it. */
+static void show_program(struct launch_conf *conf, const char *program)
+{
+	static const char *const folders[] = { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu",
+		"/lib64", "/usr/lib64", "/usr/share/qemu", "/usr/share/seabios" };
+
+	show(conf, "--ro", program);
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		if (access(folders[i], F_OK) == 0)
+			show(conf, "--ro", folders[i]);
+	}
+}
+
+int launch_vm_start(const struct launch_vm *vm, const struct launch_conf *conf, pid_t *ret_pid,
+	int *ret_listener, struct err *err)
+{
+	char **argv = launch_qemu_argv(vm);
+	struct launch_conf caged = *conf;
+	int rc;
+
+	caged.argv = argv;
+	show_program(&caged, argv[0]);
+	show(&caged, "--ro", vm->kernel);
+	show(&caged, "--ro", vm->initrd);
+	show(&caged, "--rw", vm->folder);
+	show(&caged, "--dev", "/dev/null");
+	show(&caged, "--dev", "/dev/urandom");
+	if (vm->kvm)
+		show(&caged, "--dev", KVM);
+	rc = launch_start(&caged, ret_pid, ret_listener, err);
+	launch_argv_free(argv);
+	return rc;
+}
+
+/* Waits for a process's end, kills it at the limit; true when it ended by itself. */
 static bool ends_within(pid_t pid, long limit_ms)
 {
 	auto_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd wait = { .fd = pidfd, .events = POLLIN };
-	bool ended = pidfd >= 0 && poll(&wait, 1, (int)limit_ms) == 1;
 
-	if (!ended)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		continue;
-	return ended;
+	if (pidfd < 0)
+		return errno == ESRCH;
+	if (poll(&wait, 1, (int)limit_ms) == 1)
+		return true;
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	poll(&wait, 1, KILL_MS);
+	return false;
 }
 
 static bool says_ok(const char *console_file)
 {
-	auto_buf text = BUF_INIT(1 << 20);
+	auto_buf text = BUF_INIT(CONSOLE_MAX);
 	struct err err;
 
-	return buf_read_file(&text, console_file, &err) == 0 && text.data &&
-	       strstr((const char *)text.data, "probe ok");
+	return buf_read_file(&text, console_file, &err) == 0 &&
+	       memmem(text.data, text.len, "probe ok", strlen("probe ok"));
 }
 
-bool launch_probe_kvm(const struct launch_vm *vm, long limit_ms)
+bool launch_probe_kvm(const struct launch_vm *vm, const struct launch_conf *conf, long limit_ms)
 {
 	struct launch_vm probe = *vm;
-	posix_spawn_file_actions_t files;
-	char **argv;
+	auto_fd int listener = -1;
+	struct err err;
 	pid_t pid;
-	int rc;
 
-	if (access("/dev/kvm", R_OK | W_OK) < 0)
+	if (access(KVM, F_OK) < 0)
 		return false;
 	probe.kvm = true;
 	probe.cmdline = LAUNCH_CMDLINE " strongroom.probe=1";
-	probe.secret_file = probe.pid_file = NULL;
-	unlink(probe.console_file);
-	argv = launch_qemu_argv(&probe);
-	posix_spawn_file_actions_init(&files);
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
-	rc = posix_spawn(&pid, argv[0], &files, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&files);
-	launch_argv_free(argv);
-	return rc == 0 && ends_within(pid, limit_ms) && says_ok(probe.console_file);
+	probe.secret_file = NULL;
+	return launch_vm_start(&probe, conf, &pid, &listener, &err) == 0 &&
+	       ends_within(pid, limit_ms) && says_ok(probe.console_file);
 }
 
 /* --- initrd --- */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * strongroom-launch --control FD --port N [--uid U --gid G] -- PROGRAM ARG...
+ * strongroom-launch --control FD --port N [--uid U --gid G] [--ro|--rw|--dev PATH]... -- PROGRAM
+ * ARG...
  *
  * Puts a program (QEMU) into its cage and becomes it: a process of its own session, no child of the
- * caller; an empty network and IPC namespace with nothing but lo up; another user; no new
- * privileges; no open file but 0, 1, 2; no file beyond 4 MiB. FD is one end of a SOCK_SEQPACKET
- * pair. What is sent there, in this order: "ready PID" with one file (SCM_RIGHTS): a TCP socket
- * listening on 127.0.0.1:N inside the namespace "error TEXT" when something failed, before or
- * behind that; then the program does not run end of file: the program was executed Root makes the
- * namespaces directly, anybody else inside a user namespace that maps only himself.
+ * caller; an empty network and IPC namespace with nothing but lo up; a root with nothing but the
+ * given paths (root.h); another user; no new privileges; no open file but 0, 1, 2; no file beyond
+ * 4 MiB. Root makes the namespaces directly, anybody else inside a user namespace that maps only
+ * himself. FD is one end of a SOCK_SEQPACKET pair. What is sent there, in this order:
+ *   "ready PID"   with one file (SCM_RIGHTS): a TCP socket listening on 127.0.0.1:N inside
+ *   "error TEXT"  something failed, before or behind that; the program does not run
+ *   end of file   the program was executed
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,16 +31,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "launcher/root.h"
 #include "lib/mem.h"
 
 /* No file grows beyond this: the guest writes its console as it likes, and the host's disk is
  * everybody's. SIGXFSZ is ignored, so that what does not fit is lost and the VM lives on. */
 #define FILE_MAX (4u << 20)
+#define NAMESPACES (CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS)
 
 struct options {
 	int control;
 	long port, uid, gid; /* uid and gid -1: stay */
 	char **program;
+	struct root_entry entries[ROOT_MAX];
+	size_t n_entries;
 };
 
 static void tell(int control, int file, const char *text)
@@ -86,8 +92,8 @@ static int enter_namespaces(void)
 	auto_free char *gid_map = mem_printf("%d %d 1", getegid(), getegid());
 
 	if (geteuid() == 0)
-		return unshare(CLONE_NEWNET | CLONE_NEWIPC);
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) < 0)
+		return unshare(NAMESPACES);
+	if (unshare(CLONE_NEWUSER | NAMESPACES) < 0)
 		return -1;
 	if (write_file("/proc/self/setgroups", "deny") < 0 ||
 		write_file("/proc/self/gid_map", gid_map) < 0)
@@ -116,13 +122,31 @@ static int listen_inside(long port)
 	return take_fd(fd);
 }
 
+/* Of a device that is its group's to use, as /dev/kvm is on many hosts, the group comes with it. */
+static size_t device_groups(const struct options *options, gid_t ret_groups[ROOT_MAX])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < options->n_entries; i++) {
+		const struct root_entry *entry = &options->entries[i];
+		struct stat info;
+
+		if (entry->kind == ROOT_DEVICE && stat(entry->path, &info) == 0 &&
+			(info.st_mode & 0060) == 0060 && info.st_gid != 0)
+			ret_groups[count++] = info.st_gid;
+	}
+	return count;
+}
+
 static int become(const struct options *options)
 {
 	const struct rlimit none = { 0, 0 }, small = { FILE_MAX, FILE_MAX };
+	gid_t groups[ROOT_MAX];
+	size_t n_groups = device_groups(options, groups);
 
-	if (options->gid >= 0 &&
-		(setgroups(0, NULL) < 0 || setresgid((gid_t)options->gid, (gid_t)options->gid,
-						   (gid_t)options->gid) < 0))
+	if (options->gid >= 0 && (setgroups(n_groups, groups) < 0 ||
+					 setresgid((gid_t)options->gid, (gid_t)options->gid,
+						 (gid_t)options->gid) < 0))
 		return -1;
 	if (options->uid >= 0 &&
 		setresuid((uid_t)options->uid, (uid_t)options->uid, (uid_t)options->uid) < 0)
@@ -147,6 +171,7 @@ static _Noreturn void run(const struct options *options)
 {
 	int control = options->control;
 	auto_free char *ready = NULL;
+	const char *what;
 	int listener;
 
 	setsid();
@@ -162,6 +187,8 @@ static _Noreturn void run(const struct options *options)
 	ready = mem_printf("ready %d", (int)getpid());
 	tell(control, listener, ready);
 	close(listener);
+	if (root_enter(options->entries, options->n_entries, &what) < 0)
+		give_up(control, what);
 	if (become(options) < 0 || hear_signals() < 0)
 		give_up(control, "become the sandbox's user");
 	execv(options->program[0], options->program);
@@ -179,6 +206,15 @@ static int parse_number(const char *text, long max, long *ret_number)
 	return 0;
 }
 
+static int add_entry(struct options *options, int kind, const char *path)
+{
+	if (kind < ROOT_READ || kind > ROOT_DEVICE || options->n_entries == ROOT_MAX ||
+		*path != '/')
+		return -1;
+	options->entries[options->n_entries++] = (struct root_entry) { (enum root_kind)kind, path };
+	return 0;
+}
+
 static int parse(int argc, char **argv, struct options *ret_options)
 {
 	static const struct option names[] = {
@@ -186,6 +222,9 @@ static int parse(int argc, char **argv, struct options *ret_options)
 		{ "port", required_argument, NULL, 'p' },
 		{ "uid", required_argument, NULL, 'u' },
 		{ "gid", required_argument, NULL, 'g' },
+		{ "ro", required_argument, NULL, ROOT_READ },
+		{ "rw", required_argument, NULL, ROOT_WRITE },
+		{ "dev", required_argument, NULL, ROOT_DEVICE },
 		{ 0 },
 	};
 	long control = -1;
@@ -201,7 +240,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 		else if (choice == 'g')
 			rc = parse_number(optarg, INT32_MAX, &ret_options->gid);
 		else
-			rc = -1;
+			rc = add_entry(ret_options, choice, optarg);
 	}
 	ret_options->control = (int)control;
 	ret_options->program = argv + optind;
@@ -214,8 +253,8 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	if (parse(argc, argv, &options) < 0) {
-		fputs("usage: strongroom-launch --control FD --port N [--uid U --gid G] -- PROGRAM "
-		      "ARG...\n",
+		fputs("usage: strongroom-launch --control FD --port N [--uid U --gid G] "
+		      "[--ro|--rw|--dev PATH]... -- PROGRAM ARG...\n",
 			stderr);
 		return 2;
 	}

@@ -15,8 +15,8 @@ struct provisioner_conf {
 	char *relay;	     /* strongroom-relay */
 	char *edge_ca;	     /* PEM of the CA whose key the agent pins */
 	char *edge_address;  /* host:port of the edge, for the relay */
-	long sandbox_uid;    /* first of 256 uids for QEMU, the one below is the relays'; 0: the
-				provisioner's own */
+	long sandbox_uid;    /* first of 512 uids, 256 for QEMU, then 256 for the relays; 0: this
+				service's own, which must not be root */
 	bool kvm;	     /* try KVM, after a time-limited probe */
 };
 

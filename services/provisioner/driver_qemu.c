@@ -63,9 +63,9 @@ static void paths_release(struct paths *paths)
 }
 #define auto_paths __attribute__((cleanup(paths_release))) struct paths
 
-static bool is_root(const struct provisioner_conf *conf)
+static bool is_root(void)
 {
-	return geteuid() == 0 && conf->sandbox_uid > 0;
+	return geteuid() == 0;
 }
 
 /* Who QEMU runs as; without root, this service's own user. */
@@ -73,7 +73,7 @@ static int user_of(const struct provisioner_conf *conf, const struct paths *path
 	uid_t *ret_uid, struct err *err)
 {
 	*ret_uid = geteuid();
-	if (!is_root(conf))
+	if (!is_root())
 		return 0;
 	return vm_user_take(paths->users, (uid_t)conf->sandbox_uid, id, ret_uid, err);
 }
@@ -86,12 +86,11 @@ static int make_folder(const char *path, mode_t mode, struct err *err)
 }
 
 /* A file for the VM's user in a folder that is not. */
-static int make_vm_file(
-	const char *path, const char *text, uid_t uid, bool is_root, struct err *err)
+static int make_vm_file(const char *path, const char *text, uid_t uid, struct err *err)
 {
 	if (buf_write_file(path, text, strlen(text), 0600, err) < 0)
 		return -1;
-	if (is_root && lchown(path, uid, (gid_t)uid) < 0)
+	if (is_root() && lchown(path, uid, (gid_t)uid) < 0)
 		return err_errno(err, "give '%s' to the VM's user", path);
 	return 0;
 }
@@ -111,28 +110,24 @@ static int remove_tree(const char *path, struct err *err)
 	return 0;
 }
 
-static int prepare(const struct provisioner_conf *conf, const struct driver_spec *spec,
-	const struct paths *paths, uid_t uid, struct err *err)
+static int prepare(
+	const struct driver_spec *spec, const struct paths *paths, uid_t uid, struct err *err)
 {
 	if (make_folder(paths->folder, 0711, err) < 0 || remove_tree(paths->vm, err) < 0 ||
 		make_folder(paths->vm, 0711, err) < 0 ||
-		make_vm_file(paths->secret, spec->enrolment_secret, uid, is_root(conf), err) < 0 ||
-		make_vm_file(paths->console, "", uid, is_root(conf), err) < 0)
+		make_vm_file(paths->secret, spec->enrolment_secret, uid, err) < 0 ||
+		make_vm_file(paths->console, "", uid, err) < 0)
 		return -1;
 	return launch_initrd_write(
 		paths->initramfs, spec->initdata, strlen(spec->initdata), paths->initrd, err);
 }
 
 /* The answer of the probe holds for one boot of the host. */
-static bool kvm_works(const struct provisioner_conf *conf, const struct paths *paths)
+static bool kvm_works(const struct provisioner_conf *conf, const struct launch_vm *vm,
+	const struct launch_conf *launch)
 {
 	auto_free char *answer_file = mem_printf("%s/.kvm", conf->sandboxes_dir);
-	auto_free char *console = mem_printf("%s/.kvm-console", conf->sandboxes_dir);
 	auto_buf boot = BUF_INIT(64), known = BUF_INIT(128);
-	struct launch_vm vm = { .kernel = paths->kernel,
-		.initrd = paths->initramfs,
-		.console_file = console,
-		.memory_mib = 256 };
 	auto_free char *answer = NULL;
 	bool works;
 
@@ -141,8 +136,7 @@ static bool kvm_works(const struct provisioner_conf *conf, const struct paths *p
 	if (buf_read_file(&known, answer_file, NULL) == 0 && known.len > boot.len &&
 		memcmp(known.data, boot.data, boot.len) == 0)
 		return known.data[boot.len] == 'y';
-	works = launch_probe_kvm(&vm, PROBE_MS);
-	unlink(console);
+	works = launch_probe_kvm(vm, launch, PROBE_MS);
 	log_info("probed KVM", "works", works ? "yes" : "no", NULL);
 	answer = mem_printf("%s%s\n", (const char *)boot.data, works ? "y" : "n");
 	(void)buf_write_file(answer_file, answer, strlen(answer), 0644, NULL);
@@ -150,12 +144,12 @@ static bool kvm_works(const struct provisioner_conf *conf, const struct paths *p
 }
 
 /* strongroom-relay with the listener as 3 and the VM's pidfd as 4; it outlives us. */
-static int start_relay(
-	const struct provisioner_conf *conf, const char *id, int listener, int vm, struct err *err)
+static int start_relay(const struct provisioner_conf *conf, const char *id, uid_t vm_uid,
+	int listener, int vm, struct err *err)
 {
-	auto_free char *uid = mem_printf("%ld", conf->sandbox_uid - 1);
+	auto_free char *uid = mem_printf("%u", vm_uid + VM_USERS);
 	const char *argv[] = { conf->relay, "--to", conf->edge_address, "--sandbox", id,
-		is_root(conf) ? "--uid" : NULL, uid, "--gid", uid, NULL };
+		is_root() ? "--uid" : NULL, uid, "--gid", uid, NULL };
 	static char *const env[] = { NULL };
 	posix_spawn_file_actions_t files;
 	int status = 0, rc;
@@ -182,24 +176,22 @@ static int launch(const struct provisioner_conf *conf, const struct driver_spec 
 {
 	struct launch_vm vm = { .name = spec->sandbox_id,
 		.kernel = paths->kernel,
-		.initrd = paths->initrd,
+		.initrd = paths->initramfs,
+		.folder = paths->vm,
 		.console_file = paths->console,
-		.secret_file = paths->secret,
 		.memory_mib = (unsigned)json_integer_value(
-			json_object_get(spec->parameters, "memory_mib")),
-		.kvm = kvm_works(conf, paths) };
-	struct launch_conf launch = { .launcher = conf->launcher,
+			json_object_get(spec->parameters, "memory_mib")) };
+	const struct launch_conf launch = { .launcher = conf->launcher,
 		.log_file = paths->log,
 		.port = LAUNCH_PORT,
-		.switch_user = is_root(conf),
+		.switch_user = is_root(),
 		.uid = uid,
 		.gid = (gid_t)uid };
-	int r;
 
-	launch.argv = launch_qemu_argv(&vm);
-	r = launch_start(&launch, ret_pid, ret_listener, err);
-	launch_argv_free((char **)(uintptr_t)launch.argv);
-	return r;
+	vm.kvm = kvm_works(conf, &vm, &launch);
+	vm.initrd = paths->initrd;
+	vm.secret_file = paths->secret;
+	return launch_vm_start(&vm, &launch, ret_pid, ret_listener, err);
 }
 
 static int qemu_stop(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err)
@@ -222,7 +214,7 @@ static int qemu_start(
 	if (vm_process_end(paths.pid, spec->sandbox_id, err) < 0 ||
 		make_folder(conf->sandboxes_dir, 0711, err) < 0 ||
 		user_of(conf, &paths, spec->sandbox_id, &uid, err) < 0 ||
-		prepare(conf, spec, &paths, uid, err) < 0 ||
+		prepare(spec, &paths, uid, err) < 0 ||
 		launch(conf, spec, &paths, uid, &pid, &low_listener, err) < 0)
 		return -1;
 	listener = fcntl(low_listener, F_DUPFD_CLOEXEC,
@@ -238,7 +230,7 @@ static int qemu_start(
 		return err_errno(err, "hold the VM");
 	if (vm_process_note(paths.pid, pid, err) < 0)
 		return -1;
-	return start_relay(conf, spec->sandbox_id, listener, vm, err);
+	return start_relay(conf, spec->sandbox_id, uid, listener, vm, err);
 }
 
 static int qemu_alive(const struct provisioner_conf *conf, const char *sandbox_id, bool *ret_alive,
@@ -273,9 +265,8 @@ static int qemu_remove(const struct provisioner_conf *conf, const char *sandbox_
 	if (vm_process_end(paths.pid, sandbox_id, err) < 0 || remove_tree(paths.folder, err) < 0)
 		return -1;
 	/* last, so that the next VM of this uid finds nothing of this one */
-	return is_root(conf)
-		       ? vm_user_release(paths.users, (uid_t)conf->sandbox_uid, sandbox_id, err)
-		       : 0;
+	return is_root() ? vm_user_release(paths.users, (uid_t)conf->sandbox_uid, sandbox_id, err)
+			 : 0;
 }
 
 static int qemu_each(const struct provisioner_conf *conf,

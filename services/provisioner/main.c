@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The provisioner: sandboxes from templates, and the machine keys that are born in them. */
+#include <unistd.h>
+
 #include "services/provisioner/config.h"
 #include "services/provisioner/enrolments.h"
 #include "services/provisioner/lifecycle.h"
@@ -7,6 +9,7 @@
 #include "services/provisioner/sandboxes.h"
 #include "services/provisioner/store.h"
 #include "services/provisioner/templates.h"
+#include "services/provisioner/vm_user.h"
 
 #define SMALL (16 * 1024)
 #define EVIDENCE (256 * 1024)
@@ -26,8 +29,7 @@ static const struct conf_item config[] = {
 	ROW("edge_ca", CONF_TEXT, edge_ca, NULL, "PEM file of the edge's CA"),
 	ROW("edge_address", CONF_TEXT, edge_address, NULL, "host:port of the edge"),
 	ROW("sandbox_uid", CONF_COUNT, sandbox_uid, "0",
-		"first of 256 uids that QEMU runs under, the relays under the one below; 0: this "
-		"service's"),
+		"first of 512 uids for root to run QEMU and its relays under; 0: this service's"),
 	ROW("kvm", CONF_BOOL, kvm, "true", "use KVM when a time-limited probe says that it works"),
 	{ NULL, CONF_TEXT, 0, NULL, NULL },
 };
@@ -68,6 +70,16 @@ static const struct service_loop loops[] = {
 	{ NULL, NULL, 0, NULL },
 };
 
+/* Root never runs a VM as itself. */
+static int init(struct worker *worker, struct err *err)
+{
+	const struct provisioner_conf *conf = worker->program;
+
+	if (geteuid() == 0 && vm_user_check(conf->sandbox_uid, err) < 0)
+		return -1;
+	return templates_init(worker, err);
+}
+
 static const struct service provisioner = {
 	.name = "provisioner",
 	.config = config,
@@ -77,7 +89,7 @@ static const struct service provisioner = {
 	.loops = loops,
 	.migrations = migrations,
 	.forgets = store_forgets,
-	.init = templates_init,
+	.init = init,
 };
 
 int main(int argc, char **argv)

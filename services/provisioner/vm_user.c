@@ -3,7 +3,10 @@
 #include "services/provisioner/vm_user.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +14,26 @@
 
 #include "lib/id.h"
 #include "lib/mem.h"
+
+#define FIRST_UID 1000 /* those below are the system's */
+#define NOBODY 65534   /* and 65535, which 16 bits take for -1 */
+#define LAST_UID INT32_MAX
+
+int vm_user_check(long first, struct err *err)
+{
+	long end = first + 2 * (long)VM_USERS;
+
+	if (first < FIRST_UID || end > LAST_UID || (first <= NOBODY + 1 && end > NOBODY))
+		return err_set(err, ERR_INVALID, "sandbox.bad_uids",
+			"sandbox_uid: the uids from %ld to %ld are not all free for sandboxes",
+			first, end - 1);
+	for (long id = first; id < end; id++) {
+		if (getpwuid((uid_t)id) || getgrgid((gid_t)id))
+			return err_set(err, ERR_INVALID, "sandbox.bad_uids",
+				"sandbox_uid: %ld is the id of a user or group of this host", id);
+	}
+	return 0;
+}
 
 static char *link_of(const char *folder, uid_t uid)
 {

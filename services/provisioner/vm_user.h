@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The uids of the VMs: each sandbox of a host has one of its own from its first start to its
- * removal, or a compromised QEMU could read and trace another tenant's. Kept as links
+ * removal, or a compromised QEMU could read and trace another tenant's; and one more for its relay,
+ * VM_USERS above it, or it could trace that and connect elsewhere. Kept as links
  * "<uid> -> <sandbox id>" in a folder that is the provisioner's alone.
  */
 #ifndef PROVISIONER_VM_USER_H
@@ -13,6 +14,9 @@
 
 #define VM_USERS 256u
 
+/* Whether 2 * VM_USERS uids and gids from `first` on are nobody else's: sandbox.bad_uids when they
+ * reach below 1000, beyond what a uid can be, or to a user or group of this host. */
+int vm_user_check(long first, struct err *err);
 /* The sandbox's uid, one of VM_USERS from `first` on; takes a free one if it has none yet. */
 int vm_user_take(
 	const char *folder, uid_t first, const char *sandbox_id, uid_t *ret_uid, struct err *err);

@@ -148,10 +148,15 @@ def test_a_program_that_is_not_there(results):
 
 # --- the way out ---
 
+VIEW = [word for path in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/share/qemu", "/usr/share/seabios",
+                          "/usr/bin/qemu-system-x86_64", GUEST) for word in ("--ro", str(path))]
+
+
 def launch(folder, argv, port):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    subprocess.run([BUILD / "bin/strongroom-launch", "--control", str(theirs.fileno()), "--port", str(port), "--", *argv],
-                   check=True, pass_fds=[theirs.fileno()], timeout=LIMIT_S, cwd=folder, stdin=subprocess.DEVNULL)
+    subprocess.run([BUILD / "bin/strongroom-launch", "--control", str(theirs.fileno()), "--port", str(port), *VIEW,
+                    "--rw", str(folder), "--dev", "/dev/null", "--dev", "/dev/urandom", "--", *argv], check=True,
+                   pass_fds=[theirs.fileno()], timeout=LIMIT_S, cwd=folder, stdin=subprocess.DEVNULL)
     theirs.close()
     ours.settimeout(LIMIT_S)
     text, files, _, _ = socket.recv_fds(ours, 256, 1)

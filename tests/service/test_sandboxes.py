@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provisioner at the edge of a real stack: templates, and sandboxes that are real VMs until they are taken down. What a VM
 proves of itself is tests/e2e's."""
+import contextlib
 import os
+import pathlib
 import time
 import uuid
 
@@ -11,6 +13,7 @@ from local_stack import problem, unique
 from trust import b64url, digest
 
 LIMIT_S = 120
+VM_USERS = 256
 
 
 def claim(**more):
@@ -61,6 +64,30 @@ def host_side(stack, sandbox_id):
     return user
 
 
+def read_quietly(path):
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+def check_cage(stack, sandbox_id, user):
+    """QEMU sees what it needs of the host's files, and its relay is another user's and no other sandbox's."""
+    folder = stack.folder / "sandboxes"
+    pid = int((folder / sandbox_id / "qemu.pid").read_text().split()[0])
+    root = pathlib.Path(f"/proc/{pid}/root")
+    assert {path.name for path in root.iterdir()} - {"lib64", "usr", "lib"} == {"dev", folder.resolve().parts[1]}
+    assert {path.name for path in (root / "dev").iterdir()} <= {"null", "urandom", "kvm"}
+    assert {path.name for path in (root / "usr").iterdir()} <= {"bin", "lib", "lib64", "share"}
+    assert [path.name for path in (root / "usr/bin").iterdir()] == ["qemu-system-x86_64"]
+    seen = pathlib.Path(str(root) + str(folder.resolve()))
+    assert [path.name for path in seen.iterdir()] == [sandbox_id]
+    assert {path.name for path in (seen / sandbox_id).iterdir()} == {"initrd.img", "vm"}
+    assert {path.name for path in seen.parent.iterdir()} <= {"sandboxes", "guest"}
+    relays = [path.parent for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")
+              if b"\0--sandbox\0" + sandbox_id.encode() + b"\0" in read_quietly(path)]
+    assert [relay.stat().st_uid for relay in relays] == [user + VM_USERS]
+
+
 def test_sandbox_lives_stops_and_goes(stack, owner, stranger, sandbox):
     wanted, key = body(), str(uuid.uuid4())
     made = owner.post("/v1/sandboxes", wanted, key)
@@ -76,6 +103,8 @@ def test_sandbox_lives_stops_and_goes(stack, owner, stranger, sandbox):
     assert ready["evidence"]["claim"] == wanted["claim"] and ready["evidence"]["enc"] == ready["enc_jwk"]
     assert owner.get(f"{path}/console").headers["Content-Type"].startswith("text/plain")
     user = host_side(stack, record["id"])
+    if os.geteuid() == 0:
+        check_cage(stack, record["id"], user)
     assert os.geteuid() != 0 or user != host_side(stack, until(owner, f"/v1/sandboxes/{sandbox['id']}", {"ready"})["id"])
 
     for answer in (stranger.get(path), stranger.get(f"{path}/console"), stranger.post(f"{path}:stop"),

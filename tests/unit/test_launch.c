@@ -25,9 +25,12 @@ static char *in_dir(const char *name)
 
 static struct launch_conf conf_of(char *const *argv, const char *log)
 {
-	return (struct launch_conf) {
-		.launcher = launcher, .argv = argv, .log_file = log, .port = 443
-	};
+	return (struct launch_conf) { .launcher = launcher,
+		.argv = argv,
+		.log_file = log,
+		.port = 443,
+		.view = { "--ro", "/bin", "--ro", "/lib", "--ro", "/lib64", "--ro", "/proc",
+			"--dev", "/dev/null", "--dev", "/dev/zero", "--rw", dir, NULL } };
 }
 
 /* Waits for the program's end by its log: it is no child of ours. */
@@ -73,6 +76,35 @@ static void test_cage(void)
 	CHECK(getsockname(listener, (struct sockaddr *)&in, &len) == 0);
 	CHECK_NUMBER(ntohs(in.sin_port), 443);
 	CHECK(in.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+}
+
+/* Nothing of the host but what was named, and nothing to be changed but where that was said. */
+static void test_root(void)
+{
+	auto_free char *log = in_dir("root.log"), *written = in_dir("written");
+	auto_free char *script =
+		mem_printf("echo /* /dev/* /tmp/*; cd %s; echo a > written;"
+			   "for file in /etc/passwd /bin/new /new /dev/new; do"
+			   "  (echo a > $file) 2>/dev/null && echo made $file; done;"
+			   "cp /bin/true own; ./own || echo refused $?;"
+			   "echo a > /dev/null && grep -c ' / ro,nosuid,nodev,noexec' "
+			   "/proc/self/mountinfo; echo end",
+			dir);
+	char *const argv[] = { (char *)"/bin/sh", (char *)"-c", script, NULL };
+	auto_free char *expected =
+		mem_printf("/bin /dev /lib /lib64 /proc /tmp /dev/null /dev/zero %s\n"
+			   "/bin/sh: 1: ./own: Permission denied\nrefused 126\n1\nend\n",
+			dir);
+	struct launch_conf conf = conf_of(argv, log);
+	auto_fd int listener = -1;
+	auto_free char *text = NULL;
+	struct err err = { 0 };
+	pid_t pid = 0;
+
+	CHECK(launch_start(&conf, &pid, &listener, &err) == 0);
+	text = log_of(log);
+	CHECK_TEXT(text ? text : "", expected);
+	CHECK(access(written, F_OK) == 0);
 }
 
 /* A guest that writes its console for ever fills neither the host's disk nor dies of it. */
@@ -168,7 +200,6 @@ static void test_argv(void)
 		.initrd = "i",
 		.console_file = "/run/a,b/console",
 		.secret_file = "/run/secret",
-		.pid_file = "/run/pid",
 		.memory_mib = 256 };
 	char **argv = launch_qemu_argv(&vm);
 	auto_buf all = BUF_INIT(1 << 16);
@@ -216,6 +247,7 @@ int main(void)
 	launcher = mem_printf("%s/../bin/strongroom-launch", dirname(self));
 	CHECK(mkdtemp(dir) != NULL);
 	test_cage();
+	test_root();
 	test_file_limit();
 	test_life();
 	test_hears_signals();

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* No two sandboxes of a host have one uid. */
+#include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -36,10 +38,22 @@ static void test_each_its_own(const char *folder)
 	CHECK_FAILS(vm_user_take(folder, FIRST, first_id, &uid, &err), &err, "sandbox.no_user");
 }
 
+static void test_uids_of_others(void)
+{
+	static const long bad[] = { 0, 1, 999, 1000 - 2 * (long)VM_USERS, 65534, 65535,
+		65535 - 2 * (long)VM_USERS, INT32_MAX, LONG_MAX / 2 };
+	struct err err = { 0 };
+
+	CHECK(vm_user_check(FIRST, &err) == 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CHECK_FAILS(vm_user_check(bad[i], &err), &err, "sandbox.bad_uids");
+}
+
 int main(void)
 {
 	auto_free char *folder = NULL, *clean = NULL;
 
+	test_uids_of_others();
 	CHECK(mkdtemp(dir) != NULL);
 	folder = mem_printf("%s/users", dir);
 	test_each_its_own(folder);
