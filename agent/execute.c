@@ -54,6 +54,18 @@ static struct jail_limits limits_of(const json_t *limits)
 	};
 }
 
+/* Only an answer that says so ends the app: the edge may be restarting. */
+static int may_go_on(void *arg, struct err *err)
+{
+	const struct job *job = arg;
+	struct err failure = { 0 };
+
+	if (work_held(job->api, &job->work, &failure) == 0 || !work_is_lost(&failure))
+		return 0;
+	*err = failure;
+	return -1;
+}
+
 int execute_app(struct job *job, struct err *err)
 {
 	const json_t *process = json_object_get(job->policy.doc, "process");
@@ -66,6 +78,8 @@ int execute_app(struct job *job, struct err *err)
 		.env = env_of(job->arena, process),
 		.cwd = json_text(process, "cwd"),
 		.limits = limits_of(json_object_get(job->policy.doc, "limits")),
+		.may_go_on = may_go_on,
+		.may_go_on_arg = job,
 	};
 
 	if (jail_run(&conf, &job->result, err) < 0)

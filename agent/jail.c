@@ -22,14 +22,16 @@
 #include "lib/mem.h"
 
 #define BEAT_MS 100 /* how often the clocks are looked at */
+#define ASK_MS 2000 /* how often it is asked whether the app may go on */
 
 struct jail {
 	const struct jail_conf *conf;
 	struct jail_result *result;
 	pid_t pid;
 	int pidfd, out, errors, status; /* our ends */
-	long long deadline_ms;
-	bool reported;
+	long long deadline_ms, ask_ms;
+	bool stopped, reported;
+	struct err stop;
 	struct jail_report report;
 };
 
@@ -203,6 +205,19 @@ static void check_clocks(struct jail *jail)
 	}
 }
 
+static void ask(struct jail *jail)
+{
+	const struct jail_conf *conf = jail->conf;
+
+	if (!conf->may_go_on || jail->stopped || clock_monotonic_ms() < jail->ask_ms)
+		return;
+	if (conf->may_go_on(conf->may_go_on_arg, &jail->stop) < 0) {
+		jail->stopped = true;
+		kill_all(jail);
+	}
+	jail->ask_ms = clock_monotonic_ms() + ASK_MS;
+}
+
 /* Until the helper is gone: then every process of the jail is. */
 static void supervise(struct jail *jail)
 {
@@ -222,6 +237,7 @@ static void supervise(struct jail *jail)
 			if (polls[i].revents && !drain(jail, polls[i].fd, texts[i], names[i]))
 				polls[i].fd = -1;
 		check_clocks(jail);
+		ask(jail);
 	}
 	drain(jail, jail->out, texts[1], names[1]);
 	drain(jail, jail->errors, texts[2], names[2]);
@@ -262,6 +278,10 @@ static int conclude(struct jail *jail, struct err *err)
 
 	look_at_output(jail);
 	look_at_cgroup(jail);
+	if (jail->stopped) {
+		*err = jail->stop;
+		return -1;
+	}
 	if (jail->reported && jail->report.kind == JAIL_FAILED)
 		return err_set(err, ERR_INTERNAL, "jail.failed", "%s", jail->report.detail);
 	if (jail->reported && jail->report.kind == JAIL_NO_APP)
@@ -302,13 +322,15 @@ int jail_run(const struct jail_conf *conf, struct jail_result *ret_result, struc
 {
 	size_t cap = conf->limits.stdout_bytes > 0 ? (size_t)conf->limits.stdout_bytes : 0;
 	struct jail_result result = { .stdout_text = BUF_INIT(cap), .stderr_text = BUF_INIT(cap) };
+	long long now_ms = clock_monotonic_ms();
 	struct jail jail = { .conf = conf,
 		.result = &result,
 		.pidfd = -1,
 		.out = -1,
 		.errors = -1,
 		.status = -1,
-		.deadline_ms = clock_monotonic_ms() + conf->limits.wall_ms };
+		.deadline_ms = now_ms + conf->limits.wall_ms,
+		.ask_ms = now_ms + ASK_MS };
 	int rc = -1;
 
 	if (check_conf(conf, err) < 0 || mount_output(conf, err) < 0)

@@ -45,6 +45,10 @@ struct jail_conf {
 	const char *cwd;	 /* NULL: "/" */
 	unsigned uid, gid;	 /* inside; 0 is the image's root */
 	struct jail_limits limits;
+	/* Asked every 2 s; -1: the app is killed, and jail_run() fails with that error. NULL: it
+	 * goes on. */
+	int (*may_go_on)(void *arg, struct err *err);
+	void *may_go_on_arg;
 };
 
 #define JAIL_MAX_HITS 8
@@ -58,9 +62,10 @@ struct jail_result {
 	long long cpu_ms;
 };
 
-/* Runs the app to its end, or to the end of its limits: 0 whatever the app did. -1 only when the
- * app was not started: jail.no_app when its program cannot be executed, jail.failed and others when
- * the cage could not be built. Every process of the app is gone on return. */
+/* Runs the app to its end, or to the end of its limits: 0 whatever the app did. -1 only when
+ * `may_go_on` said no or the app was not started: jail.no_app when its program cannot be executed,
+ * jail.failed and others when the cage could not be built. Every process of the app is gone on
+ * return. */
 int jail_run(const struct jail_conf *conf, struct jail_result *ret_result, struct err *err)
 	__attribute__((warn_unused_result));
 void jail_result_release(struct jail_result *result);

@@ -2,8 +2,6 @@
 /* The steps of a run, in a table, and what becomes of a failure. */
 #include "agent/job.h"
 
-#include <string.h>
-
 #include "agent/execute.h"
 #include "agent/inputs.h"
 #include "agent/output.h"
@@ -37,12 +35,6 @@ static const struct step {
 	{ "output", output_deliver },
 };
 
-/* The run was taken from us: another boot, a cancellation. Nobody waits for a result. */
-static bool is_lost(const struct err *err)
-{
-	return strcmp(err->code, "run.stale_fence") == 0 || strcmp(err->code, "run.not_found") == 0;
-}
-
 /* `refusal` is what the step failed of, or why the orchestrator could not be told of it. */
 static int run_step(struct job *job, const struct step *step, struct err *refusal)
 {
@@ -54,7 +46,7 @@ static int run_step(struct job *job, const struct step *step, struct err *refusa
 	if (step->run(job, refusal) == 0)
 		return report_step(job, step->name, "done", NULL, refusal);
 	detail = mem_printf("%s: %s", refusal->code, refusal->detail);
-	if (!is_lost(refusal) && report_step(job, step->name, "failed", detail, &failure) < 0)
+	if (!work_is_lost(refusal) && report_step(job, step->name, "failed", detail, &failure) < 0)
 		log_failure("a failed step was not reported", &failure);
 	return -1;
 }
@@ -78,7 +70,7 @@ static void conclude(struct job *job, int rc, const struct err *refusal)
 		log_info("run finished", "run", job->work.run, NULL);
 	} else if (rc == 0) {
 		log_failure("the result was not taken", &err);
-	} else if (is_lost(refusal)) {
+	} else if (work_is_lost(refusal)) { /* nobody waits for a result */
 		log_failure("run given up", refusal);
 	} else {
 		log_failure("run refused", refusal);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Polling, and the shape of the answer. */
+/* Polling, and the shape of the answers. */
 #include "agent/work.h"
 
 #include <string.h>
 
 #include "lib/id.h"
 #include "lib/json.h"
+#include "lib/mem.h"
 
 #define POLL_TIMEOUT_MS 45000 /* the server waits up to 30 s */
+#define HELD_TIMEOUT_MS 3000  /* the app and its clocks wait for the answer */
 #define MAX_POLICY (1 << 20)
 
 struct outer {
@@ -59,4 +61,25 @@ int work_poll(struct api *api, json_t **ret_json, struct err *err)
 		.max_response = JSON_MAX_SIZE };
 
 	return api_try(api, &req, NULL, ret_json, NULL, err);
+}
+
+int work_held(struct api *api, const struct work *work, struct err *err)
+{
+	auto_free char *path = mem_printf("/v1/agent/runs/%s", work->run);
+	const struct fetch_request req = {
+		.method = "GET", .url = path, .timeout_ms = HELD_TIMEOUT_MS
+	};
+	auto_json json_t *run = NULL;
+
+	if (api_try(api, &req, NULL, &run, NULL, err) < 0)
+		return -1;
+	if (json_integer_value(json_object_get(run, "fence")) != work->fence)
+		return err_set(err, ERR_CONFLICT, "run.stale_fence",
+			"the run was cancelled or taken away");
+	return 0;
+}
+
+bool work_is_lost(const struct err *err)
+{
+	return strcmp(err->code, "run.stale_fence") == 0 || strcmp(err->code, "run.not_found") == 0;
 }

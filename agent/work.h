@@ -4,6 +4,7 @@
 #define STRONGROOM_AGENT_WORK_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "agent/api.h"
 #include "lib/arena.h"
@@ -19,5 +20,9 @@ struct work {
 int work_decode(struct arena *arena, json_t *json, struct work *ret_work, struct err *err);
 /* Waits for at most half a minute; *ret_json stays NULL when there is nothing to do. */
 int work_poll(struct api *api, json_t **ret_json, struct err *err);
+/* Whether the run is still this boot's. A run that was cancelled or taken away: run.stale_fence,
+ * run.not_found (work_is_lost()); anything else is no answer to the question. */
+int work_held(struct api *api, const struct work *work, struct err *err);
+bool work_is_lost(const struct err *err);
 
 #endif

@@ -118,6 +118,17 @@ int agent_work(struct web_req *req, struct web_res *res, struct err *err)
 	return 0;
 }
 
+int agent_run(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct run run;
+
+	if (own_run(req, web_param(req, "run_id"), &run, err) < 0)
+		return -1;
+	res->json = json_pack(
+		"{s:s,s:I,s:s}", "id", run.id, "fence", (json_int_t)run.fence, "state", run.state);
+	return 0;
+}
+
 static bool is_one_of(const char *text, const char *const *known)
 {
 	for (; *known; known++) {

@@ -7,6 +7,7 @@
 #include "lib/web.h"
 
 web_handler agent_work;
+web_handler agent_run;
 web_handler agent_event;
 web_handler agent_result;
 web_handler sandbox_image;

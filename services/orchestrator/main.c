@@ -60,6 +60,7 @@ static const struct web_route routes[] = {
 	{ "PATCH", "/v1/objects/{object_id}", WEB_MEMBER, "write", "db", 0, false, NULL,
 		&object_upload },
 	AGENT("GET", "/v1/agent/work", "peers", 0, agent_work),
+	AGENT("GET", "/v1/agent/runs/{run_id}", "db", 0, agent_run),
 	AGENT("POST", "/v1/agent/runs/{run_id}/events", "db", SMALL, agent_event),
 	AGENT("POST", "/v1/agent/runs/{run_id}/result", "peers", RECEIPT, agent_result),
 	AGENT("POST", "/v1/agent/objects", "db", SMALL, object_create_output),

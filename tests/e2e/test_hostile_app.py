@@ -2,6 +2,7 @@
 """Apps that mean harm, as whole runs: whatever they try, a signed receipt says how they ended, their output holds nothing but
 files, and the sandbox serves on. What the cage refuses in detail is tests/service/test_guest.py."""
 import pytest
+from local_stack import wait_for
 from project import app_fixture, hostile
 
 app = app_fixture("hostile")
@@ -50,6 +51,24 @@ def test_an_app_that_looks_around(app):
     assert not [path for path in output.rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir())]
     assert (output / "answer.txt").read_text() == "42\n" and (output / "real").is_dir()
     assert {"passwords", "up", "fifo", "real/root"} <= {item["path"] for item in app.result()["skipped"]}
+
+
+def test_an_app_whose_run_is_cancelled(app):
+    """It would sleep for an hour; the agent ends it, and the same boot serves on."""
+    app.write_plan(hostile("endless"), wall_seconds=3600)
+    owner = app.stack.client("acme-owner")
+    with app.start() as client:
+        run = wait_for(lambda: app.stack.sql("SELECT id, sandbox_id FROM orchestrator.run WHERE state = 'running' AND step = 'execute'"),
+                       "the app's start", 120)
+        ((run, sandbox),) = run
+        boot = owner.get(f"/v1/sandboxes/{sandbox}").json()["boot"]
+        assert owner.post(f"/v1/runs/{run}:cancel").status_code == 202
+        assert client.wait(60) != 0
+    console = f"/v1/sandboxes/{sandbox}/console"
+    wait_for(lambda: any("run given up" in line and "run.stale_fence" in line for line in owner.get(console).text.splitlines()),
+             "the end of the app")
+    record = owner.get(f"/v1/sandboxes/{sandbox}").json()
+    assert (record["state"], record["boot"]) == ("ready", boot)
 
 
 def test_the_sandbox_was_one_all_the_while(app):

@@ -22,10 +22,7 @@ class Running:
         self.app = app
         self.before = {id for id, in app.stack.sql("SELECT id FROM orchestrator.run")}
         app.write_plan(SLEEPER)
-        self.errors = open(app.folder / "stderr", "w+")
-        self.client = subprocess.Popen([app.program, "run", "--from", "execute-policy"], cwd=app.folder, stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=self.errors,
-                                       env={**os.environ, "XDG_CONFIG_HOME": str(app.config)})
+        self.client = app.start()
 
     def runs(self):
         return [id for id, in self.app.stack.sql("SELECT id FROM orchestrator.run") if id not in self.before]
@@ -38,8 +35,7 @@ class Running:
         assert self.client.poll() is None, self.said()
 
     def said(self):
-        self.errors.seek(0)
-        return self.errors.read()
+        return (self.app.folder / "stderr").read_text()
 
     def ends_well(self):
         """The client ends with the right output, and there is one run with one result. Returns the run's fence."""

@@ -334,3 +334,25 @@ def test_lost_run(sandbox):
     forget_grant(sandbox, papers)
     assert sandbox.run(papers)["refusal"]["code"] == "grant.missing"
     assert len(operator.results) == 1
+
+
+@AS_ROOT
+@NO_JAIL
+def test_cancelled_run(sandbox):
+    """The app is killed in mid-sleep, hours before its limit; nothing of it is sent, and the next run is taken. An edge that
+    is down, or an error of another kind, is no reason to kill it."""
+    operator, limits = sandbox.operator, sandbox.world.policy["limits"]
+    sandbox.world.policy["process"]["argv"] = ["/bin/sh", "-c", "echo said; while :; do :; done"]
+    limits["wall_seconds"] = limits["cpu_seconds"] = 36000
+    asked = ("GET", "/v1/agent/runs/run_")
+    operator.faults = {asked: ["down", (401, "auth.expired"), (404, "x")]}
+    operator.give(sandbox.papers())
+    wait_for(lambda: sum(asked[1] in line and "/events" not in line for line in operator.requests) > 3, "the question after them")
+    assert sandbox.steps()[-1] == ("execute", "started")
+    sandbox.world.run_nonce = trust.nonce()
+    papers = sandbox.papers()
+    forget_grant(sandbox, papers)
+    assert sandbox.run(papers)["refusal"]["code"] == "grant.missing"  # given out under the next fence
+    assert len(operator.results) == 1 and not operator.objects
+    assert ("execute", "failed") not in sandbox.steps() and ("output", "started") not in sandbox.steps()
+    wait_for(lambda: not list((sandbox.folder / "work").iterdir()), "an empty work folder")

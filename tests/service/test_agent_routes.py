@@ -205,6 +205,14 @@ def test_another_fence_holds_nothing(run):
     assert run.state() == "running"
 
 
+def test_an_agent_learns_that_its_run_was_cancelled(run):
+    run.running()
+    path = f"/v1/agent/runs/{run.id}"
+    assert run.agent.ask("GET", path).json == {"id": run.id, "fence": run.fence, "state": "running"}
+    assert run.member("POST", f"/v1/runs/{run.id}:cancel").status == 202
+    assert run.agent.ask("GET", path).json == {"id": run.id, "fence": run.fence + 1, "state": "cancelled"}
+
+
 def test_sandbox_that_started_anew_lost_its_run(run):
     run.running()
     run.agent.record["boot"] = 2
@@ -219,6 +227,7 @@ def test_other_sandboxes_agents_have_no_part_in_it(orchestrator, run):
     made = run.agent.output(run.id, run.fence, data).json["id"]
     other = Agent(orchestrator, run.claims)
     assert other.ask("GET", "/v1/agent/work").status == 204
+    is_problem(other.ask("GET", f"/v1/agent/runs/{run.id}"), 404, "run.not_found")
     is_problem(other.event(run.id, run.fence), 404, "run.not_found")
     is_problem(other.output(run.id, run.fence, data), 404, "run.not_found")
     is_problem(run.result(made, data, agent=other), 404, "run.not_found")

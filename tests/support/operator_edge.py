@@ -110,7 +110,7 @@ class Operator:
         self.secret, self.claim, self.image = b64url(os.urandom(32)), None, None
         self.evidence, self.events, self.results, self.objects = [], [], [], {}
         self.faults, self.proofs, self.complaints, self.lock = {}, set(), [], threading.Condition()
-        self.inputs, self.work, self.requests = {}, None, []
+        self.inputs, self.work, self.requests, self.fence = {}, None, [], 0
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
@@ -226,6 +226,9 @@ class Operator:
             work, self.work = self.work, None
         return (200, work) if work else (204, None)
 
+    def get_run(self, _, __, run):
+        return 200, {"id": run, "fence": self.fence, "state": "running"}
+
     def get_manifest(self, _, __, repository, wanted):
         return 200, self.image.manifest
 
@@ -283,6 +286,7 @@ class Operator:
         ("POST", r"/v1/token", post_token),
         ("POST", r"/v1/registry-token", registry_token),
         ("GET", r"/v1/agent/work\?wait=30s", get_work),
+        ("GET", r"/v1/agent/runs/(run_\w+)", get_run),
         ("GET", r"/v2/([\w/]+)/manifests/(sha256:\w+)", get_manifest),
         ("GET", r"/v2/([\w/]+)/blobs/(sha256:\w+)", get_blob),
         ("POST", r"/v1/agent/runs/(run_\w+)/events", post_event),
@@ -302,7 +306,7 @@ class Operator:
 
     def give(self, work):
         with self.lock:
-            self.work = work
+            self.work, self.fence = work, work["run"]["fence"]
             self.lock.notify_all()
 
 

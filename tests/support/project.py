@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 
@@ -106,6 +107,12 @@ class App(Project):
         if argv:
             self.write_plan(argv, **(limits or {}))
         return self.run("run", "--from", "execute-policy", *more, check=check, **env)
+
+    def start(self):
+        """A new run in the background; what it says is in the file `stderr`."""
+        return subprocess.Popen([self.program, "run", "--from", "execute-policy"], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=open(self.folder / "stderr", "w"),
+                                env={**os.environ, "XDG_CONFIG_HOME": str(self.config)})
 
     def run_id(self):
         """The run of the newest order, whether or not the client knows of it."""
