@@ -58,6 +58,8 @@ static const struct conf_item common_rows[] = {
 	ROW(orchestrator_url, "", "unix:/path or https://host"),
 	{ "retention_beat", CONF_MS, offsetof(struct service_conf, retention_beat_ms), "10m",
 		"how often what is past its time is forgotten" },
+	{ "workers", CONF_COUNT, offsetof(struct service_conf, workers), "4",
+		"threads that take the steps of long processes" },
 };
 
 /* Both structs in one block, so that one table can fill them. */

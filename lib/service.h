@@ -10,7 +10,7 @@
  * migrate_database (owner's conninfo), redis (unix:/path; empty: none), service_key (PEM file),
  * peers_dir (public keys of the other services, <name>.pem), certreg_url / provisioner_url /
  * registry_gw_url / policy_url / orchestrator_url (unix:/path or https://…), log_level,
- * retention_beat (how often what is past its time is forgotten).
+ * retention_beat (how often what is past its time is forgotten), workers (threads of each pool).
  */
 #ifndef STRONGROOM_SERVICE_H
 #define STRONGROOM_SERVICE_H
@@ -31,6 +31,7 @@ struct service_conf {
 	char *redis, *service_key, *peers_dir, *log_level;
 	char *certreg_url, *provisioner_url, *registry_gw_url, *policy_url, *orchestrator_url;
 	long retention_beat_ms;
+	long workers; /* threads of each loop that is a pool */
 };
 
 /* What one worker thread owns. Nothing in it is shared with another thread. */
@@ -43,13 +44,14 @@ struct worker {
 	void *program;	   /* the program's own configuration struct (const after start) */
 };
 
-/* A long process (style 2): called in its own thread with its own worker, at each ring of `topic`
- * and at the slow beat; does all that is due and returns. Must be idempotent. */
+/* A long process (style 2): called in a thread of its own with its own worker, at each ring of
+ * `topic` and at the slow beat; does all that is due and returns. Must be idempotent. */
 struct service_loop {
 	const char *name;
 	const char *topic; /* NULL: beat only */
 	long beat_ms;
 	int (*run)(struct worker *worker, struct err *err);
+	bool is_pool; /* conf.workers threads at once: `run` claims what it does, piece by piece */
 };
 
 struct migration {

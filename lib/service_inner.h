@@ -18,14 +18,16 @@ struct service_worker {
 	struct service_state *state;
 };
 
-/* A background thread. `run` may also return the milliseconds after which it wants to be called
- * again. */
+/* A background thread; those of one loop stand side by side. `run` may also return the milliseconds
+ * after which it wants to be called again. */
 struct service_thread {
 	struct service_loop loop;
 	struct service_state *state;
+	size_t siblings; /* threads of this loop, this one counted */
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
+	bool waiting; /* for a ring or its beat; not for the end of a back-off */
 	bool rung;
 	bool stopping;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Background loops: one thread each, with its own worker; run at a ring of their topic and at their
- * beat, slower after failures. Three of them are every service's: the outbox relay, the refresh of
- * auth, and retention.
+ * Background loops: one thread each, or a pool of them, each with its own worker; run at a ring of
+ * their topic and at their beat, slower after failures. Three of them are every service's: the
+ * outbox relay, the refresh of auth, and retention.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -96,11 +96,12 @@ static bool wait_for_turn(struct service_thread *thread, long ms, bool backing_o
 
 	deadline_in(&until, ms);
 	pthread_mutex_lock(&thread->mutex);
+	thread->waiting = !backing_off;
 	while (!thread->stopping && (backing_off || !thread->rung)) {
 		if (pthread_cond_timedwait(&thread->changed, &thread->mutex, &until) != 0)
 			break;
 	}
-	thread->rung = false;
+	thread->waiting = thread->rung = false;
 	stopping = thread->stopping;
 	pthread_mutex_unlock(&thread->mutex);
 	return stopping;
@@ -144,13 +145,15 @@ static void *loop_main(void *arg)
 
 /* --- all of them --- */
 
-static void add(struct service_state *state, const struct service_loop *loop)
+static void add_thread(
+	struct service_state *state, const struct service_loop *loop, size_t siblings)
 {
 	struct service_thread *thread = &state->threads[state->n_threads++];
 	pthread_condattr_t monotonic;
 
 	thread->loop = *loop;
 	thread->state = state;
+	thread->siblings = siblings;
 	pthread_mutex_init(&thread->mutex, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -158,16 +161,29 @@ static void add(struct service_state *state, const struct service_loop *loop)
 	pthread_condattr_destroy(&monotonic);
 }
 
+static size_t siblings_of(const struct service_state *state, const struct service_loop *loop)
+{
+	return loop->is_pool && state->conf.workers > 1 ? (size_t)state->conf.workers : 1;
+}
+
+static void add(struct service_state *state, const struct service_loop *loop)
+{
+	size_t siblings = siblings_of(state, loop);
+
+	for (size_t i = 0; i < siblings; i++)
+		add_thread(state, loop, siblings);
+}
+
 void service_loops_prepare(struct service_state *state)
 {
 	const struct service_loop *loops = state->service->loops;
-	size_t count = 0;
+	size_t count = 3; /* ours */
 
-	while (loops && loops[count].name)
-		count++;
-	state->threads = mem_array(count + 3, sizeof(*state->threads));
-	for (size_t i = 0; i < count; i++)
-		add(state, &loops[i]);
+	for (const struct service_loop *loop = loops; loop && loop->name; loop++)
+		count += siblings_of(state, loop);
+	state->threads = mem_array(count, sizeof(*state->threads));
+	for (const struct service_loop *loop = loops; loop && loop->name; loop++)
+		add(state, loop);
 	if (*state->conf.database)
 		add(state,
 			&(const struct service_loop) {
@@ -195,17 +211,38 @@ void service_loops_start(struct service_state *state)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void service_loops_ring(struct service_state *state, const char *topic)
+static bool ring(struct service_thread *thread, bool must_wait)
 {
-	for (size_t i = 0; i < state->n_threads; i++) {
-		struct service_thread *thread = &state->threads[i];
+	bool is_rung;
 
-		if (!thread->loop.topic || strcmp(thread->loop.topic, topic) != 0)
-			continue;
-		pthread_mutex_lock(&thread->mutex);
+	pthread_mutex_lock(&thread->mutex);
+	is_rung = !must_wait || (thread->waiting && !thread->rung);
+	if (is_rung) {
 		thread->rung = true;
 		pthread_cond_signal(&thread->changed);
-		pthread_mutex_unlock(&thread->mutex);
+	}
+	pthread_mutex_unlock(&thread->mutex);
+	return is_rung;
+}
+
+/* One that waits; when all are at work, each looks once more when it is done. */
+static void ring_siblings(struct service_thread *first)
+{
+	for (size_t i = 0; i < first->siblings; i++) {
+		if (ring(&first[i], true))
+			return;
+	}
+	for (size_t i = 0; i < first->siblings; i++)
+		ring(&first[i], false);
+}
+
+void service_loops_ring(struct service_state *state, const char *topic)
+{
+	for (size_t i = 0; i < state->n_threads; i += state->threads[i].siblings) {
+		struct service_thread *first = &state->threads[i];
+
+		if (first->loop.topic && strcmp(first->loop.topic, topic) == 0)
+			ring_siblings(first);
 	}
 }
 

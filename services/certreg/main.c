@@ -49,7 +49,7 @@ static const struct web_route routes[] = {
 	READ("/v1/certificates/{certificate_id}", certificate_show),
 	REVOKE("/v1/certificates/{certificate_id}", certificate_revoke),
 	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL } };
-static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile }, { NULL, NULL, 0, NULL } };
+static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile, false }, { NULL, NULL, 0, NULL, false } };
 static const struct service certreg = {
 	.name = "certreg", .config = config, .config_size = sizeof(struct certreg), .lanes = lanes,
 	.routes = routes, .loops = loops, .migrations = migrations, .forgets = store_forgets, .init = certreg_init };

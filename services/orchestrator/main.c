@@ -76,8 +76,8 @@ static const struct web_route routes[] = {
 };
 
 static const struct service_loop loops[] = {
-	{ "runs", "run", 500, transitions_run },
-	{ NULL, NULL, 0, NULL },
+	{ "runs", "run", 500, transitions_run, true },
+	{ NULL, NULL, 0, NULL, false },
 };
 
 static const struct service orchestrator = {

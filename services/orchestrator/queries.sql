@@ -70,12 +70,18 @@ SELECT 1 FROM run_event WHERE tenant_id = $1 AND run_id = $2 AND fence = $3::big
 SELECT id, fence, order_id, pipeline_id, inputs FROM run
 WHERE tenant_id = $1 AND sandbox_id = $2 AND state IN ('dispatched', 'running')
 
+-- One at a time; of the tenant with the fewest runs in hand. The lease has to outlast the slowest step, which asks two peers.
 -- name: sweep_due
-UPDATE run SET lease_until = now() + interval '15 seconds'
-WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM run
+WITH next AS (
+	SELECT tenant_id, id FROM run
+	LEFT JOIN (SELECT tenant_id, count(*) AS n FROM run
+		WHERE state IN ('queued', 'awaiting_grants', 'dispatched', 'running') AND run_at <= now() AND lease_until > now()
+		GROUP BY tenant_id) AS in_hand USING (tenant_id)
 	WHERE state IN ('queued', 'awaiting_grants', 'dispatched', 'running') AND run_at <= now() AND lease_until <= now()
-	ORDER BY run_at LIMIT 16 FOR UPDATE SKIP LOCKED)
-RETURNING tenant_id, id
+	ORDER BY coalesce(n, 0), run_at LIMIT 1 FOR UPDATE OF run SKIP LOCKED)
+UPDATE run SET lease_until = now() + interval '30 seconds' FROM next
+WHERE run.tenant_id = next.tenant_id AND run.id = next.id
+RETURNING run.tenant_id, run.id
 
 -- name: sweep_sandbox
 SELECT tenant_id, id FROM run WHERE sandbox_id = $1 AND state IN ('dispatched', 'running')

@@ -63,8 +63,9 @@ int store_run_report(struct db *db, const char *tenant, const char *id,
 int store_run_of_sandbox(struct db *db, struct arena *arena, const char *tenant,
 	const char *sandbox, const char **ret_id, struct err *err);
 /* Sweeps: due runs [(tenant, id)…] leased to this process; and the tenant and run of a sandbox. */
-int store_sweep_due(struct db *db, struct arena *arena, struct run **ret_due, size_t *ret_count,
-	struct err *err);
+/* Claims the next run that is due; *ret_due has its tenant and id only. */
+int store_sweep_due(
+	struct db *db, struct arena *arena, struct run *ret_due, bool *ret_found, struct err *err);
 int store_sweep_sandbox(struct db *db, struct arena *arena, const char *sandbox,
 	struct run *ret_key, struct err *err);
 int store_run_release(struct db *db, const struct run *run, long long due_ms, struct err *err);

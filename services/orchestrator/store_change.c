@@ -144,18 +144,17 @@ int store_run_of_sandbox(struct db *db, struct arena *arena, const char *tenant,
 	return 0;
 }
 
-int store_sweep_due(struct db *db, struct arena *arena, struct run **ret_due, size_t *ret_count,
-	struct err *err)
+int store_sweep_due(
+	struct db *db, struct arena *arena, struct run *ret_due, bool *ret_found, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(db, DB_SWEEP, &SQL_SWEEP_DUE, DB_NO_PARAMS, &rows, err) < 0)
 		return -1;
-	*ret_count = db_count(rows);
-	*ret_due = arena_alloc(arena, (*ret_count + 1) * sizeof(**ret_due));
-	for (size_t i = 0; i < *ret_count; i++) {
-		(*ret_due)[i].tenant = db_text_in(rows, i, "tenant_id", arena);
-		(*ret_due)[i].id = db_text_in(rows, i, "id", arena);
+	*ret_found = db_count(rows) > 0;
+	if (*ret_found) {
+		ret_due->tenant = db_text_in(rows, 0, "tenant_id", arena);
+		ret_due->id = db_text_in(rows, 0, "id", arena);
 	}
 	return 0;
 }

@@ -138,19 +138,17 @@ static int step(
 
 int lifecycle_run(struct worker *worker, struct err *err)
 {
-	size_t count;
+	bool found;
 
 	do {
 		auto_arena struct arena *arena = arena_new();
-		struct sandbox *due;
+		struct sandbox due;
 
-		if (store_sweep_due(worker->db, arena, &due, &count, err) < 0)
+		if (store_sweep_due(worker->db, arena, &due, &found, err) < 0)
 			return -1;
-		for (size_t i = 0; i < count; i++) {
-			if (step(worker, arena, &due[i], err) < 0)
-				return -1;
-		}
-	} while (count > 0);
+		if (found && step(worker, arena, &due, err) < 0)
+			return -1;
+	} while (found);
 	return 0;
 }
 

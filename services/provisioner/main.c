@@ -65,9 +65,9 @@ static const struct web_route routes[] = {
 };
 
 static const struct service_loop loops[] = {
-	{ "sandboxes", "sandbox", 500, lifecycle_run },
-	{ "orphans", NULL, 30000, lifecycle_reconcile },
-	{ NULL, NULL, 0, NULL },
+	{ "sandboxes", "sandbox", 500, lifecycle_run, true },
+	{ "orphans", NULL, 30000, lifecycle_reconcile, false },
+	{ NULL, NULL, 0, NULL, false },
 };
 
 /* Root never runs a VM as itself. */

@@ -47,14 +47,20 @@ RETURNING revision
 UPDATE sandbox SET lease_until = '-infinity', run_at = greatest(run_at, now() + $3::bigint * interval '1 millisecond')
 WHERE tenant_id = $1 AND id = $2
 
--- One at a time: a lease has to outlast the slowest step, and steps are made one after the other.
+-- One at a time; of the tenant with the fewest sandboxes in hand, so that one whose VMs hang does not take all workers. The
+-- lease has to outlast the slowest step, or a step that hangs would take one worker after the other.
 -- name: sweep_due
-UPDATE sandbox SET lease_until = now() + interval '60 seconds'
-WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM sandbox
-	WHERE state IN ('creating', 'ready', 'stopping', 'starting', 'deleting') AND run_at <= now()
-		AND lease_until <= now()
-	ORDER BY run_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING tenant_id, id
+WITH next AS (
+	SELECT tenant_id, id FROM sandbox
+	LEFT JOIN (SELECT tenant_id, count(*) AS n FROM sandbox
+		WHERE state IN ('creating', 'ready', 'stopping', 'starting', 'deleting') AND run_at <= now()
+			AND lease_until > now()
+		GROUP BY tenant_id) AS in_hand USING (tenant_id)
+	WHERE state IN ('creating', 'ready', 'stopping', 'starting', 'deleting') AND run_at <= now() AND lease_until <= now()
+	ORDER BY coalesce(n, 0), run_at LIMIT 1 FOR UPDATE OF sandbox SKIP LOCKED)
+UPDATE sandbox SET lease_until = now() + interval '60 seconds' FROM next
+WHERE sandbox.tenant_id = next.tenant_id AND sandbox.id = next.id
+RETURNING sandbox.tenant_id, sandbox.id
 
 -- name: sweep_enrolment
 SELECT tenant_id FROM sandbox WHERE id = $1 AND enrol_hash = $2 AND enrol_until > now()

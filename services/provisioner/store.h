@@ -41,7 +41,8 @@ int store_launched(struct db *db, const struct sandbox *sandbox, struct err *err
 int store_release(struct db *db, const struct sandbox *sandbox, long long due_ms, struct err *err);
 
 /* Sweeps. */
-int store_sweep_due(struct db *db, struct arena *arena, struct sandbox **ret_due, size_t *ret_count,
+/* Claims the next sandbox that is due; *ret_due has its tenant and id only. */
+int store_sweep_due(struct db *db, struct arena *arena, struct sandbox *ret_due, bool *ret_found,
 	struct err *err);
 /* The tenant of a sandbox, by its enrolment secret's hash or by its id alone: *ret_tenant NULL when
  * there is none. */

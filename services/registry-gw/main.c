@@ -65,8 +65,8 @@ static const struct web_route routes[] = {
 };
 
 static const struct service_loop loops[] = {
-	{ "uploads", NULL, 10000, writers_beat },
-	{ NULL, NULL, 0, NULL },
+	{ "uploads", NULL, 10000, writers_beat, false },
+	{ NULL, NULL, 0, NULL, false },
 };
 
 static const struct service registry_gw = {

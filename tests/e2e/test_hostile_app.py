@@ -53,14 +53,22 @@ def test_an_app_that_looks_around(app):
     assert {"passwords", "up", "fifo", "real/root"} <= {item["path"] for item in app.result()["skipped"]}
 
 
+def test_the_sandbox_was_one_all_the_while(app):
+    before = app.receipt()
+    app.go(hostile("good"))
+    after = app.receipt()
+    assert after["sandbox"] == before["sandbox"] and after["exit_code"] == 0
+    assert (app.folder / "output/output/answer.txt").read_text() == "42\n"
+    assert app.stack.sql("SELECT count(*) FROM provisioner.sandbox WHERE name = 'hostile'") == [(1,)]
+
+
 def test_an_app_whose_run_is_cancelled(app):
     """It would sleep for an hour; the agent ends it, and the same boot serves on."""
     app.write_plan(hostile("endless"), wall_seconds=3600)
     owner = app.stack.client("acme-owner")
     with app.start() as client:
-        run = wait_for(lambda: app.stack.sql("SELECT id, sandbox_id FROM orchestrator.run WHERE state = 'running' AND step = 'execute'"),
-                       "the app's start", 120)
-        ((run, sandbox),) = run
+        ((run, sandbox),) = wait_for(lambda: app.stack.sql(
+            "SELECT id, sandbox_id FROM orchestrator.run WHERE state = 'running' AND step = 'execute'"), "the app's start", 120)
         boot = owner.get(f"/v1/sandboxes/{sandbox}").json()["boot"]
         assert owner.post(f"/v1/runs/{run}:cancel").status_code == 202
         assert client.wait(60) != 0
@@ -69,12 +77,3 @@ def test_an_app_whose_run_is_cancelled(app):
              "the end of the app")
     record = owner.get(f"/v1/sandboxes/{sandbox}").json()
     assert (record["state"], record["boot"]) == ("ready", boot)
-
-
-def test_the_sandbox_was_one_all_the_while(app):
-    before = app.receipt()
-    app.go(hostile("good"))
-    after = app.receipt()
-    assert after["sandbox"] == before["sandbox"] and after["exit_code"] == 0
-    assert (app.folder / "output/output/answer.txt").read_text() == "42\n"
-    assert app.stack.sql("SELECT count(*) FROM provisioner.sandbox WHERE name = 'hostile'") == [(1,)]
