@@ -91,9 +91,9 @@ static int wait_for(struct task *task, const char *id, const char *wanted, long 
 }
 
 /* The claim for one boot, made once and kept: the evidence must repeat exactly it. Borrowed. */
-static json_t *claim_for(struct task *task, const char *boot, struct err *err)
+static json_t *claim_for(struct task *task, const char *of, struct err *err)
 {
-	auto_free char *name = mem_printf("claim-%s", boot);
+	auto_free char *name = mem_printf("claim-%s", of);
 	auto_free char *nonce = NULL;
 	unsigned char random[32];
 	const char *owner;
@@ -148,27 +148,74 @@ static json_t *create_body(const struct sandbox_conf *conf, json_t *claim)
 	return body;
 }
 
+static bool is_gone(const json_t *sandbox, const struct err *err)
+{
+	if (!sandbox)
+		return err->kind == ERR_NOT_FOUND || err->kind == ERR_GONE;
+	return is_state(sandbox, "deleted") || is_state(sandbox, "deleting") ||
+	       is_state(sandbox, "failed");
+}
+
+/* Whether a sandbox that this task made was lost before anybody could believe it. */
+static int is_lost(struct task *task, const char *id, bool *ret_lost, struct err *err)
+{
+	auto_json json_t *sandbox = NULL;
+	struct err reason = { 0 };
+
+	if (sandbox_get(task->project->api, id, NULL, &sandbox, &reason) < 0 &&
+		!is_gone(NULL, &reason)) {
+		*err = reason;
+		return -1;
+	}
+	*ret_lost = is_gone(sandbox, &reason) || is_state(sandbox, "stopping") ||
+		    is_state(sandbox, "stopped");
+	return 0;
+}
+
+/* What the next sandbox of this task is made under: after each loss another name, and so another
+ * idempotency key and claim. */
+static int creation_label(struct task *task, char **ret_label, struct err *err)
+{
+	const char *lost = task_kept(task, "lost-sandbox");
+	auto_free char *label = mem_printf("create-sandbox%s%s", lost ? "-" : "", lost ? lost : "");
+	const char *made = task_kept(task, label);
+	bool is_made_lost = false;
+
+	if (made && is_lost(task, made, &is_made_lost, err) < 0)
+		return -1;
+	if (!is_made_lost) {
+		*ret_label = take_ptr(label);
+		return 0;
+	}
+	*ret_label = mem_printf("create-sandbox-%s", made);
+	return task_keep(task, "lost-sandbox", made, err);
+}
+
 int sandbox_create(struct task *task, const struct sandbox_conf *conf, struct err *err)
 {
-	json_t *claim = claim_for(task, "first", err);
 	auto_json json_t *body = NULL, *sandbox = NULL;
+	auto_free char *label = NULL;
+	json_t *claim;
 	const char *id;
 
-	if (!claim || !profile_template(&task->project->profile, conf->template_id, err))
+	if (!profile_template(&task->project->profile, conf->template_id, err) ||
+		creation_label(task, &label, err) < 0)
+		return -1;
+	claim = claim_for(task, label, err);
+	if (!claim)
 		return -1;
 	body = create_body(conf, claim);
-	if (task_create(task, "create-sandbox", "provisioner", "/v1/sandboxes", body, &id, err) <
-			0 ||
+	if (task_create(task, label, "provisioner", "/v1/sandboxes", body, &id, err) < 0 ||
 		wait_for(task, id, "ready", conf->wait_ms, &sandbox, err) < 0)
 		return -1;
 	return believe(task, conf, sandbox, claim, err);
 }
 
 static int send_start(
-	struct task *task, const char *id, const char *boot, const json_t *body, struct err *err)
+	struct task *task, const char *id, const char *of, const json_t *body, struct err *err)
 {
 	auto_free char *path = mem_printf("/v1/sandboxes/%s:start", id);
-	auto_free char *label = mem_printf("start-sandbox-%s", boot);
+	auto_free char *label = mem_printf("start-sandbox-%s", of);
 	struct api_call call = { .label = label,
 		.audience = "provisioner",
 		.method = "POST",
@@ -206,29 +253,21 @@ static int settle(
 int sandbox_restart(struct task *task, const struct sandbox_conf *conf, struct err *err)
 {
 	const json_t *known = sandbox_verified(task->project);
-	auto_free char *boot =
-		mem_printf("%lld", (long long)json_integer_value(json_object_get(known, "boot")));
+	auto_free char *of = mem_printf("%s-%lld", json_text(known, "id"),
+		(long long)json_integer_value(json_object_get(known, "boot")));
 	auto_json json_t *sandbox = NULL, *ready = NULL, *body = NULL;
 	const char *id = json_text(known, "id");
-	json_t *claim = claim_for(task, boot, err);
+	json_t *claim = claim_for(task, of, err);
 	bool is_started;
 
 	if (!claim || settle(task, id, conf->wait_ms, &sandbox, err) < 0)
 		return -1;
 	is_started = !json_equal(json_object_get(sandbox, "boot"), json_object_get(known, "boot"));
 	body = json_pack("{s:O}", "claim", claim);
-	if ((!is_started && send_start(task, id, boot, body, err) < 0) ||
+	if ((!is_started && send_start(task, id, of, body, err) < 0) ||
 		wait_for(task, id, "ready", conf->wait_ms, &ready, err) < 0)
 		return -1;
 	return believe(task, conf, ready, claim, err);
-}
-
-static bool is_gone(const json_t *sandbox, const struct err *err)
-{
-	if (!sandbox)
-		return err->kind == ERR_NOT_FOUND || err->kind == ERR_GONE;
-	return is_state(sandbox, "deleted") || is_state(sandbox, "deleting") ||
-	       is_state(sandbox, "failed");
 }
 
 /* Whether what stands there now is the boot that was verified. */

@@ -48,6 +48,23 @@ def test_edited_data_runs_what_follows_and_restarts_the_sandbox(program, stack, 
     assert keys[0] != keys[1]
 
 
+def test_a_sandbox_that_is_lost_twice(program, stack, tmp_path):
+    """Each time before the order is placed: another one is made, for the same run."""
+    project = make(program, stack, tmp_path / "p", "lost")
+    seen = []
+    for _ in range(2):
+        done = project.run("run", check=False, STRONGROOM_CRASH_AT="before:post-order-1")
+        assert done.returncode == -9, done.stderr
+        seen.append(project.state()["sandbox"]["id"])
+        project.run("sandbox", "delete", seen[-1])
+    project.run("run")
+    assert figures(project) == FIGURES
+    last = project.state()["sandbox"]["id"]
+    assert len({*seen, last}) == 3
+    assert stack.sql("SELECT count(DISTINCT claim) FROM provisioner.sandbox WHERE name = 'lost'") == [(3,)]
+    project.run("sandbox", "delete", last)
+
+
 def test_killed_at_every_point(program, stack, tmp_path):
     whole = make(program, stack, tmp_path / "whole", "whole")
     log = tmp_path / "points"
