@@ -36,15 +36,7 @@ class Machine:
     # --- enrolment ---
 
     def evidence(self):
-        binding = hashlib.sha256(jcs({
-            "v": "strongroom-evidence-1", "enc": self.enc.thumbprint, "sig": self.sig.thumbprint,
-            "nonce": self.claim["nonce"], "initdata": digest(jcs(self.initdata)), "claim": digest(jcs(self.claim))})).digest()
-        protected = b64url(jcs({"alg": "ES256", "typ": "strongroom-evidence+jws", "kid": self.sig.thumbprint}))
-        payload = b64url(jcs({"binding": b64url(binding)}))
-        return {"v": "strongroom-evidence-1", "class": "none", "enc": self.enc.jwk, "sig": self.sig.jwk,
-                "nonce": self.claim["nonce"], "initdata": self.initdata, "claim": self.claim, "report": None,
-                "jws": {"protected": protected, "payload": payload,
-                        "signature": b64url(self.sig.sign(f"{protected}.{payload}".encode()))}}
+        return trust.evidence(self.enc, self.sig, self.claim, self.initdata)
 
     def enrol(self, secret):
         answer = self.http.post(f"{self.url}/v1/enrolments/{self.initdata['sandbox']}",

@@ -4,13 +4,16 @@ proves of itself is tests/e2e's."""
 import contextlib
 import os
 import pathlib
+import re
+import signal
 import time
 import uuid
 
+import psycopg2
 import pytest
 
-from local_stack import problem, unique
-from trust import b64url, digest
+from local_stack import ROOT, problem, unique, wait_for
+from trust import Key, b64url, digest, evidence
 
 LIMIT_S = 120
 VM_USERS = 256
@@ -152,3 +155,79 @@ def test_enrolment_without_its_secret(stack, owner, sandbox):
     for header in ({}, {"Authorization": "Enrolment guessed"}, {"Authorization": f"Bearer {owner.token('provisioner')}"}):
         problem(owner.http.get(f"{stack.url}{path}/claim", headers=header), 401, "enrolment.denied")
         problem(owner.http.post(stack.url + path, json={}, headers=header), 401, "enrolment.denied")
+
+
+def test_an_enrolment_secret_is_for_the_first_keys_and_one_boot(stack, owner):
+    made = owner.made("/v1/sandboxes", body())
+    path, secret = f"/v1/sandboxes/{made['id']}", stack.folder / "sandboxes" / made["id"] / "vm/secret"
+    header = {"Authorization": f"Enrolment {wait_for(lambda: secret.exists() and secret.read_text(), 'the secret')}"}
+    ready = until(owner, path, {"ready", "failed"})
+    assert ready["state"] == "ready", ready["failure"]
+
+    def enrol(boot, said):
+        return owner.http.post(f"{stack.url}/v1/enrolments/{made['id']}", json={"boot": boot, "evidence": said}, headers=header)
+
+    said = ready["evidence"]
+    again = enrol(1, said)
+    assert again.status_code == 200 and again.json() == {"id": made["id"], "boot": 1}
+    other = evidence(Key("enc"), Key(), said["claim"], said["initdata"])
+    problem(enrol(1, other), 409, "enrolment.other_keys")
+    for boot in (0, 2):
+        problem(enrol(boot, said), 409, "enrolment.other_boot")
+        problem(enrol(boot, other), 409, "enrolment.other_boot")
+    assert owner.get(path).json()["evidence"] == said
+
+    assert owner.post(f"{path}:start", {"claim": claim()}).status_code == 202
+    problem(enrol(1, said), 401, "enrolment.denied")
+    owner.delete(path)
+    until(owner, path, {"deleted"})
+
+
+def vm_of(stack, sandbox_id):
+    return int((stack.folder / "sandboxes" / sandbox_id / "qemu.pid").read_text().split()[0])
+
+
+def hears(pid, signal_number):
+    """Whether that signal waits for the process."""
+    (pending,) = (line.split()[1] for line in open(f"/proc/{pid}/status") if line.startswith("ShdPnd:"))
+    return int(pending, 16) >> (signal_number - 1) & 1
+
+
+def test_a_vm_that_hangs_delays_no_other(stack, owner, stranger, sandbox):
+    other = stranger.made("/v1/sandboxes", body())
+    paths = [f"/v1/sandboxes/{record['id']}" for record in (sandbox, other)]
+    assert [until(client, path, {"ready", "failed"})["state"] for client, path in zip((owner, stranger), paths)] == ["ready"] * 2
+    hung = vm_of(stack, sandbox["id"])
+    os.kill(hung, signal.SIGSTOP)
+    assert owner.post(f"{paths[0]}:stop").status_code == 202
+    wait_for(lambda: hears(hung, signal.SIGTERM), "the step that waits for this VM")
+    assert stranger.post(f"{paths[1]}:stop").status_code == 202
+    until(stranger, paths[1], {"stopped"})
+    assert owner.get(paths[0]).json()["state"] == "stopping"
+    until(owner, paths[0], {"stopped"})
+    stranger.delete(paths[1])
+    until(stranger, paths[1], {"deleted"})
+
+
+@pytest.mark.parametrize("service, table", [("provisioner", "sandbox"), ("orchestrator", "run")])
+def test_who_has_least_in_hand_comes_first(stack, service, table):
+    """The claim of the loops, on rows of nobody's in a transaction that is taken back."""
+    text = (ROOT / f"services/{service}/queries.sql").read_text()
+    (claim_due,) = re.findall(r"-- name: sweep_due\n(.*?)\n\n", text, re.DOTALL)
+    connection = psycopg2.connect(host=str(stack.sockets / "postgres"), user="postgres", dbname="strongroom")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET search_path = {service}")
+            cursor.execute(f"CREATE TEMPORARY TABLE {table} (tenant_id text, id text, state text, run_at timestamptz, "
+                           "lease_until timestamptz)")
+            for row in [("a", "1", 9, 1), ("a", "2", 8, -1), ("a", "3", 7, -1), ("b", "4", 6, -1), ("b", "5", -1, -1)]:
+                cursor.execute(f"INSERT INTO {table} SELECT %s, %s, %s, now() - %s * interval '1 minute', now() + %s * interval '1 minute'",
+                               (*row[:2], {"sandbox": "ready", "run": "queued"}[table], *row[2:]))
+            claimed = []
+            for _ in range(4):
+                cursor.execute(claim_due)
+                claimed += cursor.fetchall()
+        assert claimed == [("b", "4"), ("a", "2"), ("a", "3")]
+    finally:
+        connection.rollback()
+        connection.close()

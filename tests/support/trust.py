@@ -83,6 +83,19 @@ def envelope(key, typ, payload, **header):
             "spki": base64.b64encode(key.der).decode()}
 
 
+def evidence(enc, sig, claim, initdata):
+    """What a machine with these keys says of itself at its enrolment."""
+    binding = hashlib.sha256(jcs({
+        "v": "strongroom-evidence-1", "enc": enc.thumbprint, "sig": sig.thumbprint, "nonce": claim["nonce"],
+        "initdata": digest(jcs(initdata)), "claim": digest(jcs(claim))})).digest()
+    protected = b64url(jcs({"alg": "ES256", "typ": "strongroom-evidence+jws", "kid": sig.thumbprint}))
+    payload = b64url(jcs({"binding": b64url(binding)}))
+    return {"v": "strongroom-evidence-1", "class": "none", "enc": enc.jwk, "sig": sig.jwk, "nonce": claim["nonce"],
+            "initdata": initdata, "claim": claim, "report": None,
+            "jws": {"protected": protected, "payload": payload,
+                    "signature": b64url(sig.sign(f"{protected}.{payload}".encode()))}}
+
+
 def opening(slot, secret):
     return {"v": "strongroom-commitment-1", "slot": slot, "salt": nonce(), "secret": secret}
 
