@@ -58,6 +58,8 @@ int auth_refresh(struct auth *auth, struct fetch *fetch, struct err *err);
 char *auth_assertion_header(struct auth *auth, const char *audience, struct err *err);
 
 bool principal_has_role(const struct principal *principal, const char *role);
+/* One of the space-separated roles, or auth.role_missing (403). */
+int principal_need_role(const struct principal *principal, const char *roles, struct err *err);
 bool principal_has_scope(const struct principal *principal, const char *scope);
 /* A route's `scope`: one that the token must hold; where services call, their names. */
 bool principal_may_call(const struct principal *principal, const char *scope);

@@ -52,6 +52,10 @@ int db_ping(struct db *db, struct err *err);
 	((const char *const[]) { __VA_ARGS__ }),                                                   \
 		(int)(sizeof((const char *const[]) { __VA_ARGS__ }) / sizeof(const char *))
 #define DB_NO_PARAMS NULL, 0
+/* A number among them; its text lives as long as the block that it is written in. */
+#define DB_NUMBER_SIZE 24
+#define DB_NUMBER(number) db_number_text((char[DB_NUMBER_SIZE]) { 0 }, (number))
+const char *db_number_text(char text[DB_NUMBER_SIZE], long long number);
 
 /* One statement in its own transaction. ret_rows may be NULL. Constraint failures come back as
  * ERR_CONFLICT with code "db.unique" / "db.foreign_key" / "db.check" and the constraint's name as

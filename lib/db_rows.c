@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading results by column name. `struct db_rows` is libpq's PGresult under our name. */
+/* Numbers as parameters, and reading results by column name. `struct db_rows` is libpq's PGresult
+ * under our name. */
 #include <errno.h>
 #include <libpq-fe.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/db.h"
 #include "lib/log.h"
+
+const char *db_number_text(char text[DB_NUMBER_SIZE], long long number)
+{
+	snprintf(text, DB_NUMBER_SIZE, "%lld", number);
+	return text;
+}
 
 static const PGresult *result_of(const struct db_rows *rows)
 {

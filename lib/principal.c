@@ -4,10 +4,8 @@
 
 #include "lib/auth.h"
 
-static bool has_word(const char *words, const char *word)
+static bool has_part(const char *words, const char *word, size_t len)
 {
-	size_t len = strlen(word);
-
 	while (words && *words) {
 		size_t word_len = strcspn(words, " ");
 
@@ -19,9 +17,27 @@ static bool has_word(const char *words, const char *word)
 	return false;
 }
 
+static bool has_word(const char *words, const char *word)
+{
+	return has_part(words, word, strlen(word));
+}
+
 bool principal_has_role(const struct principal *principal, const char *role)
 {
 	return principal && has_word(principal->roles, role);
+}
+
+int principal_need_role(const struct principal *principal, const char *roles, struct err *err)
+{
+	for (const char *role = roles; *role; role += strspn(role, " ")) {
+		size_t len = strcspn(role, " ");
+
+		if (has_part(principal->roles, role, len))
+			return 0;
+		role += len;
+	}
+	return err_set(
+		err, ERR_FORBIDDEN, "auth.role_missing", "this needs one of the roles: %s", roles);
 }
 
 bool principal_has_scope(const struct principal *principal, const char *scope)

@@ -12,6 +12,7 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
+#include "proto/roles.h"
 #include "services/orchestrator/object_access.h"
 #include "services/orchestrator/object_file.h"
 
@@ -80,14 +81,12 @@ int object_create(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct create_body body = { 0 };
 
-	if (json_decode(req->arena, req->json, input_fields, &body, err) < 0)
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
+		json_decode(req->arena, req->json, input_fields, &body, err) < 0)
 		return -1;
 	if (strcmp(body.role, "input") != 0)
 		return err_set(err, ERR_INVALID, "object.bad_role",
 			"members make inputs; outputs come from runs");
-	if (principal_has_role(req->principal, "auditor"))
-		return err_set(
-			err, ERR_FORBIDDEN, "auth.role_missing", "an auditor uploads nothing");
 	return create(req, res, &body, err);
 }
 
@@ -237,12 +236,9 @@ int object_delete(struct web_req *req, struct web_res *res, struct err *err)
 	const struct orchestrator_conf *conf = req->worker->program;
 	struct object object;
 
-	if (object_access_read(req, &object, err) < 0)
-		return -1;
-	if (principal_has_role(req->principal, "auditor"))
-		return err_set(
-			err, ERR_FORBIDDEN, "auth.role_missing", "an auditor deletes nothing");
-	if (store_object_delete(req->worker->db, &object, err) < 0 ||
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
+		object_access_read(req, &object, err) < 0 ||
+		store_object_delete(req->worker->db, &object, err) < 0 ||
 		object_file_remove(conf, &object, err) < 0)
 		return -1;
 	res->status = 204;

@@ -8,6 +8,7 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/wake.h"
+#include "proto/roles.h"
 #include "services/orchestrator/peers.h"
 #include "services/orchestrator/store.h"
 
@@ -30,18 +31,6 @@ static const struct json_field order_fields[] = {
 	{ "order", JSON_FIELD_TEXT, offsetof(struct run_body, order), true, ID_SIZE },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
-
-static int may_run(const struct web_req *req, struct err *err)
-{
-	static const char *const roles[] = { "owner", "admin", "algorithm-owner", "data-owner" };
-
-	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
-		if (principal_has_role(req->principal, roles[i]))
-			return 0;
-	}
-	return err_set(err, ERR_FORBIDDEN, "auth.role_missing",
-		"this needs one of the roles owner, admin, algorithm-owner, data-owner");
-}
 
 static json_t *text_or_null(const char *text)
 {
@@ -156,7 +145,8 @@ int run_create(struct web_req *req, struct web_res *res, struct err *err)
 	const char *known;
 	char id[ID_SIZE];
 
-	if (may_run(req, err) < 0 || resource_replayed(req, res, ROUTE, &known, err) < 0)
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
+		resource_replayed(req, res, ROUTE, &known, err) < 0)
 		return -1;
 	if (known)
 		return answer_id(req, res, known, err);
@@ -206,7 +196,7 @@ int run_reorder(struct web_req *req, struct web_res *res, struct err *err)
 	struct run_body body;
 	struct run run;
 
-	if (may_run(req, err) < 0 ||
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
 		json_decode(req->arena, req->json, order_fields, &body, err) < 0 ||
 		get(req, id, &run, err) < 0)
 		return -1;
@@ -250,7 +240,7 @@ int run_cancel(struct web_req *req, struct web_res *res, struct err *err)
 	struct run run;
 	int tries = 0;
 
-	if (may_run(req, err) < 0 || get(req, id, &run, err) < 0)
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 || get(req, id, &run, err) < 0)
 		return -1;
 	while (!run_is_final(run.state) && cancel(req, &run, err) < 0) {
 		if (strcmp(err->code, "run.stale") != 0 || ++tries == CANCEL_TRIES)

@@ -33,7 +33,6 @@ static int add_particulars(struct db *db, const struct change_work *work, struct
 {
 	const struct run_change *change = work->change;
 	const struct run *run = work->run;
-	char size[24];
 
 	if (change->order && db_exec(db, &SQL_RUN_REORDER,
 				     DB_PARAMS(run->tenant, run->id, change->order,
@@ -44,7 +43,7 @@ static int add_particulars(struct db *db, const struct change_work *work, struct
 		return 0;
 	return db_exec(db, &SQL_RUN_OUTPUT,
 		DB_PARAMS(run->tenant, run->id, change->output_object, change->output_digest,
-			store_number(size, change->output_size), change->receipt),
+			DB_NUMBER(change->output_size), change->receipt),
 		NULL, err);
 }
 
@@ -54,13 +53,12 @@ static int change_work(struct db *db, void *arg, struct err *err)
 	const struct run_change *change = work->change;
 	const struct run *run = work->run;
 	auto_rows struct db_rows *changed = NULL;
-	char fence[24], boot[24];
 
 	if (db_exec(db, &SQL_RUN_CHANGE,
-		    DB_PARAMS(run->tenant, run->id, run->state, change->to,
-			    store_number(fence, run->fence), change->raise_fence ? "1" : "0",
-			    change->boot ? store_number(boot, change->boot) : NULL,
-			    change->failure_code, change->failure_detail),
+		    DB_PARAMS(run->tenant, run->id, run->state, change->to, DB_NUMBER(run->fence),
+			    change->raise_fence ? "1" : "0",
+			    change->boot ? DB_NUMBER(change->boot) : NULL, change->failure_code,
+			    change->failure_detail),
 		    &changed, err) < 0)
 		return -1;
 	if (db_count(changed) == 0)
@@ -97,10 +95,8 @@ static int report_work(struct db *db, void *arg, struct err *err)
 	struct report_work *work = arg;
 	const struct run_report *report = work->report;
 	auto_rows struct db_rows *seen = NULL, *row = NULL;
-	char fence[24], seq[24];
+	const char *fence = DB_NUMBER(report->fence), *seq = DB_NUMBER(report->seq);
 
-	store_number(fence, report->fence);
-	store_number(seq, report->seq);
 	if (db_exec(db, &SQL_RUN_EVENT_SEEN, DB_PARAMS(work->tenant, work->id, fence, seq), &seen,
 		    err) < 0)
 		return -1;
@@ -175,8 +171,7 @@ int store_sweep_sandbox(struct db *db, struct arena *arena, const char *sandbox,
 
 int store_run_release(struct db *db, const struct run *run, long long due_ms, struct err *err)
 {
-	char text[24];
 
 	return db_run(db, DB_TENANT(run->tenant), &SQL_RUN_RELEASE,
-		DB_PARAMS(run->tenant, run->id, store_number(text, due_ms)), NULL, err);
+		DB_PARAMS(run->tenant, run->id, DB_NUMBER(due_ms)), NULL, err);
 }

@@ -17,14 +17,12 @@ static int add_work(struct db *db, void *arg, struct err *err)
 {
 	struct add_work *work = arg;
 	const struct object *object = work->object;
-	char fence[24];
 
 	if (resource_remember(db, work->req, work->route, object->id, err) < 0)
 		return -1;
 	return db_exec(db, &SQL_OBJECT_INSERT,
 		DB_PARAMS(object->tenant, object->space, object->id, object->role, object->run,
-			object->run ? store_number(fence, object->fence) : NULL,
-			object->created_by),
+			object->run ? DB_NUMBER(object->fence) : NULL, object->created_by),
 		NULL, err);
 }
 
@@ -77,11 +75,9 @@ static int move_usage(
 {
 	const struct object *object = work->object;
 	auto_rows struct db_rows *row = NULL;
-	char text[24];
 
 	if (db_exec(db, &SQL_USAGE_ADD,
-		    DB_PARAMS(object->tenant, object->space, store_number(text, difference)), &row,
-		    err) < 0)
+		    DB_PARAMS(object->tenant, object->space, DB_NUMBER(difference)), &row, err) < 0)
 		return -1;
 	if (work->quota == 0 || difference < 0 || db_number(row, 0, "used_bytes") <= work->quota)
 		return 0;
@@ -96,7 +92,7 @@ static int size_work(struct db *db, void *arg, struct err *err)
 	struct size_work *work = arg;
 	const struct object *object = work->object;
 	auto_rows struct db_rows *row = NULL;
-	char size[24];
+	const char *size;
 	long long before, after = work->size < 0 ? 0 : work->size;
 	int r;
 
@@ -110,7 +106,7 @@ static int size_work(struct db *db, void *arg, struct err *err)
 					     "the object is complete")
 				   : 0;
 	before = db_number(row, 0, "size_bytes");
-	store_number(size, after);
+	size = DB_NUMBER(after);
 	if (work->size < 0)
 		r = db_exec(
 			db, &SQL_OBJECT_DELETE, DB_PARAMS(object->tenant, object->id), NULL, err);
@@ -186,11 +182,9 @@ int store_objects_due(struct db *db, struct arena *arena, struct object **ret_ob
 
 int store_object_expire(struct db *db, const struct object *object, long days, struct err *err)
 {
-	char text[24];
 
 	return db_run(db, DB_TENANT(object->tenant), &SQL_OBJECT_EXPIRE,
-		DB_PARAMS(object->tenant, object->id, object->due_at, store_number(text, days)),
-		NULL, err);
+		DB_PARAMS(object->tenant, object->id, object->due_at, DB_NUMBER(days)), NULL, err);
 }
 
 int store_objects_deleted(struct db *db, struct arena *arena, struct object **ret_objects,

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two small habits of store*.c: a number as a parameter, a nullable text as a JSON member. */
+/* A habit of store*.c: a nullable text as a JSON member. */
 #ifndef ORCHESTRATOR_STORE_ROWS_H
 #define ORCHESTRATOR_STORE_ROWS_H
 
 #include <jansson.h>
-#include <stdio.h>
 
 #include "lib/db.h"
-
-static inline const char *store_number(char text[24], long long number)
-{
-	snprintf(text, 24, "%lld", number);
-	return text;
-}
 
 static inline void store_set_text(json_t *record, const char *name, const struct db_rows *rows,
 	size_t row, const char *column)

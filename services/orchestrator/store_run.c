@@ -26,7 +26,6 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	const struct run *run = work->run;
 	const struct principal *who = work->req->principal;
 	auto_rows struct db_rows *rows = NULL;
-	char deadline[24], max_runs[24];
 
 	if (resource_remember(db, work->req, "POST /v1/runs", run->id, err) < 0 ||
 		db_exec(db, &SQL_POLICY_LOCK, DB_PARAMS(who->tenant, run->policy_hash), NULL, err) <
@@ -35,9 +34,8 @@ static int add_work(struct db *db, void *arg, struct err *err)
 		db_exec(db, &SQL_RUN_INSERT,
 			DB_PARAMS(who->tenant, who->space, run->id, run->pipeline, run->policy_hash,
 				run->repository, run->manifest, run->inputs,
-				store_number(deadline, run->deadline), run->sandbox, run->order,
-				run->run_nonce, who->subject,
-				store_number(max_runs, run->max_runs)),
+				DB_NUMBER(run->deadline), run->sandbox, run->order, run->run_nonce,
+				who->subject, DB_NUMBER(run->max_runs)),
 			&rows, err) < 0)
 		return -1;
 	if (db_affected(rows) == 0)
@@ -167,11 +165,10 @@ int store_run_events(
 	struct db *db, const struct run *run, long long after, json_t **ret_events, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
-	char text[24];
 	json_t *events;
 
 	if (db_run(db, DB_TENANT(run->tenant), &SQL_RUN_EVENTS,
-		    DB_PARAMS(run->tenant, run->id, store_number(text, after)), &rows, err) < 0)
+		    DB_PARAMS(run->tenant, run->id, DB_NUMBER(after)), &rows, err) < 0)
 		return -1;
 	events = json_array();
 	for (size_t i = 0; i < db_count(rows); i++) {

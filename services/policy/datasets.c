@@ -7,11 +7,11 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
-#include "services/policy/access.h"
+#include "proto/roles.h"
 #include "services/policy/name.h"
+#include "services/policy/record.h"
 #include "services/policy/store.h"
 
-#define ROUTE "POST /v1/datasets"
 #define MAX_LABELS 64
 #define LABEL_MAX_LEN 256
 
@@ -77,29 +77,35 @@ static int decode(struct web_req *req, const struct json_field *fields,
 	return ret_body->labels ? check_labels(ret_body->labels, err) : 0;
 }
 
-static int answer(struct web_req *req, struct web_res *res, const char *id, struct err *err)
-{
-	long long revision;
+static const struct record_kind kind = { "/v1/datasets", "dataset_id", ROLES_DATA,
+	store_dataset_get, store_dataset_list, store_dataset_delete };
 
-	if (store_dataset_get(req, id, &res->json, &revision, err) < 0)
-		return -1;
-	web_header_add(res, "Location", arena_printf(req->arena, "/v1/datasets/%s", id));
-	resource_etag(req, res, revision);
-	return 0;
+int dataset_list(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_list(req, res, &kind, err);
+}
+
+int dataset_show(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_show(req, res, &kind, err);
+}
+
+int dataset_delete(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_delete(req, res, &kind, err);
 }
 
 int dataset_create(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct dataset_body body;
 	struct store_dataset item;
-	const char *known;
 	char id[ID_SIZE];
+	bool is_done;
 
-	if (access_change(req, ACCESS_DATA, err) < 0 ||
-		resource_replayed(req, res, ROUTE, &known, err) < 0)
+	if (record_create(req, res, &kind, &is_done, err) < 0)
 		return -1;
-	if (known)
-		return answer(req, res, known, err);
+	if (is_done)
+		return 0;
 	if (decode(req, create_fields, &body, err) < 0)
 		return -1;
 	id_new("dst", id);
@@ -108,56 +114,25 @@ int dataset_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (store_dataset_add(req, &item, err) < 0)
 		return -1;
 	res->status = 201;
-	return answer(req, res, id, err);
-}
-
-int dataset_list(struct web_req *req, struct web_res *res, struct err *err)
-{
-	struct page page;
-
-	if (resource_page(req, &page, err) < 0)
-		return -1;
-	return store_dataset_list(req, &page, &res->json, err);
-}
-
-int dataset_show(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return answer(req, res, web_param(req, "dataset_id"), err);
+	return record_answer(req, res, &kind, id, err);
 }
 
 int dataset_update(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *id = web_param(req, "dataset_id");
-	auto_json json_t *record = NULL;
 	struct dataset_body body;
 	struct store_dataset item;
 	long long revision;
 
-	if (access_change(req, ACCESS_DATA, err) < 0 ||
+	if (principal_need_role(req->principal, kind.roles, err) < 0 ||
 		decode(req, update_fields, &body, err) < 0 ||
-		store_dataset_get(req, id, &record, &revision, err) < 0 ||
-		resource_if_match(req, revision, err) < 0)
+		record_match(req, &kind, &revision, err) < 0)
 		return -1;
 	item = (struct store_dataset) { id, body.name, NULL, body.projection, body.labels,
 		revision };
 	if (store_dataset_update(req, &item, err) < 0)
 		return -1;
-	return answer(req, res, id, err);
-}
-
-int dataset_delete(struct web_req *req, struct web_res *res, struct err *err)
-{
-	const char *id = web_param(req, "dataset_id");
-	auto_json json_t *record = NULL;
-	long long revision;
-
-	if (access_change(req, ACCESS_DATA, err) < 0 ||
-		store_dataset_get(req, id, &record, &revision, err) < 0 ||
-		resource_if_match(req, revision, err) < 0 ||
-		store_dataset_delete(req, id, revision, err) < 0)
-		return -1;
-	res->status = 204;
-	return 0;
+	return record_answer(req, res, &kind, id, err);
 }
 
 int dataset_version_create(struct web_req *req, struct web_res *res, struct err *err)
@@ -165,7 +140,7 @@ int dataset_version_create(struct web_req *req, struct web_res *res, struct err 
 	struct version_body body = { 0 };
 	struct store_version item;
 
-	if (access_change(req, ACCESS_DATA, err) < 0 ||
+	if (principal_need_role(req->principal, kind.roles, err) < 0 ||
 		json_decode(req->arena, req->json, version_fields, &body, err) < 0)
 		return -1;
 	if (!id_is(body.object, "obj"))

@@ -12,7 +12,7 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
-#include "services/policy/access.h"
+#include "proto/roles.h"
 #include "services/policy/store.h"
 
 #define ROUTE "POST /v1/orders"
@@ -94,7 +94,7 @@ int order_create(struct web_req *req, struct web_res *res, struct err *err)
 	const char *canonical, *known;
 	char id[ID_SIZE];
 
-	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
 		resource_replayed(req, res, ROUTE, &known, err) < 0)
 		return -1;
 	if (!known) {

@@ -7,11 +7,10 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
-#include "services/policy/access.h"
+#include "proto/roles.h"
 #include "services/policy/name.h"
+#include "services/policy/record.h"
 #include "services/policy/store.h"
-
-#define ROUTE "POST /v1/pipelines"
 
 struct pipeline_body {
 	const char *name, *template, *policy;
@@ -45,29 +44,41 @@ static int check_policy(struct web_req *req, const struct pipeline_body *body, s
 		"the policy is for the template '%s'", policy.template_id);
 }
 
-static int answer(struct web_req *req, struct web_res *res, const char *id, struct err *err)
+static int get(struct web_req *req, const char *id, json_t **ret_record, long long *ret_revision,
+	struct err *err)
 {
-	long long revision;
+	return store_pipeline_get(req, req->principal->tenant, id, ret_record, ret_revision, err);
+}
 
-	if (store_pipeline_get(req, req->principal->tenant, id, &res->json, &revision, err) < 0)
-		return -1;
-	web_header_add(res, "Location", arena_printf(req->arena, "/v1/pipelines/%s", id));
-	resource_etag(req, res, revision);
-	return 0;
+static const struct record_kind kind = { "/v1/pipelines", "pipeline_id", ROLES_WORK, get,
+	store_pipeline_list, store_pipeline_delete };
+
+int pipeline_list(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_list(req, res, &kind, err);
+}
+
+int pipeline_show(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_show(req, res, &kind, err);
+}
+
+int pipeline_delete(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_delete(req, res, &kind, err);
 }
 
 int pipeline_create(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct pipeline_body body;
 	struct store_pipeline item;
-	const char *known;
 	char id[ID_SIZE];
+	bool is_done;
 
-	if (access_change(req, ACCESS_POLICY, err) < 0 ||
-		resource_replayed(req, res, ROUTE, &known, err) < 0)
+	if (record_create(req, res, &kind, &is_done, err) < 0)
 		return -1;
-	if (known)
-		return answer(req, res, known, err);
+	if (is_done)
+		return 0;
 	if (json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
 		name_check(body.name, "/name", err) < 0 || check_policy(req, &body, err) < 0)
 		return -1;
@@ -76,55 +87,24 @@ int pipeline_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (store_pipeline_add(req, &item, err) < 0)
 		return -1;
 	res->status = 201;
-	return answer(req, res, id, err);
-}
-
-int pipeline_list(struct web_req *req, struct web_res *res, struct err *err)
-{
-	struct page page;
-
-	if (resource_page(req, &page, err) < 0)
-		return -1;
-	return store_pipeline_list(req, &page, &res->json, err);
-}
-
-int pipeline_show(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return answer(req, res, web_param(req, "pipeline_id"), err);
+	return record_answer(req, res, &kind, id, err);
 }
 
 int pipeline_update(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *id = web_param(req, "pipeline_id");
-	auto_json json_t *record = NULL;
 	struct pipeline_body body;
 	struct store_pipeline item;
 	long long revision;
 
-	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+	if (principal_need_role(req->principal, kind.roles, err) < 0 ||
 		json_decode(req->arena, req->json, update_fields, &body, err) < 0 ||
-		store_pipeline_get(req, req->principal->tenant, id, &record, &revision, err) < 0 ||
-		resource_if_match(req, revision, err) < 0 || check_policy(req, &body, err) < 0)
+		record_match(req, &kind, &revision, err) < 0 || check_policy(req, &body, err) < 0)
 		return -1;
 	item = (struct store_pipeline) { id, NULL, body.template, body.policy, revision };
 	if (store_pipeline_update(req, &item, err) < 0)
 		return -1;
-	return answer(req, res, id, err);
-}
-
-int pipeline_delete(struct web_req *req, struct web_res *res, struct err *err)
-{
-	const char *id = web_param(req, "pipeline_id");
-	auto_json json_t *record = NULL;
-	long long revision;
-
-	if (access_change(req, ACCESS_POLICY, err) < 0 ||
-		store_pipeline_get(req, req->principal->tenant, id, &record, &revision, err) < 0 ||
-		resource_if_match(req, revision, err) < 0 ||
-		store_pipeline_delete(req, id, revision, err) < 0)
-		return -1;
-	res->status = 204;
-	return 0;
+	return record_answer(req, res, &kind, id, err);
 }
 
 int pipeline_internal(struct web_req *req, struct web_res *res, struct err *err)

@@ -9,7 +9,8 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
-#include "services/policy/access.h"
+#include "proto/roles.h"
+#include "services/policy/record.h"
 #include "services/policy/store.h"
 
 #define MAX_APPROVALS 64
@@ -110,7 +111,7 @@ int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 	auto_free char *canonical = NULL;
 	size_t len;
 
-	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
 		json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
 		trust_policy_read(req->arena, body.policy, &policy, err) < 0 ||
 		check_space(req, &policy, err) < 0 ||
@@ -128,33 +129,28 @@ int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 	return answer(req, res, item.id, err);
 }
 
+static int get(struct web_req *req, const char *id, json_t **ret_record, long long *ret_revision,
+	struct err *err)
+{
+	return store_policy_get(req, id, ret_record, NULL, ret_revision, err);
+}
+
+static const struct record_kind kind = { "/v1/policies", "policy_id", ROLES_WORK, get,
+	store_policy_list, store_policy_delete };
+
 int policy_list(struct web_req *req, struct web_res *res, struct err *err)
 {
-	struct page page;
+	return record_list(req, res, &kind, err);
+}
 
-	if (resource_page(req, &page, err) < 0)
-		return -1;
-	return store_policy_list(req, &page, &res->json, err);
+int policy_delete(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_delete(req, res, &kind, err);
 }
 
 int policy_show(struct web_req *req, struct web_res *res, struct err *err)
 {
 	return answer(req, res, web_param(req, "policy_id"), err);
-}
-
-int policy_delete(struct web_req *req, struct web_res *res, struct err *err)
-{
-	const char *id = web_param(req, "policy_id");
-	auto_json json_t *record = NULL;
-	long long revision;
-
-	if (access_change(req, ACCESS_POLICY, err) < 0 ||
-		store_policy_get(req, id, &record, NULL, &revision, err) < 0 ||
-		resource_if_match(req, revision, err) < 0 ||
-		store_policy_delete(req, id, revision, err) < 0)
-		return -1;
-	res->status = 204;
-	return 0;
 }
 
 int policy_approve(struct web_req *req, struct web_res *res, struct err *err)
@@ -163,7 +159,7 @@ int policy_approve(struct web_req *req, struct web_res *res, struct err *err)
 	struct trust_policy policy;
 	struct approval_body body;
 
-	if (access_change(req, ACCESS_POLICY, err) < 0 ||
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
 		json_decode(req->arena, req->json, approve_fields, &body, err) < 0 ||
 		store_policy_text(req, id, &canonical, err) < 0 ||
 		trust_policy_parse(req->arena, canonical, strlen(canonical), &policy, err) < 0 ||

@@ -7,11 +7,11 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
-#include "services/policy/access.h"
+#include "proto/roles.h"
 #include "services/policy/name.h"
+#include "services/policy/record.h"
 #include "services/policy/store.h"
 
-#define ROUTE "POST /v1/projections"
 #define MAX_COLUMNS 500
 #define MAX_CLAUSES 32
 
@@ -109,29 +109,35 @@ static int decode(struct web_req *req, struct projection_body *ret_body, struct 
 	return ret_body->filter ? projection_filter_check(ret_body->filter, err) : 0;
 }
 
-static int answer(struct web_req *req, struct web_res *res, const char *id, struct err *err)
-{
-	long long revision;
+static const struct record_kind kind = { "/v1/projections", "projection_id", ROLES_DATA,
+	store_projection_get, store_projection_list, store_projection_delete };
 
-	if (store_projection_get(req, id, &res->json, &revision, err) < 0)
-		return -1;
-	web_header_add(res, "Location", arena_printf(req->arena, "/v1/projections/%s", id));
-	resource_etag(req, res, revision);
-	return 0;
+int projection_list(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_list(req, res, &kind, err);
+}
+
+int projection_show(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_show(req, res, &kind, err);
+}
+
+int projection_delete(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return record_delete(req, res, &kind, err);
 }
 
 int projection_create(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct projection_body body;
 	struct store_projection item;
-	const char *known;
 	char id[ID_SIZE];
+	bool is_done;
 
-	if (access_change(req, ACCESS_DATA, err) < 0 ||
-		resource_replayed(req, res, ROUTE, &known, err) < 0)
+	if (record_create(req, res, &kind, &is_done, err) < 0)
 		return -1;
-	if (known)
-		return answer(req, res, known, err);
+	if (is_done)
+		return 0;
 	if (decode(req, &body, err) < 0)
 		return -1;
 	id_new("prj", id);
@@ -140,53 +146,22 @@ int projection_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (store_projection_add(req, &item, err) < 0)
 		return -1;
 	res->status = 201;
-	return answer(req, res, id, err);
-}
-
-int projection_list(struct web_req *req, struct web_res *res, struct err *err)
-{
-	struct page page;
-
-	if (resource_page(req, &page, err) < 0)
-		return -1;
-	return store_projection_list(req, &page, &res->json, err);
-}
-
-int projection_show(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return answer(req, res, web_param(req, "projection_id"), err);
+	return record_answer(req, res, &kind, id, err);
 }
 
 int projection_update(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *id = web_param(req, "projection_id");
-	auto_json json_t *record = NULL;
 	struct projection_body body;
 	struct store_projection item;
 	long long revision;
 
-	if (access_change(req, ACCESS_DATA, err) < 0 || decode(req, &body, err) < 0 ||
-		store_projection_get(req, id, &record, &revision, err) < 0 ||
-		resource_if_match(req, revision, err) < 0)
+	if (principal_need_role(req->principal, kind.roles, err) < 0 ||
+		decode(req, &body, err) < 0 || record_match(req, &kind, &revision, err) < 0)
 		return -1;
 	item = (struct store_projection) { id, body.name, body.columns, body.filter,
 		body.minimum_rows, revision };
 	if (store_projection_update(req, &item, err) < 0)
 		return -1;
-	return answer(req, res, id, err);
-}
-
-int projection_delete(struct web_req *req, struct web_res *res, struct err *err)
-{
-	const char *id = web_param(req, "projection_id");
-	auto_json json_t *record = NULL;
-	long long revision;
-
-	if (access_change(req, ACCESS_DATA, err) < 0 ||
-		store_projection_get(req, id, &record, &revision, err) < 0 ||
-		resource_if_match(req, revision, err) < 0 ||
-		store_projection_delete(req, id, revision, err) < 0)
-		return -1;
-	res->status = 204;
-	return 0;
+	return record_answer(req, res, &kind, id, err);
 }

@@ -45,7 +45,7 @@ static int projection_add_work(struct db *db, void *arg, struct err *err)
 		return -1;
 	return db_exec(db, &SQL_PROJECTION_INSERT,
 		DB_PARAMS(who->tenant, who->space, item->id, item->name, columns, filter,
-			store_number(work->req, item->minimum_rows), who->subject),
+			DB_NUMBER(item->minimum_rows), who->subject),
 		NULL, err);
 }
 
@@ -88,8 +88,7 @@ int store_projection_update(
 
 	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_PROJECTION_UPDATE,
 		    DB_PARAMS(tenant, item->id, item->name, columns, filter,
-			    store_number(req, item->minimum_rows),
-			    store_number(req, item->revision)),
+			    DB_NUMBER(item->minimum_rows), DB_NUMBER(item->revision)),
 		    &rows, err) < 0)
 		return store_name_taken("projection", item->name, err);
 	return store_row_changed(rows, err);
@@ -195,7 +194,7 @@ int store_dataset_update(struct web_req *req, const struct store_dataset *item, 
 
 	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_DATASET_UPDATE,
 		    DB_PARAMS(tenant, item->id, item->name, item->projection_id, labels,
-			    store_number(req, item->revision)),
+			    DB_NUMBER(item->revision)),
 		    &rows, err) < 0)
 		return dataset_failure(item, err);
 	return store_row_changed(rows, err);
@@ -233,9 +232,8 @@ static int version_add_work(struct db *db, void *arg, struct err *err)
 		return err_set(err, ERR_CONFLICT, "dataset.version_taken",
 			"the next version is %lld", item->version);
 	return db_exec(db, &SQL_DATASET_VERSION_INSERT,
-		DB_PARAMS(who->tenant, who->space, item->dataset_id,
-			store_number(work->req, item->version), item->object, item->digest,
-			store_number(work->req, item->size), who->subject),
+		DB_PARAMS(who->tenant, who->space, item->dataset_id, DB_NUMBER(item->version),
+			item->object, item->digest, DB_NUMBER(item->size), who->subject),
 		NULL, err);
 }
 

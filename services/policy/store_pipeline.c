@@ -86,7 +86,7 @@ static int update_work(struct db *db, void *arg, struct err *err)
 
 	if (db_exec(db, &SQL_PIPELINE_UPDATE,
 		    DB_PARAMS(who->tenant, item->id, item->template, item->policy_id,
-			    store_number(work->req, item->revision)),
+			    DB_NUMBER(item->revision)),
 		    &rows, err) < 0 ||
 		store_row_changed(rows, err) < 0)
 		return -1;

@@ -42,7 +42,7 @@ int store_row_delete(struct web_req *req, const struct sql *sql, const char *id,
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(req->worker->db, DB_TENANT(tenant), sql,
-		    DB_PARAMS(tenant, id, store_number(req, revision)), &rows, err) < 0)
+		    DB_PARAMS(tenant, id, DB_NUMBER(revision)), &rows, err) < 0)
 		return -1;
 	return db_affected(rows) == 1 ? 0 : err_set(err, ERR_CONFLICT, code, "%s", detail);
 }
@@ -63,9 +63,4 @@ int store_name_taken(const char *thing, const char *name, struct err *err)
 		return -1;
 	snprintf(code, sizeof(code), "%s.name_taken", thing);
 	return err_set(err, ERR_CONFLICT, code, "there is a %s '%s' already", thing, name);
-}
-
-const char *store_number(struct web_req *req, long long number)
-{
-	return arena_printf(req->arena, "%lld", number);
 }

@@ -21,6 +21,5 @@ int store_row_delete(struct web_req *req, const struct sql *sql, const char *id,
 int store_row_changed(const struct db_rows *rows, struct err *err);
 /* db.unique becomes "<thing>.name_taken". Returns -1. */
 int store_name_taken(const char *thing, const char *name, struct err *err);
-const char *store_number(struct web_req *req, long long number);
 
 #endif

@@ -11,6 +11,7 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/wake.h"
+#include "proto/roles.h"
 #include "proto/trust.h"
 #include "services/provisioner/driver.h"
 #include "services/provisioner/store.h"
@@ -41,18 +42,6 @@ static const struct json_field start_fields[] = {
 	{ "claim", JSON_FIELD_OBJECT, offsetof(struct start_body, claim), true, 8 },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
-
-static int may_change(const struct web_req *req, struct err *err)
-{
-	static const char *const roles[] = { "owner", "admin", "algorithm-owner", "data-owner" };
-
-	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
-		if (principal_has_role(req->principal, roles[i]))
-			return 0;
-	}
-	return err_set(err, ERR_FORBIDDEN, "auth.role_missing",
-		"this needs one of the roles owner, admin, algorithm-owner, data-owner");
-}
 
 static void set_parsed(json_t *record, const char *name, const char *text)
 {
@@ -152,7 +141,8 @@ int sandbox_create(struct web_req *req, struct web_res *res, struct err *err)
 	const char *known;
 	char id[ID_SIZE];
 
-	if (may_change(req, err) < 0 || resource_replayed(req, res, ROUTE, &known, err) < 0)
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
+		resource_replayed(req, res, ROUTE, &known, err) < 0)
 		return -1;
 	if (known)
 		return answer_accepted(req, res, known, err);
@@ -197,7 +187,7 @@ int sandbox_start(struct web_req *req, struct web_res *res, struct err *err)
 	struct start_body body;
 	size_t len;
 
-	if (may_change(req, err) < 0 ||
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
 		json_decode(req->arena, req->json, start_fields, &body, err) < 0 ||
 		trust_claim_check(body.claim, err) < 0 || get(req, &sandbox, err) < 0 ||
 		jcs_encode(body.claim, &claim, &len, err) < 0)
@@ -222,7 +212,7 @@ static int end_sandbox(
 	struct sandbox sandbox;
 	int tries = 0;
 
-	if (may_change(req, err) < 0 || get(req, &sandbox, err) < 0)
+	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 || get(req, &sandbox, err) < 0)
 		return -1;
 	while (strcmp(sandbox.state, to) != 0 && strcmp(sandbox.state, done) != 0 &&
 		strcmp(sandbox.state, "deleting") != 0 &&

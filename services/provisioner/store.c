@@ -9,15 +9,7 @@
 #include "lib/mem.h"
 #include "services/provisioner/queries.h"
 
-#define NUMBER_SIZE 24
-
 const struct sql *const store_forgets[] = { &resource_forget, NULL };
-
-static const char *number(char text[NUMBER_SIZE], long long value)
-{
-	snprintf(text, NUMBER_SIZE, "%lld", value);
-	return text;
-}
 
 struct add_work {
 	struct web_req *req;
@@ -29,12 +21,11 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	struct add_work *work = arg;
 	const struct sandbox *sandbox = work->sandbox;
 	const struct principal *who = work->req->principal;
-	char version[NUMBER_SIZE];
 
 	if (resource_remember(db, work->req, "POST /v1/sandboxes", sandbox->id, err) < 0 ||
 		db_exec(db, &SQL_SANDBOX_INSERT,
 			DB_PARAMS(who->tenant, who->space, sandbox->id, sandbox->name,
-				sandbox->template_id, number(version, sandbox->template_version),
+				sandbox->template_id, DB_NUMBER(sandbox->template_version),
 				sandbox->parameters, sandbox->claim, sandbox->initdata,
 				who->subject),
 			NULL, err) < 0)
@@ -160,32 +151,28 @@ static int change(struct db *db, const struct sandbox *sandbox, const struct sql
 int store_change(struct db *db, const struct sandbox *sandbox, const char *to,
 	const char *failure_code, const char *failure_detail, struct err *err)
 {
-	char boot[NUMBER_SIZE];
 
 	return change(db, sandbox, &SQL_SANDBOX_CHANGE,
 		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, to,
-			number(boot, sandbox->boot), failure_code, failure_detail),
+			DB_NUMBER(sandbox->boot), failure_code, failure_detail),
 		err);
 }
 
 int store_reboot(struct db *db, const struct sandbox *sandbox, const char *claim, struct err *err)
 {
-	char boot[NUMBER_SIZE];
 
 	return change(db, sandbox, &SQL_SANDBOX_REBOOT,
-		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, number(boot, sandbox->boot),
+		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, DB_NUMBER(sandbox->boot),
 			claim),
 		err);
 }
 
 int store_enrol(struct db *db, const struct sandbox *sandbox, struct err *err)
 {
-	char boot[NUMBER_SIZE];
 
 	return change(db, sandbox, &SQL_SANDBOX_ENROL,
-		DB_PARAMS(sandbox->tenant, sandbox->id, number(boot, sandbox->boot),
-			sandbox->evidence, sandbox->enc_jwk, sandbox->sig_jwk, sandbox->enc,
-			sandbox->sig),
+		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot), sandbox->evidence,
+			sandbox->enc_jwk, sandbox->sig_jwk, sandbox->enc, sandbox->sig),
 		err);
 }
 
@@ -205,26 +192,23 @@ static int touch(struct db *db, const struct sandbox *sandbox, const struct sql 
 
 int store_secret(struct db *db, const struct sandbox *sandbox, const char *hash, struct err *err)
 {
-	char boot[NUMBER_SIZE];
 
 	return touch(db, sandbox, &SQL_SANDBOX_SECRET,
-		DB_PARAMS(sandbox->tenant, sandbox->id, number(boot, sandbox->boot), hash), err);
+		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot), hash), err);
 }
 
 int store_launched(struct db *db, const struct sandbox *sandbox, struct err *err)
 {
-	char boot[NUMBER_SIZE];
 
 	return touch(db, sandbox, &SQL_SANDBOX_LAUNCHED,
-		DB_PARAMS(sandbox->tenant, sandbox->id, number(boot, sandbox->boot)), err);
+		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot)), err);
 }
 
 int store_release(struct db *db, const struct sandbox *sandbox, long long due_ms, struct err *err)
 {
-	char due[NUMBER_SIZE];
 
 	return db_run(db, DB_TENANT(sandbox->tenant), &SQL_SANDBOX_RELEASE,
-		DB_PARAMS(sandbox->tenant, sandbox->id, number(due, due_ms)), NULL, err);
+		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(due_ms)), NULL, err);
 }
 
 int store_sweep_due(struct db *db, struct arena *arena, struct sandbox *ret_due, bool *ret_found,

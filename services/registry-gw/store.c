@@ -7,15 +7,7 @@
 #include "services/registry-gw/config.h"
 #include "services/registry-gw/queries.h"
 
-#define NUMBER_SIZE 24
-
 const struct sql *const store_forgets[] = { &SQL_UPLOAD_FORGET, NULL };
-
-static const char *number(char text[NUMBER_SIZE], long long value)
-{
-	snprintf(text, NUMBER_SIZE, "%lld", value);
-	return text;
-}
 
 /* --- uploads --- */
 
@@ -83,11 +75,10 @@ int store_upload_claim(struct web_req *req, const struct access *access, const c
 
 int store_upload_settle(struct db *db, const struct upload *upload, struct err *err)
 {
-	char fence[NUMBER_SIZE], offset[NUMBER_SIZE];
 
 	return db_run(db, DB_TENANT(upload->tenant), &SQL_UPLOAD_SETTLE,
-		DB_PARAMS(upload->tenant, upload->id, number(fence, upload->fence),
-			upload->location, number(offset, upload->offset)),
+		DB_PARAMS(upload->tenant, upload->id, DB_NUMBER(upload->fence), upload->location,
+			DB_NUMBER(upload->offset)),
 		NULL, err);
 }
 
@@ -119,11 +110,10 @@ static int add_manifest(struct db *db, void *arg, struct err *err)
 	const struct manifest_work *work = arg;
 	const struct access *access = work->access;
 	const struct manifest *manifest = work->manifest;
-	char size[NUMBER_SIZE];
 
 	if (db_exec(db, &SQL_MANIFEST_INSERT,
 		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
-			    manifest->media_type, number(size, (long long)manifest->size),
+			    manifest->media_type, DB_NUMBER((long long)manifest->size),
 			    access->subject),
 		    NULL, err) < 0)
 		return -1;
