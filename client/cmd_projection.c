@@ -11,7 +11,8 @@
 
 static const struct cli_option options[] = {
 	{ "name", "NAME", "create: its name" },
-	{ "columns", "A,B", "create: columns, in this order; all when absent" },
+	{ "columns", "A,B", "create: columns, in this order" },
+	{ "data", "FILE", "create: all columns of this CSV's header, when --columns is absent" },
 	{ "filter", "RULES",
 		"create: column=value, also != < <= > >=, several joined by '&'; column in a|b" },
 	{ "minimum-rows", "N", "create: fewer rows are refused" },
@@ -21,12 +22,13 @@ static const struct cli_option options[] = {
 static int create(struct session *session, const struct cli *cli, struct err *err)
 {
 	const char *name = cli_value(cli, "name"), *minimum = cli_value(cli, "minimum-rows");
-	auto_json json_t *body = NULL, *answer = NULL;
+	auto_json json_t *columns = NULL, *body = NULL, *answer = NULL;
 
 	if (!name)
 		return err_set(err, ERR_INVALID, "usage.arguments", "create needs --name");
-	if (projection_body(name, cli_value(cli, "columns"), cli_value(cli, "filter"), minimum,
-		    &body, err) < 0 ||
+	if (projection_columns(cli_value(cli, "columns"), cli_value(cli, "data"), &columns, err) <
+			0 ||
+		projection_body(name, columns, cli_value(cli, "filter"), minimum, &body, err) < 0 ||
 		session_change(
 			session, "policy", "POST", "/v1/projections", body, NULL, &answer, err) < 0)
 		return -1;
@@ -79,5 +81,6 @@ static int projection(const struct cli *cli, struct err *err)
 }
 
 const struct command command_projection = { "projection",
-	"list | show ID | create --name NAME [--columns A,B] [--filter RULES] | delete ID",
+	"list | show ID | create --name NAME --columns A,B|--data FILE [--filter RULES] | delete "
+	"ID",
 	"selections of columns and rows", options, 1, 2, projection };

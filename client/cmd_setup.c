@@ -37,7 +37,7 @@ static const struct question {
 	{ "image.archive", "OCI or docker archive instead of building (empty: build)", "" },
 	{ "data", "Data file (CSV)", "" },
 	{ "projection.name", "Projection", "" },
-	{ "projection.columns", "Its columns (A,B; empty: all)", "" },
+	{ "projection.columns", "Its columns (A,B; empty: all that the data file has now)", "" },
 	{ "projection.filter", "Its row filter (A=x&B>=3; empty: none)", "" },
 	{ "projection.minimum_rows", "Fewest rows it may have", "1" },
 };
@@ -114,25 +114,48 @@ static int read_answers(const char *path, json_t *answers, struct err *err)
 	return result;
 }
 
-/* The projection of that name, unless it is there. */
-static int make_projection(const struct cli *cli, const json_t *answers, struct err *err)
+/* What the answers ask for; NULL when they name none. */
+static int read_projection(const json_t *answers, json_t **ret_body, struct err *err)
 {
 	const char *name = json_text(answers, "projection.name");
-	auto_json json_t *found = NULL, *body = NULL;
-	struct session session;
-	int result;
+	auto_json json_t *columns = NULL;
 
 	if (!name || !*name)
 		return 0;
-	if (projection_body(name, json_text(answers, "projection.columns"),
-		    json_text(answers, "projection.filter"),
-		    json_text(answers, "projection.minimum_rows"), &body, err) < 0 ||
-		session_open(&session, cli, err) < 0)
+	if (projection_columns(json_text(answers, "projection.columns"), json_text(answers, "data"),
+		    &columns, err) < 0)
 		return -1;
-	result = api_find(session.api, "policy", "/v1/projections", "name", name, &found, err);
+	return projection_body(name, columns, json_text(answers, "projection.filter"),
+		json_text(answers, "projection.minimum_rows"), ret_body, err);
+}
+
+static void say_projection(const struct cli *cli, const json_t *record, const char *what)
+{
+	auto_free char *columns = json_dumps(json_object_get(record, "columns"), JSON_COMPACT);
+
+	ui_note(cli->ui, "projection '%s' %s: %s", json_text(record, "name"), what, columns);
+}
+
+/* The projection, unless there is one of its name. */
+static int make_projection(const struct cli *cli, const json_t *body, struct err *err)
+{
+	auto_json json_t *found = NULL, *made = NULL;
+	struct session session;
+	int result;
+
+	if (!body)
+		return 0;
+	if (session_open(&session, cli, err) < 0)
+		return -1;
+	result = api_find(session.api, "policy", "/v1/projections", "name", json_text(body, "name"),
+		&found, err);
+	if (result > 0)
+		say_projection(cli, found, "was there and stays");
 	if (result == 0)
 		result = session_change(
-			&session, "policy", "POST", "/v1/projections", body, NULL, NULL, err);
+			&session, "policy", "POST", "/v1/projections", body, NULL, &made, err);
+	if (made)
+		say_projection(cli, made, "is made");
 	session_close(&session);
 	return result < 0 ? -1 : 0;
 }
@@ -171,7 +194,7 @@ static int make_state(const json_t *answers, struct err *err)
 static int setup(const struct cli *cli, struct err *err)
 {
 	const char *path = cli_value(cli, "answers"), *class = cli_value(cli, "accept-evidence");
-	auto_json json_t *answers = json_object();
+	auto_json json_t *answers = json_object(), *projection = NULL;
 	auto_buf plan = BUF_INIT(65536);
 
 	if (access("main.yml", F_OK) == 0 && !cli_switch(cli, "force"))
@@ -181,9 +204,10 @@ static int setup(const struct cli *cli, struct err *err)
 		return -1;
 	if (class)
 		json_object_set_new(answers, "accept_evidence", json_string(class));
-	if (setup_plan(answers, &plan, err) < 0 || make_folders(err) < 0 ||
+	if (setup_plan(answers, &plan, err) < 0 || read_projection(answers, &projection, err) < 0 ||
+		make_folders(err) < 0 ||
 		buf_write_file("main.yml", plan.data, plan.len, 0644, err) < 0 ||
-		make_state(answers, err) < 0 || make_projection(cli, answers, err) < 0)
+		make_state(answers, err) < 0 || make_projection(cli, projection, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_pack("{s:s}", "plan", "main.yml"),
 		"main.yml is written: strongroom run");

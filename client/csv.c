@@ -48,8 +48,6 @@ static int choose_columns(struct projector *projector, const json_t *columns,
 			return -1;
 	}
 	projector->n_columns = json_array_size(columns);
-	for (i = 0; json_array_size(columns) == 0 && i < header->n_fields; i++)
-		projector->columns[projector->n_columns++] = i;
 	return 0;
 }
 
@@ -186,15 +184,46 @@ static int project_rows(struct projector *projector, struct csv_row *row, FILE *
 	return got;
 }
 
-static int project(struct projector *projector, const json_t *projection, struct csv_row *row,
-	FILE *in, struct csv_result *result, struct err *err)
+static int read_header(struct csv_row *row, FILE *in, struct err *err)
 {
-	long long minimum = json_integer_value(json_object_get(projection, "minimum_rows"));
 	int got = csv_row_read(row, in, err);
 
 	if (got == 0)
 		return err_set(err, ERR_INVALID, "csv.syntax", "the data has no header");
-	if (got < 0 ||
+	return got < 0 ? -1 : 0;
+}
+
+static int add_names(const struct csv_row *header, json_t *names, struct err *err)
+{
+	for (size_t i = 0; i < header->n_fields; i++) {
+		if (json_array_append_new(names, json_string(csv_row_field(header, i))) < 0)
+			return err_set(err, ERR_INVALID, "csv.syntax",
+				"the header's column %zu is not UTF-8", i + 1);
+	}
+	return 0;
+}
+
+int csv_header(FILE *in, json_t **ret_names, struct err *err)
+{
+	struct csv_row *row = mem_alloc(sizeof(*row));
+	auto_json json_t *names = json_array();
+	int failed;
+
+	csv_row_init(row);
+	failed = read_header(row, in, err) < 0 || add_names(row, names, err) < 0 ? -1 : 0;
+	if (failed == 0)
+		*ret_names = take_ptr(names);
+	csv_row_release(row);
+	free(row);
+	return failed;
+}
+
+static int project(struct projector *projector, const json_t *projection, struct csv_row *row,
+	FILE *in, struct csv_result *result, struct err *err)
+{
+	long long minimum = json_integer_value(json_object_get(projection, "minimum_rows"));
+
+	if (read_header(row, in, err) < 0 ||
 		choose_columns(projector, json_object_get(projection, "columns"), row, err) < 0 ||
 		choose_filter(projector, row, err) < 0)
 		return -1;

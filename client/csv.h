@@ -18,7 +18,10 @@ struct csv_result {
 	long long rows_in, rows_out; /* the header is no row */
 };
 
-/* `projection`: {columns:[names], filter:[{column,op,value}], minimum_rows}; no columns means all.
+/* The names in the first row. csv.syntax. */
+int csv_header(FILE *in, json_t **ret_names, struct err *err) __attribute__((warn_unused_result));
+
+/* `projection`: {columns:[names], filter:[{column,op,value}], minimum_rows}.
  * Two numbers are compared as numbers, everything else by bytes. csv.syntax, projection.no_column,
  * projection.filter, projection.too_few_rows (only then is it known that what the sink got must not
  * be used). */

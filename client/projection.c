@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/csv.h"
 #include "lib/mem.h"
 
 static json_t *split(const char *text, char between)
@@ -54,7 +55,24 @@ static int add_rule(json_t *filter, const char *rule, struct err *err)
 	return 0;
 }
 
-int projection_body(const char *name, const char *columns, const char *filter, const char *minimum,
+int projection_columns(const char *columns, const char *data, json_t **ret_columns, struct err *err)
+{
+	auto_file FILE *in = NULL;
+
+	if (columns && *columns) {
+		*ret_columns = split(columns, ',');
+		return 0;
+	}
+	if (!data || !*data)
+		return err_set(err, ERR_INVALID, "projection.no_columns",
+			"name the columns, or the data file whose columns it shall have");
+	in = fopen(data, "re");
+	if (!in)
+		return err_errno(err, "open '%s'", data);
+	return csv_header(in, ret_columns, err) < 0 ? err_wrap(err, "'%s'", data) : 0;
+}
+
+int projection_body(const char *name, json_t *columns, const char *filter, const char *minimum,
 	json_t **ret_body, struct err *err)
 {
 	json_t *rules = split(filter, '&'), *parsed = json_array(), *rule;
@@ -71,7 +89,7 @@ int projection_body(const char *name, const char *columns, const char *filter, c
 		json_decref(parsed);
 		return -1;
 	}
-	*ret_body = json_pack("{s:s,s:o,s:o,s:I}", "name", name, "columns", split(columns, ','),
-		"filter", parsed, "minimum_rows", rows);
+	*ret_body = json_pack("{s:s,s:O,s:o,s:I}", "name", name, "columns", columns, "filter",
+		parsed, "minimum_rows", rows);
 	return 0;
 }

@@ -7,9 +7,12 @@
 
 #include "lib/err.h"
 
-/* columns "A,B"; filter "A=x&B>=3&C in u|v"; minimum a number; all but the name may be NULL.
- * projection.filter */
-int projection_body(const char *name, const char *columns, const char *filter, const char *minimum,
+/* "A,B" as a list; when that is NULL or empty, all that the header of the CSV file `data` names.
+ * projection.no_columns when there is no such file either. */
+int projection_columns(
+	const char *columns, const char *data, json_t **ret_columns, struct err *err);
+/* filter "A=x&B>=3&C in u|v"; minimum a number; both may be NULL. projection.filter */
+int projection_body(const char *name, json_t *columns, const char *filter, const char *minimum,
 	json_t **ret_body, struct err *err);
 
 #endif

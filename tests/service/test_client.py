@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from client_project import Project, program_with_hooks
-from local_stack import LocalStack
+from local_stack import LocalStack, unique
 
 PARTS = ["postgres", "redis", "certreg", "policy", "orchestrator", "edge"]
 PLAN = """
@@ -87,6 +87,28 @@ def test_setup_makes_the_project(project):
     verdicts = [task for task in tasks if task["type"] == "result"]
     assert len(verdicts) == 13 and {task["verdict"] for task in verdicts} == {"run"}
     assert project.run("plan", "--exit-code", check=False).returncode == 3
+
+
+def test_setup_without_columns_names_all_of_the_data(project):
+    answers, plan = (project.folder / "answers.yml").read_text(), (project.folder / "main.yml").read_bytes()
+    columns, name = next(line for line in answers.splitlines() if "columns:" in line), unique("all")
+    answers = answers.replace(columns + "\n", "").replace("name: conditions\n", f"name: {name}\n")
+    (project.folder / "all.yml").write_text(answers)
+    data = project.folder / "data/conditions.csv"
+    kept = data.read_bytes()
+    data.unlink()
+    refused = project.run("setup", "--answers", "all.yml", "--force", check=False)
+    assert refused.returncode == 1 and "conditions.csv" in refused.stderr
+    assert (project.folder / "main.yml").read_bytes() == plan
+    data.write_bytes(kept)
+    done = project.run("setup", "--answers", "all.yml", "--force")
+    made = next(item for item in project.stack.client("acme-owner").get("/v1/projections").json()["items"] if item["name"] == name)
+    assert made["columns"] == kept.split(b"\n")[0].strip().decode().split(",") and len(made["columns"]) == 6
+    assert json.dumps(made["columns"], separators=(",", ":")) in done.stderr
+    nothing = project.run("projection", "create", "--name", unique("none"), check=False)
+    assert nothing.returncode != 0 and "projection.no_columns" in nothing.stderr
+    by_hand = project.run("projection", "create", "--name", unique("hand"), "--data", str(data)).stdout.strip()
+    assert json.loads(project.run("projection", "show", by_hand).stdout)["columns"] == made["columns"]
 
 
 def test_keys_and_certificate_are_made_once(project):

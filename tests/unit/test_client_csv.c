@@ -24,12 +24,15 @@ static int collect(void *arg, const void *data, size_t len, struct err *err)
 static int project(const char *data, const char *columns, const char *filter, const char *minimum,
 	struct buf *out, struct csv_result *result, struct err *err)
 {
-	auto_json json_t *projection = NULL;
+	auto_json json_t *projection = NULL, *names = NULL;
 	FILE *in = fmemopen((char *)data, strlen(data), "r");
-	int failed;
+	int failed = columns ? projection_columns(columns, NULL, &names, err)
+			     : csv_header(in, &names, err);
 
 	out->len = 0;
-	failed = projection_body("p", columns, filter, minimum, &projection, err);
+	rewind(in);
+	if (failed == 0)
+		failed = projection_body("p", names, filter, minimum, &projection, err);
 	if (failed == 0)
 		failed = csv_project(in, projection, collect, out, result, err);
 	fclose(in);
