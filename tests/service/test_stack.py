@@ -175,11 +175,60 @@ def test_the_edge_knows_its_routes_only(stack, path):
     assert json.loads(body)["code"] == "edge.no_route"
 
 
-@pytest.mark.parametrize("path", ["/v1/tenants", "/v1/runs/run_x:cancel", "/v2/", "/.well-known/jwks.json", "/v1/policies?x=1"])
+@pytest.mark.parametrize("path", ["/v1/tenants", "/v1/runs/run_x:cancel", "/.well-known/jwks.json", "/v1/policies?x=1"])
 def test_a_service_that_is_away_is_unavailable(stack, path):
     status, content_type, body = stack.get(path)
     assert (status, content_type) == (503, "application/problem+json")
     assert json.loads(body)["code"] == "edge.unavailable"
+
+
+def oci_code(answer, status, code):
+    assert answer[:2] == (status, "application/json")
+    [error] = json.loads(answer[2])["errors"]
+    assert error["message"] and error["detail"] == {"code": code}
+    return error["code"]
+
+
+def test_the_edge_refuses_as_the_registry_does(stack):
+    """docker and its kin read nothing but OCI errors."""
+    assert oci_code(stack.get("/v2/acme/app/manifests/latest"), 503, "edge.unavailable") == "UNAVAILABLE"
+
+
+ADDRESS_LIMIT = 512
+
+
+@pytest.fixture
+def crowd(stack):
+    """As many requests of one address as the edge takes; the services behind never answer. Ends with the fixture."""
+    listeners = []
+    for service in ("certreg", "registry-gw"):
+        path = stack.run_dir / service / "http.sock"
+        path.unlink(missing_ok=True)
+        listeners.append(socket.socket(socket.AF_UNIX))
+        listeners[-1].bind(str(path))
+        path.chmod(0o666)
+        listeners[-1].listen(2 * ADDRESS_LIMIT)
+    context = ssl.create_default_context(cafile=stack.folder / "pki/ca.pem")
+    port = int((stack.folder / "etc/edge-port").read_text())
+    clients = []
+    for _ in range(ADDRESS_LIMIT):
+        clients.append(context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1"))
+        clients[-1].sendall(b"GET /v1/tenants/self HTTP/1.1\r\nHost: edge\r\n\r\n")
+    for _ in clients:  # all have arrived
+        listeners[0].settimeout(20)
+        listeners.append(listeners[0].accept()[0])
+    yield
+    for end in clients + listeners:
+        end.close()
+    for service in ("certreg", "registry-gw"):
+        (stack.run_dir / service / "http.sock").unlink()
+
+
+def test_one_address_does_not_take_the_whole_edge(stack, crowd):
+    status, content_type, body = stack.get("/v1/tenants/self")
+    assert (status, content_type) == (429, "application/problem+json")
+    assert json.loads(body)["code"] == "edge.too_many_requests"
+    assert oci_code(stack.get("/v2/"), 429, "edge.too_many_requests") == "TOOMANYREQUESTS"
 
 
 @pytest.fixture

@@ -40,10 +40,14 @@ edge_upstreams() {
 	done
 }
 
+# What is refused under /v2 reads as OCI has it.
 edge_locations() {
-	local service pattern
+	local service pattern pages
 	while read -r service pattern; do
-		printf "\t\tlocation ~ '^%s' { proxy_pass http://%s; }\n" "$pattern" "$service"
+		pages=
+		[ "$service" != registry-gw ] ||
+			pages=' error_page 429 = @limited_oci; error_page 502 504 = @unavailable_oci; error_page 400 = @refused_oci;'
+		printf "\t\tlocation ~ '^%s' {%s proxy_pass http://%s; }\n" "$pattern" "$pages" "$service"
 	done < <(edge_routes)
 }
 
