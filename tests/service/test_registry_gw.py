@@ -68,6 +68,33 @@ def test_challenge_names_the_scope(algo, method, path, scope):
     assert answer.status == 401 and 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
+def put_without_body(client, length, token=None):
+    """Status, headers and OCI code of the answer to a manifest whose bytes never come."""
+    connection = client.connect()
+    try:
+        connection.putrequest("PUT", "/v2/acme/x/manifests/v1")
+        connection.putheader("Content-Length", str(length))
+        if token:
+            connection.putheader("Authorization", f"Bearer {token}")
+        connection.endheaders(b"{")
+        answer = connection.getresponse()
+        return answer.status, answer.headers, json.loads(answer.read())["errors"][0]["code"]
+    finally:
+        connection.close()
+
+
+def test_a_manifest_is_not_read_before_its_token(algo):
+    status, headers, code = put_without_body(algo, 100000)
+    assert (status, code) == (401, "UNAUTHORIZED")
+    assert headers["WWW-Authenticate"].endswith(',scope="repository:acme/x:pull,push"')
+    status, headers, code = put_without_body(algo, 100000, algo.token("repository:acme/x:pull"))
+    assert status == 401 and 'error="insufficient_scope"' in headers["WWW-Authenticate"]
+
+
+def test_the_edge_of_the_registry_refuses_as_oci_has_it(algo):
+    assert put_without_body(algo, 1 << 30)[::2] == (413, "SIZE_INVALID")
+
+
 def test_tokens_of_other_services_do_not_count(gateway, algo):
     token = gateway.certreg.client("acme-algo").token
     assert algo.ask("GET", "/v2/", token=token).oci == "UNAUTHORIZED"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The orchestrator's runs at the edge of a real stack, up to where a sandbox would have to have the ordered keys: what waits,
 what is refused, what others see. Runs to their end are tests/e2e's."""
+import concurrent.futures
 import hashlib
 import os
 import time
@@ -10,7 +11,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 
-from local_stack import problem, unique, wait_for
+from local_stack import Client, problem, unique, wait_for
 from trust import Key, World, b64url, digest, jcs
 
 LIMIT_S = 60
@@ -111,6 +112,25 @@ def test_events_come_as_a_list_and_as_a_stream(owner, run):
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         ids = [int(line[3:]) for line in answer.iter_lines(decode_unicode=True) if line.startswith("id:")]
     assert ids == [event["id"] for event in events]
+
+
+def test_a_revoked_key_loses_its_stream_and_its_wait(stack, owner, run):
+    """Within the services' next look at the issuer, far before the stream or the wait would end."""
+    until(owner, run, "awaiting_grants")
+    shown = uuid.uuid4().hex
+    text = f"sr_{shown}_{b64url(os.urandom(32))}"
+    key = owner.post("/v1/keys", {"name": unique("key"), "id": f"key_{shown}", "hash": digest(text.encode())})
+    assert key.status_code == 201, key.text
+    client, waiter, path = Client(stack, text), Client(stack, text), f"/v1/runs/{run['id']}"
+    etag = waiter.get(path).headers["ETag"]
+    with client.ask("GET", f"{path}/events", headers={"Accept": "text/event-stream"}, stream=True) as stream, \
+            concurrent.futures.ThreadPoolExecutor() as pool:
+        lines = stream.iter_lines(decode_unicode=True)
+        assert next(line for line in lines if line.startswith("event: "))
+        waiting = pool.submit(waiter.get, f"{path}?wait=60s", headers={"If-None-Match": etag})
+        assert owner.delete(f"/v1/keys/key_{shown}", etag="*").status_code == 200
+        assert [line for line in lines if line.startswith("event: ")][-1] == "event: auth.revoked"
+        problem(waiting.result(), 401, "auth.revoked")
 
 
 def test_run_is_made_once(owner, case, sandbox, run):
