@@ -18,8 +18,18 @@
 #define TX_ATTEMPTS 5u
 #define TX_PAUSE_MS 8u /* doubled at each attempt, with full jitter */
 
+/* A statement that waits for COMMIT. */
+struct late {
+	const struct sql *sql;
+	char *params[DB_MAX_PARAMS];
+	int n_params;
+};
+
 struct db {
 	struct db_conn *conn;
+	const struct web_req *caller;
+	struct late late[DB_MAX_AT_COMMIT];
+	size_t n_late;
 	const struct db_scope *scope; /* of the transaction in hand */
 	bool in_tx;
 	bool has_begun;	 /* BEGIN was sent */
@@ -54,6 +64,21 @@ void db_free(struct db *db)
 		return;
 	db_conn_free(db->conn);
 	free(db);
+}
+
+void db_set_caller(struct db *db, const struct web_req *req)
+{
+	db->caller = req;
+}
+
+const struct web_req *db_caller(const struct db *db)
+{
+	return db->caller;
+}
+
+const char *db_tenant(const struct db *db)
+{
+	return db->scope ? db->scope->tenant_id : NULL;
 }
 
 int db_ping(struct db *db, struct err *err)
@@ -203,14 +228,43 @@ int db_exec(struct db *db, const struct sql *sql, const char *const *params, int
 	return 0;
 }
 
-/* Sends the last step of a transaction, if there is one to end. */
+void db_at_commit(struct db *db, const struct sql *sql, const char *const *params, int n_params)
+{
+	struct late *late = &db->late[db->n_late];
+
+	assert(db->in_tx && db->has_begun && db->n_late < DB_MAX_AT_COMMIT);
+	*late = (struct late) { .sql = sql, .n_params = n_params };
+	for (int i = 0; i < n_params; i++)
+		late->params[i] = params[i] ? mem_strdup(params[i]) : NULL;
+	db->n_late++;
+	db->has_written = true;
+}
+
+static void forget_late(struct db *db)
+{
+	for (; db->n_late > 0; db->n_late--) {
+		struct late *late = &db->late[db->n_late - 1];
+
+		for (int i = 0; i < late->n_params; i++)
+			free(late->params[i]);
+	}
+}
+
+/* Sends the last steps of a transaction, if there is one to end. */
 static int end_with(struct db *db, const struct sql *sql, struct err *err)
 {
-	struct db_step step = { .sql = sql, .commits = sql == &sql_commit && db->has_written };
+	struct db_step steps[DB_MAX_AT_COMMIT + 1] = { 0 };
+	size_t n_steps = 0;
 
 	if (!db->has_begun || db->has_failed)
 		return 0;
-	if (db_conn_run(db->conn, &step, 1, true, err) == 0)
+	for (size_t i = 0; sql == &sql_commit && i < db->n_late; i++)
+		steps[n_steps++] = (struct db_step) { .sql = db->late[i].sql,
+			.params = (const char *const *)db->late[i].params,
+			.n_params = db->late[i].n_params };
+	steps[n_steps++] =
+		(struct db_step) { .sql = sql, .commits = sql == &sql_commit && db->has_written };
+	if (db_conn_run(db->conn, steps, n_steps, true, err) == 0)
 		return 0;
 	db->has_failed = true;
 	return -1;
@@ -242,6 +296,7 @@ int db_tx(struct db *db, const struct db_scope *scope, db_work *work, void *arg,
 	for (unsigned attempt = 1; status && attempt <= TX_ATTEMPTS; attempt++) {
 		err_clear(&failure);
 		status = attempt_tx(db, work, arg, &failure);
+		forget_late(db);
 		if (status && !(db->has_failed && db_conn_is_repeatable(db->conn)))
 			break;
 		if (status && attempt < TX_ATTEMPTS)

@@ -42,6 +42,7 @@ struct db_scope {
 #define DB_SWEEP (&(const struct db_scope) { .sweep = true })
 
 #define DB_MAX_PARAMS 24
+#define DB_MAX_AT_COMMIT 4
 
 struct db *db_new(const char *conninfo); /* does not connect yet */
 void db_free(struct db *db);
@@ -67,6 +68,17 @@ int db_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
 /* Inside db_tx() only. */
 int db_exec(struct db *db, const struct sql *sql, const char *const *params, int n_params,
 	struct db_rows **ret_rows, struct err *err) __attribute__((warn_unused_result));
+
+/* A statement that travels with COMMIT, so that it costs no round trip of its own; its rows are
+ * dropped, its failure is COMMIT's. Inside db_tx() only. Texts are copied. */
+void db_at_commit(struct db *db, const struct sql *sql, const char *const *params, int n_params);
+/* The transaction's tenant; NULL in the sweep or without a scope. */
+const char *db_tenant(const struct db *db);
+
+/* Whose request the statements serve, for lib/audit.h; NULL in background loops. */
+struct web_req;
+void db_set_caller(struct db *db, const struct web_req *req);
+const struct web_req *db_caller(const struct db *db);
 
 typedef int db_work(struct db *db, void *arg, struct err *err);
 int db_tx(struct db *db, const struct db_scope *scope, db_work *work, void *arg, struct err *err)

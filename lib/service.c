@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/db.h"
 #include "lib/fetch.h"
@@ -85,6 +86,7 @@ struct worker *service_worker_new(void *arg)
 	worker->worker.conf = &state->conf;
 	worker->worker.auth = state->auth;
 	worker->worker.wake = state->wake;
+	worker->worker.audit = state->audit;
 	worker->worker.program = state->program_conf;
 	return &worker->worker;
 }
@@ -110,6 +112,21 @@ static int authorise(struct web_req *req, enum web_access access, const char *sc
 static int recheck(struct web_req *req, struct err *err)
 {
 	return auth_recheck(req->worker->auth, req->principal, err);
+}
+
+static void on_begin(struct web_req *req)
+{
+	if (req->worker->db)
+		db_set_caller(req->worker->db, req);
+}
+
+static void on_end(struct web_req *req, const struct err *err)
+{
+	if (!req->worker->db)
+		return;
+	if (err)
+		audit_refused(req, err);
+	db_set_caller(req->worker->db, NULL);
 }
 
 static void on_wake(void *arg, const char *topic, const char *key)
@@ -184,6 +201,8 @@ static int open_server(struct service_state *state, struct err *err)
 					.recheck = recheck,
 					.admit = state->service->admit,
 					.problem = state->service->problem,
+					.begin = on_begin,
+					.end = on_end,
 					.help = service_help,
 					.stop_on_signals = true },
 		err);
@@ -203,6 +222,7 @@ static int start(struct service_state *state, struct err *err)
 		if (!state->auth)
 			return -1;
 	}
+	state->audit = audit_new();
 	service_loops_prepare(state);
 	open_wake(state);
 	if (check_start(state, err) < 0)
@@ -219,11 +239,23 @@ static void stop(struct service_state *state)
 	pthread_mutex_unlock(&state->server_mutex);
 	web_server_free(server);
 	wake_free(state->wake);
+	audit_free(state->audit);
 	auth_free(state->auth);
 	free(state->threads);
 	free(state->lanes);
 	free(state->routes);
 	pthread_mutex_destroy(&state->server_mutex);
+}
+
+/* What was only counted so far. */
+static void tell_rest(struct service_state *state)
+{
+	struct worker *worker = service_worker_new(state);
+	struct err err = { .kind = ERR_NONE };
+
+	if (worker->db && audit_flush(worker, true, &err) < 0)
+		log_failure("audit records are lost", &err);
+	service_worker_free(worker);
 }
 
 static int run(struct service_state *state)
@@ -238,6 +270,7 @@ static int run(struct service_state *state)
 		log_info("listening", "address", state->conf.listen, "version", VERSION, NULL);
 		web_server_run(state->server);
 		service_loops_stop(state);
+		tell_rest(state);
 	}
 	stop(state);
 	log_info("stopped", NULL);

@@ -22,6 +22,7 @@
 struct db;
 struct sql;
 struct fetch;
+struct audit;
 struct auth;
 struct wake;
 
@@ -39,9 +40,10 @@ struct worker {
 	struct db *db; /* connects on first use, reconnects by itself; NULL without a database */
 	struct fetch *fetch; /* HTTP to the other services */
 	const struct service_conf *conf;
-	struct auth *auth; /* shared, internally synchronised */
-	struct wake *wake; /* shared, internally synchronised: ring after a commit */
-	void *program;	   /* the program's own configuration struct (const after start) */
+	struct auth *auth;   /* shared, internally synchronised */
+	struct wake *wake;   /* shared, internally synchronised: ring after a commit */
+	struct audit *audit; /* shared, internally synchronised: what is only counted */
+	void *program;	     /* the program's own configuration struct (const after start) */
 };
 
 /* A long process (style 2): called in a thread of its own with its own worker, at each ring of

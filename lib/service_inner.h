@@ -38,6 +38,7 @@ struct service_state {
 	void *program_conf;
 	struct auth *auth;
 	struct wake *wake;
+	struct audit *audit;
 	struct web_route *routes;
 	struct lane_conf *lanes;
 	struct service_thread *threads;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/db.h"
 #include "lib/id.h"
@@ -21,6 +22,7 @@
 #define OUTBOX_BUSY_MS 500
 #define OUTBOX_BATCH 100u
 #define AUTH_BEAT_MS 5000
+#define AUDIT_BEAT_MS 5000
 #define FIRST_BACKOFF_MS 200
 #define MAX_BACKOFF_MS 10000
 
@@ -73,6 +75,11 @@ static int retention(struct worker *worker, struct err *err)
 			return -1;
 	}
 	return service->forget ? service->forget(worker, err) : 0;
+}
+
+static int audit_tell(struct worker *worker, struct err *err)
+{
+	return audit_flush(worker, false, err);
 }
 
 /* --- one thread --- */
@@ -177,7 +184,7 @@ static void add(struct service_state *state, const struct service_loop *loop)
 void service_loops_prepare(struct service_state *state)
 {
 	const struct service_loop *loops = state->service->loops;
-	size_t count = 3; /* ours */
+	size_t count = 4; /* ours */
 
 	for (const struct service_loop *loop = loops; loop && loop->name; loop++)
 		count += siblings_of(state, loop);
@@ -188,6 +195,9 @@ void service_loops_prepare(struct service_state *state)
 		add(state,
 			&(const struct service_loop) {
 				.name = "outbox", .beat_ms = OUTBOX_BEAT_MS, .run = outbox_relay });
+	if (*state->conf.database)
+		add(state, &(const struct service_loop) {
+				   .name = "audit", .beat_ms = AUDIT_BEAT_MS, .run = audit_tell });
 	if (*state->conf.certreg_url)
 		add(state, &(const struct service_loop) {
 				   .name = "auth", .beat_ms = AUTH_BEAT_MS, .run = auth_renew });

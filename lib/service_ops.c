@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * /healthz (the loop turns), /readyz (database, schema, the program's own check; Redis only
- * degrades), /metrics. They are neither behind the edge nor behind a token: the edge does not route
- * them.
+ * degrades), /metrics: neither behind the edge nor behind a token, since the edge does not route
+ * them. /internal/v1/feed: the audit records that certreg fetches.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/buf.h"
 #include "lib/db.h"
 #include "lib/mem.h"
@@ -75,7 +76,26 @@ static int metrics_get(struct web_req *req, struct web_res *res, struct err *err
 	return 0;
 }
 
+static int feed_get(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *taken = web_query(req, "taken");
+	json_t *rows;
+
+	if (taken && strspn(taken, "{[]()},0123456789") != strlen(taken))
+		return err_set(err, ERR_INVALID, "request.bad_query", "taken is a list of ranges");
+	if (audit_feed(req->worker->db, taken ? taken : "{}", &rows, err) < 0)
+		return -1;
+	res->json = json_pack("{s:o}", "items", rows);
+	return 0;
+}
+
 static const struct web_route ops_routes[] = {
+	{ .method = "GET",
+		.path = "/internal/v1/feed",
+		.access = WEB_SERVICE,
+		.scope = "certreg",
+		.lane = "ops",
+		.handle = feed_get },
 	{ .method = "GET",
 		.path = "/healthz",
 		.access = WEB_PUBLIC,

@@ -209,9 +209,13 @@ static void call_run(struct lane_job *job, struct worker *worker)
 	if (call->runs > 1 && call->phase == WEB_HANDLE)
 		start_over(call);
 	call->req.worker = worker;
+	if (worker && call->server->conf.begin)
+		call->server->conf.begin(&call->req);
 	log_context_set(call->req.id, NULL);
 	err_clear(&call->err);
 	call->result = run_handler(call);
+	if (call->req.worker && call->server->conf.end)
+		call->server->conf.end(&call->req, call->result < 0 ? &call->err : NULL);
 	call->req.worker = NULL;
 	if (is_answer(call)) {
 		if ((call->phase == WEB_BEGIN || call->phase == WEB_ADMIT) &&

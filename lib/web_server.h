@@ -51,6 +51,10 @@ struct web_conf {
 	 * the challenge of a 401. */
 	web_handler *admit;
 	web_problem *problem;
+	/* On a worker, around each run of a request; `err`: it was refused, or it failed. Both may
+	 * be NULL. */
+	void (*begin)(struct web_req *req);
+	void (*end)(struct web_req *req, const struct err *err);
 	const char *(*help)(
 		const char *code); /* what to do about an error code, or NULL; may be NULL */
 	bool stop_on_signals;	   /* SIGTERM and SIGINT */

@@ -14,6 +14,8 @@ FOLDERS = [*sorted(path.parent for path in (ROOT / "services").glob("*/schema"))
 SWEEP_COLUMNS = {"tenant_id", "space_id", "id", "state", "fence", "owner", "lease_until", "run_at", "due_at",
                  "expires_at", "created_at", "deleted_at", "attempts", "boot_id", "key_hash", "status", "seq", "sandbox_id",
                  "enrol_hash", "enrol_until"}
+# What it writes it need not be able to read. Audit records on their way to certreg are the one text that it hands over.
+HANDED_OVER = {("audit_outbox", "record")}
 
 # Each query lists exceptions; %(schema)s is the schema and the runtime role.
 TENANT_TABLES = """SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -60,7 +62,7 @@ RULES = {
         AND g.privilege_type NOT IN ('DELETE')""",
 }
 SWEEP_GRANTS = f"""SELECT t.relname, a.attname FROM ({TENANT_TABLES}) t JOIN pg_attribute a ON a.attrelid = t.oid,
-    aclexplode(a.attacl) g WHERE g.grantee = (%(schema)s || '_sweep')::regrole"""
+    aclexplode(a.attacl) g WHERE g.grantee = (%(schema)s || '_sweep')::regrole AND g.privilege_type <> 'INSERT'"""
 
 
 def migrate(postgres, folder):
@@ -83,7 +85,7 @@ def rows(postgres, query, schema):
 def exceptions(postgres, schema):
     found = {rule: rows(postgres, query, schema) for rule, query in RULES.items()}
     found["the sweep sees bookkeeping only"] = [
-        row for row in rows(postgres, SWEEP_GRANTS, schema) if row[1] not in SWEEP_COLUMNS]
+        row for row in rows(postgres, SWEEP_GRANTS, schema) if row[1] not in SWEEP_COLUMNS and row not in HANDED_OVER]
     return {rule: bad for rule, bad in found.items() if bad}
 
 

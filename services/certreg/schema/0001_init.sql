@@ -120,3 +120,16 @@ SELECT c.tenant_id, c.id, c.member_id, m.name AS member_name, t.name AS tenant_n
 FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.member_id
 	JOIN tenant t ON t.tenant_id = c.tenant_id;
 GRANT SELECT ON api_key_record, certificate_record TO certreg;
+
+-- Records of security decisions on their way to certreg (lib/audit.h): a tenant's scope writes them, the sweep hands them over.
+CREATE TABLE audit_outbox (
+	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
+	PRIMARY KEY (tenant_id, id));
+CREATE INDEX audit_outbox_id ON audit_outbox (id);
+ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_outbox FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON audit_outbox TO certreg USING (tenant_id = current_setting('app.tenant_id')::scope_id)
+	WITH CHECK (tenant_id = current_setting('app.tenant_id')::scope_id);
+CREATE POLICY sweep ON audit_outbox TO certreg_sweep USING (true);
+GRANT INSERT ON audit_outbox TO certreg;
+GRANT SELECT (id, record), DELETE ON audit_outbox TO certreg_sweep;
