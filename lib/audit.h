@@ -32,7 +32,7 @@ struct audit_act {
 	const char *subject, *credential, *roles;
 };
 
-/* Inside db_tx(), behind a statement: the record travels with COMMIT. */
+/* Inside db_tx() of a statement that changes something: the record travels with COMMIT. */
 void audit(struct db *db, const struct audit_act *act);
 /* db_run() of one changing statement in a tenant's scope, with its record when it changed a row. */
 int audit_run(struct db *db, const struct db_scope *scope, const struct sql *sql,

@@ -232,7 +232,7 @@ void db_at_commit(struct db *db, const struct sql *sql, const char *const *param
 {
 	struct late *late = &db->late[db->n_late];
 
-	assert(db->in_tx && db->has_begun && db->n_late < DB_MAX_AT_COMMIT);
+	assert(db->in_tx && db->n_late < DB_MAX_AT_COMMIT);
 	*late = (struct late) { .sql = sql, .n_params = n_params };
 	for (int i = 0; i < n_params; i++)
 		late->params[i] = params[i] ? mem_strdup(params[i]) : NULL;

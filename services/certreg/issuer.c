@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/id.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -27,6 +28,22 @@ json_t *issuer_jwks(const struct certreg *certreg)
 	return json_pack("{s:[o]}", "keys", jwk);
 }
 
+/* The first token of a key for a service in an hour by itself, the others as a number. */
+static void tell(struct web_req *req, const char *audience, const json_t *claims)
+{
+	const char *key = json_text(claims, "key");
+	const struct audit_act act = {
+		.action = "token.issue",
+		.on = audience,
+		.space = json_text(claims, "space"),
+		.subject = json_text(claims, "sub"),
+		.credential = key ? key : json_text(claims, "crt"),
+		.roles = json_text(claims, "roles"),
+	};
+
+	audit_often(req->worker, json_text(claims, "tenant"), &act, 1, 3600);
+}
+
 int issuer_sign(struct web_req *req, const char *typ, const char *audience, long long expires_at,
 	json_t *claims, const char **ret_token, struct err *err)
 {
@@ -42,6 +59,7 @@ int issuer_sign(struct web_req *req, const char *typ, const char *audience, long
 	json_object_set_new(claims, "jti", json_string(jti));
 	if (jose_token_sign(secrets->issuer_key, typ, secrets->issuer_kid, claims, &token, err) < 0)
 		return -1;
+	tell(req, audience, claims);
 	len = strlen(token);
 	kept = form_secret(req->arena, len);
 	memcpy(kept, token, len + 1);

@@ -2,6 +2,7 @@
 /* Tenants and members in the database. */
 #include "services/certreg/store.h"
 
+#include "lib/audit.h"
 #include "lib/db.h"
 #include "services/certreg/members.h"
 #include "services/certreg/queries.h"
@@ -49,6 +50,7 @@ static int add_tenant(struct db *db, void *arg, struct err *err)
 
 	if (db_exec(db, &SQL_TENANT_NAME_INSERT, DB_PARAMS(tenant->name), NULL, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) { .action = "create", .on = tenant->id });
 	return db_exec(db, &SQL_TENANT_INSERT, DB_PARAMS(tenant->id, tenant->space, tenant->name),
 		NULL, err);
 }
@@ -103,9 +105,11 @@ int store_member_named(struct db *db, const char *tenant_id, const char *name, s
 int store_member_add(
 	struct db *db, const struct tenant *tenant, const struct member *member, struct err *err)
 {
-	if (db_run(db, DB_TENANT(tenant->id), &SQL_MEMBER_INSERT,
+	const struct audit_act act = { .action = "create", .on = member->id };
+
+	if (audit_run(db, DB_TENANT(tenant->id), &SQL_MEMBER_INSERT,
 		    DB_PARAMS(tenant->id, tenant->space, member->id, member->name, member->roles),
-		    NULL, err) == 0)
+		    &act, NULL, err) == 0)
 		return 0;
 	return store_conflict(err, "member.exists", "this name is taken");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Challenges and certificates in the database. */
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/mem.h"
 #include "services/certreg/certificates.h"
@@ -135,6 +136,10 @@ static int insert_certificate(struct db *db, struct registering *registering, st
 		    &rows, err) < 0)
 		return -1;
 	registering->is_new = db_count(rows) == 1;
+	if (registering->is_new)
+		audit(db,
+			&(const struct audit_act) {
+				.action = "create", .on = registration->id, .detail = info->spki });
 	return 0;
 }
 

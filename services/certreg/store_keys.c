@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* API keys, what is revoked, and which assertions were used, in the database. */
+#include "lib/audit.h"
 #include "lib/mem.h"
 #include "services/certreg/keys.h"
 #include "services/certreg/queries.h"
@@ -80,6 +81,7 @@ static int add_key(struct db *db, void *arg, struct err *err)
 			    key->mac, key->scopes, key->expires_at),
 		    NULL, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) { .action = "create", .on = key->id });
 	return adding->req ? resource_remember(db, adding->req, KEYS_ROUTE, key->id, err) : 0;
 }
 
@@ -147,6 +149,7 @@ int store_revoke(struct db *db, const struct sql *update, const struct store_rev
 	if (db_affected(rows) == 0)
 		return err_set(err, ERR_PRECONDITION_FAILED, "resource.changed",
 			"the resource has just changed");
+	audit(db, &(const struct audit_act) { .action = "revoke", .on = revoking->id });
 	return db_exec(db, &SQL_REVOCATION_INSERT,
 		DB_PARAMS(revoking->tenant, revoking->space, revoking->id), NULL, err);
 }

@@ -2,6 +2,7 @@
 /* The two ways in which a run's row moves: a change of state, and an agent's report. */
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/mem.h"
 #include "services/orchestrator/queries.h"
 #include "services/orchestrator/store.h"
@@ -47,6 +48,20 @@ static int add_particulars(struct db *db, const struct change_work *work, struct
 		NULL, err);
 }
 
+/* What the agent refused is a denial; what went wrong is only told. */
+static void tell(struct db *db, const struct change_work *work)
+{
+	const struct run_change *change = work->change;
+	bool refused = strcmp(change->to, "refused") == 0;
+	auto_free char *action = mem_printf("run.%s", change->order ? "order" : change->to);
+
+	audit(db, &(const struct audit_act) { .action = action,
+			  .on = work->run->id,
+			  .space = work->run->space,
+			  .code = refused ? change->failure_code : NULL,
+			  .detail = change->order ? change->order : change->failure_code });
+}
+
 static int change_work(struct db *db, void *arg, struct err *err)
 {
 	struct change_work *work = arg;
@@ -66,6 +81,7 @@ static int change_work(struct db *db, void *arg, struct err *err)
 			"the run is no longer '%s' at fence %lld", run->state, run->fence);
 	if (add_particulars(db, work, err) < 0 || add_state_event(db, work, changed, err) < 0)
 		return -1;
+	tell(db, work);
 	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("run", run->id), NULL, err);
 }
 

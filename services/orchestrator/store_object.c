@@ -2,6 +2,7 @@
 /* Database calls for objects and the bytes a tenant uses. */
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "services/orchestrator/queries.h"
 #include "services/orchestrator/store.h"
@@ -20,6 +21,8 @@ static int add_work(struct db *db, void *arg, struct err *err)
 
 	if (resource_remember(db, work->req, work->route, object->id, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) {
+			  .action = "create", .on = object->id, .detail = object->role });
 	return db_exec(db, &SQL_OBJECT_INSERT,
 		DB_PARAMS(object->tenant, object->space, object->id, object->role, object->run,
 			object->run ? DB_NUMBER(object->fence) : NULL, object->created_by),
@@ -107,6 +110,10 @@ static int size_work(struct db *db, void *arg, struct err *err)
 				   : 0;
 	before = db_number(row, 0, "size_bytes");
 	size = DB_NUMBER(after);
+	if (work->size < 0 || work->digest)
+		audit(db, &(const struct audit_act) { .action = work->digest ? "close" : "delete",
+				  .on = object->id,
+				  .detail = work->digest });
 	if (work->size < 0)
 		r = db_exec(
 			db, &SQL_OBJECT_DELETE, DB_PARAMS(object->tenant, object->id), NULL, err);

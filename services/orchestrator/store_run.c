@@ -2,6 +2,7 @@
 /* Database calls for runs, their steps and events. */
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -41,6 +42,8 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	if (db_affected(rows) == 0)
 		return err_set(err, ERR_CONFLICT, "run.max_runs",
 			"the policy allows %lld runs and they are used up", run->max_runs);
+	audit(db, &(const struct audit_act) {
+			  .action = "create", .on = run->id, .detail = run->order });
 	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("run", run->id), NULL, err);
 }
 

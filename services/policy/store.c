@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/codec.h"
 #include "lib/json.h"
@@ -45,6 +46,8 @@ static int add_approval(struct db *db, const struct web_req *req, const char *po
 
 	if (signer_of(envelope, spki, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) {
+			  .action = "policy.approve", .on = policy_id, .detail = spki });
 	return db_exec(db, &SQL_APPROVAL_INSERT,
 		DB_PARAMS(req->principal->tenant, req->principal->space, policy_id, spki, text),
 		NULL, err);
@@ -65,6 +68,10 @@ static int find_or_insert(struct db *db, struct policy_work *work, struct err *e
 	if (db_exec(db, &SQL_POLICY_BY_HASH, DB_PARAMS(who->tenant, policy->hash), &rows, err) < 0)
 		return -1;
 	work->item->existed = db_count(rows) > 0;
+	if (!work->item->existed)
+		audit(db,
+			&(const struct audit_act) {
+				.action = "create", .on = work->item->id, .detail = policy->hash });
 	if (!work->item->existed)
 		return db_exec(db, &SQL_POLICY_INSERT,
 			DB_PARAMS(who->tenant, who->space, work->item->id, policy->name,

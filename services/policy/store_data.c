@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -43,6 +44,7 @@ static int projection_add_work(struct db *db, void *arg, struct err *err)
 
 	if (resource_remember(db, work->req, "POST /v1/projections", item->id, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) { .action = "create", .on = item->id });
 	return db_exec(db, &SQL_PROJECTION_INSERT,
 		DB_PARAMS(who->tenant, who->space, item->id, item->name, columns, filter,
 			DB_NUMBER(item->minimum_rows), who->subject),
@@ -86,10 +88,12 @@ int store_projection_update(
 	auto_free char *filter = compact(item->filter, "[]");
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_PROJECTION_UPDATE,
+	const struct audit_act act = { .action = "update", .on = item->id };
+
+	if (audit_run(req->worker->db, DB_TENANT(tenant), &SQL_PROJECTION_UPDATE,
 		    DB_PARAMS(tenant, item->id, item->name, columns, filter,
 			    DB_NUMBER(item->minimum_rows), DB_NUMBER(item->revision)),
-		    &rows, err) < 0)
+		    &act, &rows, err) < 0)
 		return store_name_taken("projection", item->name, err);
 	return store_row_changed(rows, err);
 }
@@ -141,6 +145,7 @@ static int dataset_add_work(struct db *db, void *arg, struct err *err)
 
 	if (resource_remember(db, work->req, "POST /v1/datasets", item->id, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) { .action = "create", .on = item->id });
 	return db_exec(db, &SQL_DATASET_INSERT,
 		DB_PARAMS(who->tenant, who->space, item->id, item->name, item->direction,
 			item->projection_id, labels, who->subject),
@@ -192,10 +197,12 @@ int store_dataset_update(struct web_req *req, const struct store_dataset *item, 
 	auto_free char *labels = compact(item->labels, "{}");
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_DATASET_UPDATE,
+	const struct audit_act act = { .action = "update", .on = item->id };
+
+	if (audit_run(req->worker->db, DB_TENANT(tenant), &SQL_DATASET_UPDATE,
 		    DB_PARAMS(tenant, item->id, item->name, item->projection_id, labels,
 			    DB_NUMBER(item->revision)),
-		    &rows, err) < 0)
+		    &act, &rows, err) < 0)
 		return dataset_failure(item, err);
 	return store_row_changed(rows, err);
 }
@@ -231,6 +238,8 @@ static int version_add_work(struct db *db, void *arg, struct err *err)
 	if (work->wanted && work->wanted != item->version)
 		return err_set(err, ERR_CONFLICT, "dataset.version_taken",
 			"the next version is %lld", item->version);
+	audit(db, &(const struct audit_act) {
+			  .action = "renew", .on = item->dataset_id, .detail = item->digest });
 	return db_exec(db, &SQL_DATASET_VERSION_INSERT,
 		DB_PARAMS(who->tenant, who->space, item->dataset_id, DB_NUMBER(item->version),
 			item->object, item->digest, DB_NUMBER(item->size), who->subject),

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -43,6 +44,8 @@ static int order_work(struct db *db, void *arg, struct err *err)
 
 	if (resource_remember(db, work->req, "POST /v1/orders", item->id, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) {
+			  .action = "create", .on = item->id, .detail = item->policy_id });
 	if (db_exec(db, &SQL_ORDER_INSERT,
 		    DB_PARAMS(who->tenant, who->space, item->id, item->policy_id, order->run_nonce,
 			    order->runner_spki, order->enc_thumbprint, order->sig_thumbprint,

@@ -2,6 +2,7 @@
 /* Database calls for pipelines and their versions. */
 #include <stdlib.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -45,6 +46,8 @@ static int add_work(struct db *db, void *arg, struct err *err)
 				item->policy_id, who->subject),
 			NULL, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) {
+			  .action = "create", .on = item->id, .detail = item->policy_id });
 	return db_exec(db, &SQL_PIPELINE_VERSION_INSERT,
 		DB_PARAMS(who->tenant, item->id, who->subject), NULL, err);
 }
@@ -90,6 +93,8 @@ static int update_work(struct db *db, void *arg, struct err *err)
 		    &rows, err) < 0 ||
 		store_row_changed(rows, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) {
+			  .action = "update", .on = item->id, .detail = item->policy_id });
 	return db_exec(db, &SQL_PIPELINE_VERSION_INSERT,
 		DB_PARAMS(who->tenant, item->id, who->subject), NULL, err);
 }

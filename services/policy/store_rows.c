@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/service.h"
 
@@ -41,8 +42,10 @@ int store_row_delete(struct web_req *req, const struct sql *sql, const char *id,
 	const char *tenant = req->principal->tenant;
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_TENANT(tenant), sql,
-		    DB_PARAMS(tenant, id, DB_NUMBER(revision)), &rows, err) < 0)
+	const struct audit_act act = { .action = "delete", .on = id };
+
+	if (audit_run(req->worker->db, DB_TENANT(tenant), sql,
+		    DB_PARAMS(tenant, id, DB_NUMBER(revision)), &act, &rows, err) < 0)
 		return -1;
 	return db_affected(rows) == 1 ? 0 : err_set(err, ERR_CONFLICT, code, "%s", detail);
 }

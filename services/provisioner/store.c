@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/mem.h"
 #include "services/provisioner/queries.h"
@@ -30,6 +31,8 @@ static int add_work(struct db *db, void *arg, struct err *err)
 				who->subject),
 			NULL, err) < 0)
 		return -1;
+	audit(db, &(const struct audit_act) {
+			  .action = "create", .on = sandbox->id, .detail = sandbox->template_id });
 	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("sandbox", sandbox->id), NULL, err);
 }
 
@@ -120,6 +123,7 @@ int store_list(struct web_req *req, const struct page *page, json_t **ret_list, 
 
 struct change_work {
 	const struct sandbox *sandbox;
+	const char *action; /* of the record */
 	const struct sql *sql;
 	const char *const *params;
 	int n_params;
@@ -137,13 +141,16 @@ static int change_work(struct db *db, void *arg, struct err *err)
 		return err_set(err, ERR_CONFLICT, "sandbox.stale",
 			"the sandbox is no longer '%s' in boot %lld", work->sandbox->state,
 			work->sandbox->boot);
+	audit(db, &(const struct audit_act) { .action = work->action,
+			  .on = work->sandbox->id,
+			  .space = work->sandbox->space });
 	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("sandbox", work->sandbox->id), NULL, err);
 }
 
-static int change(struct db *db, const struct sandbox *sandbox, const struct sql *sql,
-	const char *const *params, int n_params, struct err *err)
+static int change(struct db *db, const struct sandbox *sandbox, const char *action,
+	const struct sql *sql, const char *const *params, int n_params, struct err *err)
 {
-	struct change_work work = { sandbox, sql, params, n_params };
+	struct change_work work = { sandbox, action, sql, params, n_params };
 
 	return db_tx(db, DB_TENANT(sandbox->tenant), change_work, &work, err);
 }
@@ -151,8 +158,10 @@ static int change(struct db *db, const struct sandbox *sandbox, const struct sql
 int store_change(struct db *db, const struct sandbox *sandbox, const char *to,
 	const char *failure_code, const char *failure_detail, struct err *err)
 {
+	char action[32];
 
-	return change(db, sandbox, &SQL_SANDBOX_CHANGE,
+	snprintf(action, sizeof(action), "sandbox.%s", to);
+	return change(db, sandbox, action, &SQL_SANDBOX_CHANGE,
 		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, to,
 			DB_NUMBER(sandbox->boot), failure_code, failure_detail),
 		err);
@@ -161,7 +170,7 @@ int store_change(struct db *db, const struct sandbox *sandbox, const char *to,
 int store_reboot(struct db *db, const struct sandbox *sandbox, const char *claim, struct err *err)
 {
 
-	return change(db, sandbox, &SQL_SANDBOX_REBOOT,
+	return change(db, sandbox, "boot", &SQL_SANDBOX_REBOOT,
 		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, DB_NUMBER(sandbox->boot),
 			claim),
 		err);
@@ -170,7 +179,7 @@ int store_reboot(struct db *db, const struct sandbox *sandbox, const char *claim
 int store_enrol(struct db *db, const struct sandbox *sandbox, struct err *err)
 {
 
-	return change(db, sandbox, &SQL_SANDBOX_ENROL,
+	return change(db, sandbox, "enrol", &SQL_SANDBOX_ENROL,
 		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot), sandbox->evidence,
 			sandbox->enc_jwk, sandbox->sig_jwk, sandbox->enc, sandbox->sig),
 		err);

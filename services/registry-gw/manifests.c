@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "lib/audit.h"
+#include "lib/auth.h"
 #include "lib/digest.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -53,6 +55,20 @@ static const char *path_of(struct web_req *req, const struct access *access, con
 
 /* --- GET --- */
 
+/* Once an hour for each image and who pulls it. */
+static void tell_pull(const struct web_req *req, const struct access *access, const char *digest)
+{
+	const struct audit_act act = {
+		.action = "image.pull",
+		.on = arena_printf(req->arena, "%s@%s", access->repository, digest),
+		.subject = access->subject,
+		.credential = audit_credential(req->principal),
+		.roles = req->principal->roles,
+	};
+
+	audit_often(req->worker, access->tenant, &act, 1, 3600);
+}
+
 int manifest_show(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *reference = web_param(req, "reference"), *digest;
@@ -70,6 +86,7 @@ int manifest_show(struct web_req *req, struct web_res *res, struct err *err)
 	digest = backend_header(req, &answer, "Docker-Content-Digest");
 	if (answer.status != 200 || !digest)
 		return not_found(reference, err);
+	tell_pull(req, &access, digest);
 	res->text = arena_dup(req->arena, answer.body.data, answer.body.len);
 	res->text_len = answer.body.len;
 	res->content_type = backend_header(req, &answer, "Content-Type");

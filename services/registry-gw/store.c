@@ -2,6 +2,7 @@
 /* Database calls for uploads and manifests. */
 #include "services/registry-gw/store.h"
 
+#include "lib/audit.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/registry-gw/config.h"
@@ -105,11 +106,17 @@ struct manifest_work {
 	const struct manifest *manifest;
 };
 
+static char *image_of(const struct access *access, const char *digest)
+{
+	return mem_printf("%s@%s", access->repository, digest);
+}
+
 static int add_manifest(struct db *db, void *arg, struct err *err)
 {
 	const struct manifest_work *work = arg;
 	const struct access *access = work->access;
 	const struct manifest *manifest = work->manifest;
+	auto_free char *on = NULL;
 
 	if (db_exec(db, &SQL_MANIFEST_INSERT,
 		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
@@ -117,6 +124,8 @@ static int add_manifest(struct db *db, void *arg, struct err *err)
 			    access->subject),
 		    NULL, err) < 0)
 		return -1;
+	on = image_of(access, manifest->digest);
+	audit(db, &(const struct audit_act) { .action = "image.push", .on = on });
 	return db_exec(db, &SQL_MANIFEST_LINKS_INSERT,
 		DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
 			manifest->links),
@@ -146,8 +155,11 @@ int store_manifest_missing_child(struct web_req *req, const struct access *acces
 int store_manifest_delete(
 	struct db *db, const struct access *access, const char *digest, struct err *err)
 {
-	return db_run(db, DB_TENANT(access->tenant), &SQL_MANIFEST_DELETE,
-		DB_PARAMS(access->tenant, access->repository, digest), NULL, err);
+	auto_free char *on = image_of(access, digest);
+	const struct audit_act act = { .action = "image.delete", .on = on };
+
+	return audit_run(db, DB_TENANT(access->tenant), &SQL_MANIFEST_DELETE,
+		DB_PARAMS(access->tenant, access->repository, digest), &act, NULL, err);
 }
 
 int store_manifest_reaches(struct db *db, const struct access *access, const char *digest,
