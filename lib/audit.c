@@ -30,10 +30,20 @@ static const struct sql SQL_FEED = { "lib_audit_feed",
 static const struct {
 	const char *prefix, *thing;
 } things[] = {
-	{ "crt_", "certificate" }, { "dst_", "dataset" }, { "inv_", "invitation" },
-	{ "key_", "key" }, { "mbr_", "member" }, { "obj_", "object" }, { "ord_", "order" },
-	{ "pip_", "pipeline" }, { "pol_", "policy" }, { "prj_", "projection" }, { "run_", "run" },
-	{ "sbx_", "sandbox" }, { "spc_", "space" }, { "tnt_", "tenant" },
+	{ "crt_", "certificate" },
+	{ "dst_", "dataset" },
+	{ "inv_", "invitation" },
+	{ "key_", "key" },
+	{ "mbr_", "member" },
+	{ "obj_", "object" },
+	{ "ord_", "order" },
+	{ "pip_", "pipeline" },
+	{ "pol_", "policy" },
+	{ "prj_", "projection" },
+	{ "run_", "run" },
+	{ "sbx_", "sandbox" },
+	{ "spc_", "space" },
+	{ "tnt_", "tenant" },
 };
 
 static json_t *action_of(const struct audit_act *act)
