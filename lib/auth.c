@@ -356,9 +356,10 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 	if (access == WEB_AGENT && check_proof(auth, req, token, claims, err) < 0)
 		return -1;
 	principal = principal_of(req, access, claims);
-	*ret_principal = principal; /* also of a refusal: the record says whose it was */
+	req->principal = principal; /* whose it is, also if it is refused: for the record */
 	if (!principal_may_call(principal, scope))
 		return err_set(err, ERR_FORBIDDEN, "auth.scope_missing", "needs scope '%s'", scope);
+	*ret_principal = principal;
 	return 0;
 }
 

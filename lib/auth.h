@@ -41,7 +41,7 @@ void auth_free(struct auth *auth);
 /* Checks the request's credentials for a route's access kind. Codes: auth.missing,
  * auth.invalid_token, auth.expired, auth.wrong_audience, auth.wrong_type, auth.proof_missing,
  * auth.proof_invalid, auth.revoked, auth.scope_missing, auth.epoch_stale. The principal lives in
- * req->arena; auth.scope_missing has one too. */
+ * req->arena, and stands in the request also when auth.scope_missing refuses it. */
 int auth_check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
 	const struct principal **ret_principal, struct err *err);
 
