@@ -221,13 +221,16 @@ static void test_public_options(void)
 static void test_altered_blob(void)
 {
 	struct layer l = make("plaintext of a layer", 20);
-	auto_json json_t *shorter = json_deep_copy(l.descriptor);
+	auto_json json_t *shorter = json_deep_copy(l.descriptor),
+			 *longer = json_deep_copy(l.descriptor);
 	char digest[DIGEST_TEXT_SIZE];
 
 	json_object_set_new(shorter, "size", json_integer(19));
 	CHECK_FAILS(decrypt(shorter, l.private, l.fd, digest), &err, "image.digest");
 	json_object_set_new(shorter, "size", json_string("20"));
 	CHECK_FAILS(decrypt(shorter, l.private, l.fd, digest), &err, "image.digest");
+	json_object_set_new(longer, "size", json_integer(21));
+	CHECK_FAILS(decrypt(longer, l.private, l.fd, digest), &err, "image.digest");
 	CHECK(pwrite(l.fd, "!", 1, 3) == 1);
 	CHECK_FAILS(decrypt(l.descriptor, l.private, l.fd, digest), &err, "image.hmac");
 	release(&l);
