@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Named points where a test lets the program die as with kill -9: before each request, after its
- * answer, before and after the checkpoint's rename. Builds with TEST_HOOKS=1 only; otherwise
- * nothing is compiled. STRONGROOM_CRASH_AT=point or point#N (the Nth time);
- * STRONGROOM_CRASH_LOG=FILE gathers the points passed.
+ * answer, before and after the checkpoint's rename, when all of a task is done but not yet
+ * recorded, and behind the last task. Builds with TEST_HOOKS=1 only; otherwise nothing is compiled.
+ * STRONGROOM_CRASH_AT=point or point#N (the Nth time); STRONGROOM_CRASH_LOG=FILE gathers the points
+ * passed.
  */
 #ifndef STRONGROOM_CLIENT_CRASH_H
 #define STRONGROOM_CLIENT_CRASH_H

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/crash.h"
 #include "client/project.h"
 #include "client/task.h"
 #include "lib/json.h"
@@ -13,6 +14,7 @@ static int finish(struct task *task, struct err *err)
 	struct project *project = task->project;
 	const char *variable = task->plan->variable;
 
+	crash_point("done", task->key);
 	if (variable && register_set(project->reg, variable, task->outputs, err) < 0)
 		return -1;
 	return state_finish(&project->state, task->key, task->outputs, task->made, err);
@@ -118,5 +120,6 @@ int project_run(struct project *project, const char *first, const char *until, s
 		if (until && strcmp(key, until) == 0)
 			break;
 	}
+	crash_point("end", "run");
 	return 0;
 }

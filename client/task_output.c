@@ -200,24 +200,51 @@ static bool keeps_original(const struct task *task)
 	return *text == 't' || *text == 'y' || *text == 'T';
 }
 
+static int decrypt_output(
+	struct task *task, const char *path, const char *receipt, const char *dest, struct err *err)
+{
+	auto_json json_t *statement = NULL;
+	auto_fd int fd = -1;
+
+	if (check_receipt(task, path, receipt, &statement, err) < 0 ||
+		check_machine(task, statement, err) < 0)
+		return -1;
+	fd = files_unnamed(".", err);
+	if (fd < 0 || decrypt_to(task, path, statement, fd, err) < 0)
+		return -1;
+	return unpack(fd, dest, err);
+}
+
+/* An interrupted task may have removed the original already: then all before that is done. */
+static bool is_removed(const struct task *task, const char *path)
+{
+	return task_kept(task, "removing") && access(path, F_OK) < 0;
+}
+
+static int remove_original(struct task *task, const char *path, struct err *err)
+{
+	if (task_keep(task, "removing", path, err) < 0)
+		return -1;
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_errno(err, "remove '%s'", path);
+	return 0;
+}
+
 int task_decrypt(struct task *task, struct err *err)
 {
 	const char *path = task_field(task, "from"), *dest = task_field(task, "dest");
 	const char *receipt = task_after_text(task, "retrieve-output", "receipt", err);
-	auto_json json_t *statement = NULL;
-	auto_fd int fd = -1;
 
 	if (!path)
 		path = task_after_text(task, "retrieve-output", "path", err);
-	if (!path || !receipt || check_receipt(task, path, receipt, &statement, err) < 0 ||
-		check_machine(task, statement, err) < 0)
+	if (!path || !receipt)
 		return -1;
-	fd = files_unnamed(".", err);
-	if (fd < 0 || decrypt_to(task, path, statement, fd, err) < 0 || unpack(fd, dest, err) < 0 ||
-		put_result(task, dest, err) < 0)
+	if (!is_removed(task, path) && decrypt_output(task, path, receipt, dest, err) < 0)
 		return -1;
-	if (!keeps_original(task) && unlink(path) < 0)
-		return err_errno(err, "remove '%s'", path);
+	if (put_result(task, dest, err) < 0)
+		return -1;
+	if (!keeps_original(task) && remove_original(task, path, err) < 0)
+		return -1;
 	ui_note(task->project->ui, "output in ./%s, receipt verified (log: not_present)", dest);
 	return 0;
 }

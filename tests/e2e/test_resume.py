@@ -21,6 +21,16 @@ def make(program, stack, folder, name):
     return project
 
 
+@pytest.fixture(scope="module")
+def whole(program, stack, tmp_path_factory):
+    """A project that ran undisturbed, and the points that it passed."""
+    folder = tmp_path_factory.mktemp("whole")
+    project = make(program, stack, folder / "p", "whole")
+    log = folder / "points"
+    project.run("run", STRONGROOM_CRASH_LOG=str(log))
+    return project, list(dict.fromkeys(log.read_text().splitlines()))
+
+
 def figures(project):
     lines = (project.folder / "output/stdout").read_text().splitlines()
     return [" ".join(line.split()) for line in lines[:4]]
@@ -65,12 +75,28 @@ def test_a_sandbox_that_is_lost_twice(program, stack, tmp_path):
     project.run("sandbox", "delete", last)
 
 
-def test_killed_at_every_point(program, stack, tmp_path):
-    whole = make(program, stack, tmp_path / "whole", "whole")
-    log = tmp_path / "points"
-    whole.run("run", STRONGROOM_CRASH_LOG=str(log))
-    points = list(dict.fromkeys(log.read_text().splitlines()))
-    assert len(points) > 60
+def test_killed_behind_the_removal_of_the_original(whole):
+    """The end of the last task, where nothing is recorded yet and what it read from is gone."""
+    project = whole[0]
+    plan = project.folder / "main.yml"
+    text = plan.read_text()
+    assert text.count('keep_original: "true"') == 1
+    plan.write_text(text.replace('keep_original: "true"', 'keep_original: "false"'))
+    original = project.folder / project.state()["tasks"]["retrieve-output"]["outputs"]["path"]
+    assert original.exists()
+    killed = project.run("run", check=False, STRONGROOM_CRASH_AT="done:decrypt-output")
+    assert killed.returncode == -9 and not original.exists()
+    assert project.state()["tasks"]["decrypt-output"]["state"] == "running"
+    project.run("run")
+    assert project.state()["tasks"]["decrypt-output"]["state"] == "done"
+    assert figures(project) == FIGURES
+    states = [json.loads(line).get("state") for line in project.run("--json", "run").stdout.splitlines()]
+    assert states.count("skip") == 13 and "start" not in states
+
+
+def test_killed_at_every_point(program, stack, tmp_path, whole):
+    points = whole[1]
+    assert len(points) > 70 and "done:decrypt-output" in points and points[-1] == "end:run"
 
     project = make(program, stack, tmp_path / "killed", "killed")
     killed = [point for point in points if project.run("run", check=False, STRONGROOM_CRASH_AT=point).returncode == -9]
