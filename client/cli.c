@@ -39,6 +39,18 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i, struct er
 	return 0;
 }
 
+int cli_parse_globals(int argc, char **argv, struct cli *cli, struct err *err)
+{
+	int i = 1;
+
+	cli->options = cli_global_options;
+	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+		if (take_option(cli, argc, argv, &i, err) < 0)
+			return -1;
+	}
+	return i;
+}
+
 int cli_parse(
 	const struct command *command, int argc, char **argv, struct cli *cli, struct err *err)
 {

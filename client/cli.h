@@ -56,6 +56,8 @@ struct command {
 	int (*run)(const struct cli *cli, struct err *err);
 };
 
+/* The options before the command; the place of what is behind them, or -1. */
+int cli_parse_globals(int argc, char **argv, struct cli *cli, struct err *err);
 /* Fills `cli` from the arguments behind the command's name. Code usage.*. */
 int cli_parse(
 	const struct command *command, int argc, char **argv, struct cli *cli, struct err *err);
@@ -67,6 +69,10 @@ int cli_exit_of(const struct err *err);
 
 extern const struct command command_configure, command_setup, command_run, command_plan,
 	command_status, command_sandbox, command_encrypt, command_decrypt, command_output,
-	command_cert, command_projection, command_doctor;
+	command_cert, command_projection, command_doctor, command_completion, command_help,
+	command_version;
+extern const struct command *const cli_commands[]; /* ends with NULL */
+extern const struct cli_option cli_global_options[];
+const struct command *cli_find(const char *name); /* NULL when there is none */
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `strongroom`: global options, the table of commands, exit codes. Any time Ctrl-C is safe: see
- * state.h. */
+/* `strongroom`: finds the command and runs it. Any time Ctrl-C is safe: see state.h. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,40 +11,6 @@
 
 #include "client/cli.h"
 #include "lib/log.h"
-#include "lib/mem.h"
-
-static const struct command *const commands[] = { &command_configure, &command_setup, &command_run,
-	&command_plan, &command_status, &command_sandbox, &command_cert, &command_projection,
-	&command_output, &command_encrypt, &command_decrypt, &command_doctor };
-
-static const struct command *find(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(commands[i]->name, name) == 0)
-			return commands[i];
-	}
-	return NULL;
-}
-
-static int help(const char *name)
-{
-	const struct command *command = name ? find(name) : NULL;
-
-	if (command) {
-		cli_usage(command);
-		return CLI_OK;
-	}
-	printf("usage: strongroom [--json] [--profile NAME] [--project DIR] COMMAND ...\n\n"
-	       "  strongroom configure --url https://localhost:8443 --ca ca.pem --key-file key "
-	       "--trust trust.json\n"
-	       "  strongroom setup && strongroom run\n\n");
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		printf("  %-11s %s\n", commands[i]->name, commands[i]->help);
-	printf("\nExit codes: 0 done, 1 failed, 2 usage, 3 plan has changes, 4 who are you, 5 run "
-	       "failed,\n"
-	       "6 denied, 7 evidence, 8 still pending, 9 server unreachable, 130 interrupted.\n");
-	return CLI_OK;
-}
 
 /* Everything that matters is in the state already, so there is nothing to do but go. */
 static void on_interrupt(int signal_number)
@@ -71,33 +36,7 @@ static void harden(void)
 	umask(077);
 }
 
-struct global {
-	const char *profile, *project;
-	bool json;
-};
-
-/* Options before the command; --json is also taken behind it, where people write it. Returns the
- * command's place. */
-static int global_options(int argc, char **argv, struct global *global, struct err *err)
-{
-	int i = 1;
-
-	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
-		const char **value = strcmp(argv[i], "--profile") == 0	 ? &global->profile
-				     : strcmp(argv[i], "--project") == 0 ? &global->project
-									 : NULL;
-
-		if (strcmp(argv[i], "--json") == 0)
-			global->json = true;
-		else if (value && i + 1 < argc)
-			*value = argv[++i];
-		else
-			return err_set(
-				err, ERR_INVALID, "usage.option", "unknown option '%s'", argv[i]);
-	}
-	return i;
-}
-
+/* --json is also taken behind the command, where people write it. */
 static int drop_json(int argc, char **argv, bool *ret_json)
 {
 	int n = 0;
@@ -111,22 +50,22 @@ static int drop_json(int argc, char **argv, bool *ret_json)
 	return n;
 }
 
-static int run_command(const struct command *command, const struct global *global, int argc,
+static int run_command(const struct command *command, const struct cli *global, int argc,
 	char **argv, struct err *err)
 {
 	const char *from_environment = getenv("STRONGROOM_PROFILE");
-	bool json = global->json;
+	const char *project = cli_value(global, "project");
+	bool json = cli_switch(global, "json");
 	struct ui ui;
-	struct cli cli = { .ui = &ui, .profile = global->profile };
+	struct cli cli = { .ui = &ui, .profile = cli_value(global, "profile") };
 	int result;
 
 	argc = drop_json(argc, argv, &json);
 	ui_open(&ui, json);
 	if (!cli.profile)
 		cli.profile = from_environment && *from_environment ? from_environment : "default";
-	if (global->project && chdir(global->project) < 0)
-		result = err_set(
-			err, ERR_INVALID, "usage.option", "no folder '%s'", global->project);
+	if (project && chdir(project) < 0)
+		result = err_set(err, ERR_INVALID, "usage.option", "no folder '%s'", project);
 	else if (cli_parse(command, argc, argv, &cli, err) < 0)
 		result = -1;
 	else
@@ -140,10 +79,10 @@ static int run_command(const struct command *command, const struct global *globa
 
 int main(int argc, char **argv)
 {
-	struct global global = { 0 };
+	struct cli global = { 0 };
 	struct err err = { 0 };
 	const struct command *command;
-	int at = global_options(argc, argv, &global, &err);
+	int at = cli_parse_globals(argc, argv, &global, &err);
 
 	log_open("strongroom", LOG_LEVEL_WARN);
 	harden();
@@ -151,16 +90,14 @@ int main(int argc, char **argv)
 		fprintf(stderr, "strongroom: %s: %s\n", err.code, err.detail);
 		return CLI_USAGE;
 	}
-	if (at >= argc || strcmp(argv[at], "help") == 0 || strcmp(argv[at], "-h") == 0)
-		return help(at + 1 < argc ? argv[at + 1] : NULL);
-	if (strcmp(argv[at], "version") == 0)
-		return printf("strongroom %s\n", CLI_VERSION) < 0;
-	command = find(argv[at]);
+	command = at >= argc || strcmp(argv[at], "-h") == 0 ? &command_help : cli_find(argv[at]);
 	if (!command) {
 		fprintf(stderr,
 			"strongroom: usage.command: no command '%s'\n  next: strongroom help\n",
 			argv[at]);
 		return CLI_USAGE;
 	}
-	return run_command(command, &global, argc - at - 1, argv + at + 1, &err);
+	if (at < argc)
+		at++;
+	return run_command(command, &global, argc - at, argv + at, &err);
 }
