@@ -286,7 +286,7 @@ static bool wants_admission(const struct http_conn *conn)
 	enum web_access access = call->entry->route->access;
 	size_t here = evbuffer_get_length(http_conn_input(conn));
 
-	if (access == WEB_PUBLIC || (access == WEB_REGISTRY && !call->server->conf.admit))
+	if (web_asks_itself(access) && !call->server->conf.admit)
 		return false;
 	return conn->chunked || conn->body_left > (long long)here;
 }

@@ -76,7 +76,7 @@ struct service {
 	int (*forget)(struct worker *worker, struct err *err);
 	int (*init)(struct worker *worker,
 		struct err *err); /* once, after migration check, before listening; may be NULL */
-	/* Of WEB_REGISTRY routes, see struct web_conf; may be NULL. */
+	/* See struct web_conf; may be NULL. */
 	web_handler *admit;
 	web_problem *problem;
 	int (*ready)(struct worker *worker, struct err *err); /* own part of /readyz; may be NULL */

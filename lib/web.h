@@ -94,7 +94,8 @@ typedef int web_handler(struct web_req *req, struct web_res *res, struct err *er
 typedef json_t *web_problem(const struct err *err, int status);
 
 enum web_access {
-	WEB_PUBLIC,   /* no token; req->principal is NULL */
+	WEB_PUBLIC,   /* no token; req->principal is NULL. What the handler itself asks for is
+			 checked before a body by the program's `admit`, too */
 	WEB_MEMBER,   /* API token of a member of a tenant */
 	WEB_AGENT,    /* agent token + DPoP proof by the machine signing key */
 	WEB_SERVICE,  /* another service's assertion; /internal only */

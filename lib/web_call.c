@@ -120,9 +120,7 @@ static int authorise(struct web_call *call)
 	const struct web_route *route = call->entry->route;
 	const struct web_conf *conf = &call->server->conf;
 
-	if (route->access == WEB_PUBLIC)
-		return 0;
-	if (route->access == WEB_REGISTRY)
+	if (web_asks_itself(route->access))
 		return call->phase == WEB_ADMIT && conf->admit
 			       ? conf->admit(&call->req, &call->res, &call->err)
 			       : 0;

@@ -171,6 +171,12 @@ void web_reply_account(struct web_call *call, int status);
 /* call->err as a client may read it; the caller releases. */
 json_t *web_reply_problem(const struct web_call *call);
 
+/* Routes whose handlers look at credentials of other kinds than tokens of ours. */
+static inline bool web_asks_itself(enum web_access access)
+{
+	return access == WEB_PUBLIC || access == WEB_REGISTRY;
+}
+
 /* --- web_call.c: the loop, except the run itself --- */
 struct web_call *web_call_new(struct web_server *server, struct http_conn *conn);
 void web_call_identify(struct web_call *call); /* ids out of the head, or new ones */

@@ -46,10 +46,10 @@ struct web_conf {
 		const struct principal **ret_principal, struct err *err);
 	/* On a worker, before the handler of such a request runs again. */
 	int (*recheck)(struct web_req *req, struct err *err);
-	/* Of WEB_REGISTRY routes, both may be NULL: on a worker, before a body is read; and how
-	 * failures read where a protocol of others rules, instead of RFC 9457. Whoever refuses adds
-	 * the challenge of a 401. */
+	/* On a worker, before a body of a route that is public or a registry's is read; NULL:
+	 * whoever likes may send it. Whoever refuses adds the challenge of a 401. */
 	web_handler *admit;
+	/* How failures of WEB_REGISTRY routes read instead of RFC 9457; may be NULL. */
 	web_problem *problem;
 	/* On a worker, around each run of a request; `err`: it was refused, or it failed. Both may
 	 * be NULL. */

@@ -46,6 +46,14 @@ static int authenticate(struct web_req *req, struct sandbox *ret_sandbox, struct
 	return store_get(req->worker->db, req->arena, tenant, id, ret_sandbox, err);
 }
 
+int enrolment_admit(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct sandbox sandbox;
+
+	(void)res;
+	return authenticate(req, &sandbox, err);
+}
+
 int enrolment_claim(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct sandbox sandbox;

@@ -11,5 +11,6 @@
 
 web_handler enrolment_claim;
 web_handler enrolment_create;
+web_handler enrolment_admit; /* the secret alone, before the evidence is read */
 
 #endif

@@ -90,6 +90,7 @@ static const struct service provisioner = {
 	.migrations = migrations,
 	.forgets = store_forgets,
 	.init = init,
+	.admit = enrolment_admit,
 };
 
 int main(int argc, char **argv)

@@ -2,11 +2,15 @@
 """The provisioner at the edge of a real stack: templates, and sandboxes that are real VMs until they are taken down. What a VM
 proves of itself is tests/e2e's."""
 import contextlib
+import http.client
+import json
 import os
 import pathlib
 import re
 import signal
+import ssl
 import time
+import urllib.parse
 import uuid
 
 import psycopg2
@@ -155,6 +159,21 @@ def test_enrolment_without_its_secret(stack, owner, sandbox):
     for header in ({}, {"Authorization": "Enrolment guessed"}, {"Authorization": f"Bearer {owner.token('provisioner')}"}):
         problem(owner.http.get(f"{stack.url}{path}/claim", headers=header), 401, "enrolment.denied")
         problem(owner.http.post(stack.url + path, json={}, headers=header), 401, "enrolment.denied")
+
+
+def test_who_may_not_send_a_body_is_told_so_before(stack, sandbox):
+    """By the head alone, through the edge: of the body that the head promises not a byte comes."""
+    address = urllib.parse.urlsplit(stack.url)
+    for path, code in ((f"/v1/enrolments/{sandbox['id']}", "enrolment.denied"), ("/v1/sandboxes", "auth.missing")):
+        connection = http.client.HTTPSConnection(
+            address.hostname, address.port, timeout=20, context=ssl.create_default_context(cafile=stack.ca))
+        connection.putrequest("POST", path)
+        for name, value in (("Content-Type", "application/json"), ("Content-Length", "10000"), ("Authorization", "Enrolment x")):
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["code"]) == (401, code)
+        connection.close()
 
 
 def test_an_enrolment_secret_is_for_the_first_keys_and_one_boot(stack, owner):

@@ -155,12 +155,16 @@ static void test_foreign(void)
 	auto_free char *large =
 		ask_without_body(POST("/foreign") GOOD "Content-Length: 40001\r\n\r\n");
 	auto_free char *plain = ask_without_body(POST("/public") "Content-Length: 40001\r\n\r\n");
+	auto_free char *secret =
+		ask_without_body(POST("/public") "Content-Length: 40000\r\n\r\n0123456789");
 
 	CHECK_HAS(refused, "WWW-Authenticate: Strange");
 	CHECK_HAS(refused, "{\"foreign\":\"auth.missing\",\"status\":401}");
 	CHECK_HAS(refused, "Content-Type: application/json\r\n");
 	CHECK_HAS(large, "{\"foreign\":\"request.body_too_large\",\"status\":413}");
 	CHECK_HAS(plain, "application/problem+json");
+	CHECK_HAS(secret, "HTTP/1.1 401 ");
+	CHECK_HAS(secret, "auth.missing");
 	CHECK_NUMBER(runs, 0);
 }
 
@@ -186,7 +190,7 @@ static void test_drip(void)
 static void test_room(void)
 {
 	static const char head[] =
-		POST("/public") "Content-Length: 40000\r\nExpect: 100-continue\r\n\r\n";
+		POST("/public") GOOD "Content-Length: 40000\r\nExpect: 100-continue\r\n\r\n";
 	int holders[] = { client_open(), client_open() };
 	auto_free char *answer = NULL;
 
