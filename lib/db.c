@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Scopes and transactions of db.h on the session of db_conn.h. BEGIN and the scope travel with the
- * first statement: db_run() is one round trip, db_tx() one for each statement and one for COMMIT.
+ * first statement: db_run() is one round trip, db_tx() one for each statement and one for COMMIT,
+ * db_read_all() one for all its reads.
  */
 #include "lib/db.h"
 
@@ -96,24 +97,30 @@ struct opening {
 	size_t n_steps;
 };
 
-static void opening_init(struct opening *opening, const struct db_scope *scope)
+static void add_step(struct opening *opening, struct db_step step)
 {
-	*opening = (struct opening) { .n_steps = 1 };
-	opening->steps[0].sql = &sql_begin;
+	opening->steps[opening->n_steps++] = step;
+}
+
+static void add_scope(struct opening *opening, const struct db_scope *scope)
+{
 	if (!scope)
 		return;
-	opening->n_steps = 2;
 	if (scope->sweep) {
-		opening->steps[1].sql = &sql_sweep;
+		add_step(opening, (struct db_step) { .sql = &sql_sweep });
 		return;
 	}
 	opening->params[0] = scope->tenant_id;
 	opening->params[1] = scope->space_id;
-	opening->steps[1] = (struct db_step) {
-		.sql = &sql_tenant,
-		.params = opening->params,
-		.n_params = 2,
-	};
+	add_step(opening,
+		(struct db_step) { .sql = &sql_tenant, .params = opening->params, .n_params = 2 });
+}
+
+static void opening_init(struct opening *opening, const struct db_scope *scope)
+{
+	*opening = (struct opening) { .n_steps = 0 };
+	add_step(opening, (struct db_step) { .sql = &sql_begin });
+	add_scope(opening, scope);
 }
 
 /* Ids only: the setting is a list joined by commas. */
@@ -155,6 +162,21 @@ static void deliver(PGresult *result, struct db_rows **ret_rows)
 
 /* --- one statement --- */
 
+/* A read needs no BEGIN: the steps before a sync are one transaction. */
+static void statement_init(
+	struct opening *opening, const struct db_scope *scope, const struct db_step *statement)
+{
+	*opening = (struct opening) { .n_steps = 0 };
+	if (is_read(statement->sql)) {
+		add_scope(opening, scope);
+		add_step(opening, *statement);
+		return;
+	}
+	opening_init(opening, scope);
+	add_step(opening, *statement);
+	add_step(opening, (struct db_step) { .sql = &sql_commit, .commits = true });
+}
+
 int db_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
 	const char *const *params, int n_params, struct db_rows **ret_rows, struct err *err)
 {
@@ -166,17 +188,11 @@ int db_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
 	assert(!db->in_tx);
 	if (check_scope(scope, err))
 		return -1;
-	opening_init(&opening, scope);
-	opening.steps[opening.n_steps++] = (struct db_step) {
-		.sql = sql,
-		.params = params,
-		.n_params = n_params,
-		.ret_result = &result,
-	};
-	opening.steps[opening.n_steps++] = (struct db_step) {
-		.sql = &sql_commit,
-		.commits = !is_read(sql),
-	};
+	statement_init(&opening, scope,
+		&(const struct db_step) { .sql = sql,
+			.params = params,
+			.n_params = n_params,
+			.ret_result = &result });
 	for (unsigned attempt = 1; status && attempt <= TX_ATTEMPTS; attempt++) {
 		PQclear(take_ptr(result));
 		status = db_conn_run(db->conn, opening.steps, opening.n_steps, false, &failure);
@@ -193,6 +209,64 @@ int db_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
 	if (err)
 		*err = failure;
 	return -1;
+}
+
+/* --- several reads --- */
+
+static void read_one(struct db *db, struct db_read *read)
+{
+	if (db_run(db, &read->scope, read->sql, read->params, read->n_params, &read->rows,
+		    &read->err) < 0)
+		read->rows = NULL;
+}
+
+/* Asks for all; what has no rows then was behind an error, or is it. */
+static int read_together(struct db *db, struct db_read *reads, size_t n_reads, struct err *err)
+{
+	struct db_step steps[2 * DB_MAX_READS] = { 0 };
+	const char *scopes[DB_MAX_READS][2];
+	PGresult *results[DB_MAX_READS] = { NULL };
+	int status;
+
+	for (size_t i = 0; i < n_reads; i++) {
+		struct db_read *read = &reads[i];
+
+		assert(is_read(read->sql));
+		scopes[i][0] = read->scope.tenant_id;
+		scopes[i][1] = read->scope.space_id;
+		steps[2 * i] =
+			(struct db_step) { .sql = &sql_tenant, .params = scopes[i], .n_params = 2 };
+		steps[2 * i + 1] = (struct db_step) { .sql = read->sql,
+			.params = read->params,
+			.n_params = read->n_params,
+			.ret_result = &results[i] };
+	}
+	status = db_conn_run(db->conn, steps, 2 * n_reads, false, err);
+	for (size_t i = 0; i < n_reads; i++)
+		deliver(results[i], &reads[i].rows);
+	return status;
+}
+
+void db_read_all(struct db *db, struct db_read *reads, size_t n_reads)
+{
+	struct err failure = { .kind = ERR_NONE };
+	bool whole = n_reads > 1;
+
+	assert(!db->in_tx && n_reads <= DB_MAX_READS);
+	for (size_t i = 0; i < n_reads; i++) {
+		reads[i].rows = NULL;
+		whole &= !reads[i].scope.sweep && check_scope(&reads[i].scope, NULL) == 0;
+	}
+	if (whole && read_together(db, reads, n_reads, &failure) == 0)
+		return;
+	for (size_t i = 0; i < n_reads; i++) {
+		if (reads[i].rows)
+			continue;
+		if (failure.kind == ERR_UNAVAILABLE)
+			reads[i].err = failure;
+		else
+			read_one(db, &reads[i]);
+	}
 }
 
 /* --- several statements --- */

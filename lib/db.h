@@ -4,10 +4,12 @@
  * makes queries.h: one `const struct sql SQL_<NAME>` each); statements are prepared on first use.
  *
  * Row-level security: every statement runs inside a scope. db_run() sends BEGIN,
- * set_config(app.tenant_id, app.space_ids), the statement and COMMIT in one libpq pipeline. db_tx()
- * does the same around a function of several statements, and repeats it on serialization failure or
- * deadlock. DB_SWEEP is the scope of background loops: no tenant; it uses the second role's
- * policies (id, state, lease, tenant columns only).
+ * set_config(app.tenant_id, app.space_ids), the statement and COMMIT in one libpq pipeline; a
+ * SELECT goes without BEGIN and COMMIT, since what lies before a pipeline's sync is one transaction
+ * anyway. db_read_all() puts several of those into one pipeline. db_tx() does the same around a
+ * function of several statements, and repeats it on serialization failure or deadlock. DB_SWEEP is
+ * the scope of background loops: no tenant; it uses the second role's policies (id, state, lease,
+ * tenant columns only).
  *
  * A lost connection is reopened by the next call. After a COMMIT whose answer was lost the call
  * fails with db.commit_unknown: callers ask by their idempotent key.
@@ -64,6 +66,22 @@ const char *db_number_text(char text[DB_NUMBER_SIZE], long long number);
 int db_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
 	const char *const *params, int n_params, struct db_rows **ret_rows, struct err *err)
 	__attribute__((warn_unused_result));
+
+#define DB_MAX_READS 16
+
+/* A SELECT among others. Its tenant is given and `sweep` is not. */
+struct db_read {
+	struct db_scope scope;
+	const struct sql *sql;
+	const char *const *params;
+	int n_params;
+	struct db_rows *rows; /* the caller frees; NULL: `err` says why */
+	struct err err;
+};
+/* One round trip for at most DB_MAX_READS of them. Each statement's scope is set right before it,
+ * and after an error Postgres skips the rest of a pipeline, so none ever runs in the scope of
+ * another; what was skipped is asked again by itself. */
+void db_read_all(struct db *db, struct db_read *reads, size_t n_reads);
 
 /* Inside db_tx() only. */
 int db_exec(struct db *db, const struct sql *sql, const char *const *params, int n_params,

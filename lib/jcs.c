@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RFC 8785 canonical JSON for values without fractions. Members are ordered by UTF-16 code units;
- * on UTF-8 bytes that is byte order, but that U+E000..U+FFFF (lead bytes EE, EF) come behind the
- * planes above (F0..F4).
+ * JSON texts out of values: in the order in which members were set, for answers,
+ * or as RFC 8785 wants it (and no fractions), for what is hashed and signed. There, members are
+ * ordered by UTF-16 code units; on UTF-8 bytes that is byte order, but that U+E000..U+FFFF (lead
+ * bytes EE, EF) come behind the planes above (F0..F4).
  */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,13 +15,18 @@
 
 #define MAX_INTEGER ((1LL << 53) - 1)
 
+struct writer {
+	struct buf buf;
+	bool canonical;
+};
+
 struct member {
 	const char *name;
 	size_t len;
 	const json_t *value;
 };
 
-static int put_value(struct buf *out, const json_t *value, int depth, struct err *err);
+static int put_value(struct writer *out, const json_t *value, int depth, struct err *err);
 
 static int utf16_rank(unsigned char byte)
 {
@@ -70,7 +77,7 @@ static int put_text(struct buf *out, const char *text, size_t len, struct err *e
 	return buf_add(out, "\"", 1, err);
 }
 
-static struct member *members_of(const json_t *object, size_t count)
+static struct member *members_of(const json_t *object, size_t count, bool sorted)
 {
 	struct member *members = mem_array(count, sizeof(*members));
 	void *iter = json_object_iter((json_t *)object);
@@ -81,55 +88,71 @@ static struct member *members_of(const json_t *object, size_t count)
 		members[i].value = json_object_iter_value(iter);
 		iter = json_object_iter_next((json_t *)object, iter);
 	}
-	qsort(members, count, sizeof(*members), by_utf16);
+	if (sorted)
+		qsort(members, count, sizeof(*members), by_utf16);
 	return members;
 }
 
-static int put_object(struct buf *out, const json_t *object, int depth, struct err *err)
+static int put_object(struct writer *out, const json_t *object, int depth, struct err *err)
 {
 	size_t count = json_object_size(object);
-	auto_free struct member *members = members_of(object, count);
+	auto_free struct member *members = members_of(object, count, out->canonical);
 
-	if (buf_add(out, "{", 1, err) < 0)
+	if (buf_add(&out->buf, "{", 1, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		if ((i > 0 && buf_add(out, ",", 1, err) < 0) ||
-			put_text(out, members[i].name, members[i].len, err) < 0 ||
-			buf_add(out, ":", 1, err) < 0 ||
+		if ((i > 0 && buf_add(&out->buf, ",", 1, err) < 0) ||
+			put_text(&out->buf, members[i].name, members[i].len, err) < 0 ||
+			buf_add(&out->buf, ":", 1, err) < 0 ||
 			put_value(out, members[i].value, depth, err) < 0)
 			return -1;
 	}
-	return buf_add(out, "}", 1, err);
+	return buf_add(&out->buf, "}", 1, err);
 }
 
-static int put_array(struct buf *out, const json_t *array, int depth, struct err *err)
+static int put_array(struct writer *out, const json_t *array, int depth, struct err *err)
 {
 	json_t *value;
 	size_t i;
 
-	if (buf_add(out, "[", 1, err) < 0)
+	if (buf_add(&out->buf, "[", 1, err) < 0)
 		return -1;
 	json_array_foreach (array, i, value) {
-		if ((i > 0 && buf_add(out, ",", 1, err) < 0) ||
+		if ((i > 0 && buf_add(&out->buf, ",", 1, err) < 0) ||
 			put_value(out, value, depth, err) < 0)
 			return -1;
 	}
-	return buf_add(out, "]", 1, err);
+	return buf_add(&out->buf, "]", 1, err);
 }
 
-static int put_integer(struct buf *out, json_int_t number, struct err *err)
+static int put_integer(struct writer *out, json_int_t number, struct err *err)
 {
-	if (number < -MAX_INTEGER || number > MAX_INTEGER)
+	char text[24];
+	int len;
+
+	if (out->canonical && (number < -MAX_INTEGER || number > MAX_INTEGER))
 		return err_set(
 			err, ERR_INVALID, "json.not_canonical", "an integer is beyond 2^53-1");
-	return buf_printf(out, err, "%" JSON_INTEGER_FORMAT, number);
+	len = snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, number);
+	return buf_add(&out->buf, text, (size_t)len, err);
 }
 
-static int put_value(struct buf *out, const json_t *value, int depth, struct err *err)
+static int put_real(struct writer *out, const json_t *value, struct err *err)
+{
+	auto_free char *text = NULL;
+
+	if (out->canonical)
+		return err_set(err, ERR_INVALID, "json.not_canonical", "a number has a fraction");
+	text = json_dumps(value, JSON_ENCODE_ANY);
+	return buf_add_text(&out->buf, text, err);
+}
+
+static int put_value(struct writer *out, const json_t *value, int depth, struct err *err)
 {
 	if (!value)
 		return err_set(err, ERR_INVALID, "json.not_canonical", "no value");
-	if ((json_is_object(value) || json_is_array(value)) && ++depth > JSON_MAX_DEPTH)
+	if ((json_is_object(value) || json_is_array(value)) && ++depth > JSON_MAX_DEPTH &&
+		out->canonical)
 		return err_set(err, ERR_INVALID, "json.not_canonical", "nested more than %d deep",
 			JSON_MAX_DEPTH);
 	switch (json_typeof(value)) {
@@ -138,30 +161,43 @@ static int put_value(struct buf *out, const json_t *value, int depth, struct err
 	case JSON_ARRAY:
 		return put_array(out, value, depth, err);
 	case JSON_STRING:
-		return put_text(out, json_string_value(value), json_string_length(value), err);
+		return put_text(
+			&out->buf, json_string_value(value), json_string_length(value), err);
 	case JSON_INTEGER:
 		return put_integer(out, json_integer_value(value), err);
 	case JSON_TRUE:
-		return buf_add_text(out, "true", err);
+		return buf_add_text(&out->buf, "true", err);
 	case JSON_FALSE:
-		return buf_add_text(out, "false", err);
+		return buf_add_text(&out->buf, "false", err);
 	case JSON_NULL:
-		return buf_add_text(out, "null", err);
+		return buf_add_text(&out->buf, "null", err);
 	case JSON_REAL:
-		break;
+		return put_real(out, value, err);
 	}
-	return err_set(err, ERR_INVALID, "json.not_canonical", "a number has a fraction");
+	abort();
+}
+
+char *json_encode(const json_t *value, size_t *ret_len)
+{
+	struct writer out = { .buf = BUF_INIT(SIZE_MAX) };
+
+	if (put_value(&out, value, 0, NULL) < 0)
+		abort();
+	*ret_len = out.buf.len;
+	return (char *)out.buf.data;
 }
 
 int jcs_encode(const json_t *value, char **ret_text, size_t *ret_len, struct err *err)
 {
-	auto_buf out = BUF_INIT(4 * (size_t)JSON_MAX_SIZE);
+	struct writer out = { .buf = BUF_INIT(4 * (size_t)JSON_MAX_SIZE), .canonical = true };
 
-	if (put_value(&out, value, 0, err) < 0)
+	if (put_value(&out, value, 0, err) < 0) {
+		buf_release(&out.buf);
 		return -1;
+	}
 	if (ret_len)
-		*ret_len = out.len;
-	*ret_text = (char *)take_ptr(out.data);
+		*ret_len = out.buf.len;
+	*ret_text = (char *)out.buf.data;
 	return 0;
 }
 

@@ -48,6 +48,9 @@ json_t *json_parse(const char *text, size_t len, struct err *err);
 int json_decode(struct arena *arena, json_t *object, const struct json_field *fields,
 	void *ret_struct, struct err *err);
 
+/* Compact bytes of what a program made itself; members keep their order. NUL-terminated, caller
+ * frees. */
+char *json_encode(const json_t *value, size_t *ret_len);
 /* Canonical bytes (RFC 8785); NUL-terminated, caller frees. -1 json.not_canonical on reals. */
 int jcs_encode(const json_t *value, char **ret_text, size_t *ret_len, struct err *err);
 /* "sha256:…" over the canonical bytes. */

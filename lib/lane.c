@@ -24,32 +24,44 @@ struct lane {
 	pthread_t *threads;
 };
 
-static struct lane_job *take_job(struct lane *lane)
+/* Cuts the first job off the queue, with those that join it. */
+static struct lane_job *cut_first(struct lane *lane)
 {
-	struct lane_job *job;
+	struct lane_job *first = lane->first, *last = first;
+	unsigned count = 1;
+
+	while (first->joins && last->next && last->next->joins && count < LANE_MAX_JOINED) {
+		last = last->next;
+		count++;
+	}
+	lane->first = last->next;
+	last->next = NULL;
+	if (!lane->first)
+		lane->last = &lane->first;
+	lane->waiting -= count;
+	return first;
+}
+
+static struct lane_job *take_jobs(struct lane *lane)
+{
+	struct lane_job *jobs;
 
 	pthread_mutex_lock(&lane->mutex);
 	while (!lane->first && !lane->stopping)
 		pthread_cond_wait(&lane->filled, &lane->mutex);
-	job = lane->first;
-	if (job) {
-		lane->first = job->next;
-		if (!lane->first)
-			lane->last = &lane->first;
-		lane->waiting--;
-	}
+	jobs = lane->first ? cut_first(lane) : NULL;
 	pthread_mutex_unlock(&lane->mutex);
-	return job;
+	return jobs;
 }
 
 static void *work(void *arg)
 {
 	struct lane *lane = arg;
 	struct worker *worker = lane->worker_new(lane->arg);
-	struct lane_job *job;
+	struct lane_job *jobs;
 
-	while ((job = take_job(lane)))
-		job->run(job, worker);
+	while ((jobs = take_jobs(lane)))
+		jobs->run(jobs, worker);
 	lane->worker_free(worker);
 	return NULL;
 }

@@ -20,9 +20,14 @@ struct lane_conf {
 	unsigned queue;	  /* waiting requests, at most */
 };
 
+/* Jobs that `join` and wait one behind the other are run together: at most LANE_MAX_JOINED, linked
+ * by `next`. Any other job is run alone. */
+#define LANE_MAX_JOINED 16
+
 struct lane_job {
 	struct lane_job *next;
-	void (*run)(struct lane_job *job, struct worker *worker); /* on a worker thread */
+	void (*run)(struct lane_job *jobs, struct worker *worker); /* on a worker thread */
+	bool joins;
 };
 
 /* `worker_new(arg)` is called on each thread at its start, `worker_free` at its end. */

@@ -93,6 +93,21 @@ typedef int web_handler(struct web_req *req, struct web_res *res, struct err *er
 /* A failure as the body of an answer. */
 typedef json_t *web_problem(const struct err *err, int status);
 
+/* A GET whose first statement is known beforehand: a SELECT with $1 the caller's tenant and $2 the
+ * path's first parameter. The edge lets up to 16 of those that wait in a lane together share one
+ * round trip to Postgres; `answer` then runs as any handler does. `rows` live until the answer is
+ * made, so res->text may point into them. */
+struct sql;
+struct db_rows;
+struct web_read {
+	const struct sql *sql;
+	int (*answer)(struct web_req *req, struct web_res *res, const struct db_rows *rows,
+		struct err *err);
+};
+/* The same answer about `id` in a handler, behind a change. */
+int web_read_answer(struct web_req *req, struct web_res *res, const struct web_read *read,
+	const char *id, struct err *err);
+
 enum web_access {
 	WEB_PUBLIC,   /* no token; req->principal is NULL. What the handler itself asks for is
 			 checked before a body by the program's `admit`, too */
@@ -116,6 +131,7 @@ struct web_route {
 	bool json;	     /* body must be application/json and parses before the handler runs */
 	web_handler *handle; /* buffered route, or NULL */
 	const struct web_stream_ops *stream; /* streamed route, or NULL */
+	const struct web_read *read;	     /* in place of `handle`; for members, in a lane */
 };
 
 /* kind -> HTTP status, the one place of this mapping. */

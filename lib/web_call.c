@@ -18,7 +18,6 @@
 #include "lib/mem.h"
 #include "lib/web_inner.h"
 
-static void call_run(struct lane_job *job, struct worker *worker);
 static void on_done(struct web_server *server, struct web_note *note);
 
 struct web_call *web_call_new(struct web_server *server, struct http_conn *conn)
@@ -30,7 +29,6 @@ struct web_call *web_call_new(struct web_server *server, struct http_conn *conn)
 	call->server = server;
 	call->conn = conn;
 	call->tls = http_conn_tls(conn);
-	call->job.run = call_run;
 	call->note.run = on_done;
 	call->started_ms = clock_monotonic_ms();
 	call->events.max = WEB_EVENTS_MAX_BYTES;
@@ -167,9 +165,6 @@ static int run_stream(struct web_call *call)
 
 static int run_handler(struct web_call *call)
 {
-	if (authorise(call) < 0)
-		return -1;
-	log_context_set(call->req.id, call->req.principal ? call->req.principal->subject : NULL);
 	if (call->phase == WEB_ADMIT)
 		return 0;
 	if (call->phase != WEB_HANDLE)
@@ -200,18 +195,31 @@ static void start_over(struct web_call *call)
 	call->req.arena = call->run_arena;
 }
 
-static void call_run(struct lane_job *job, struct worker *worker)
+void web_call_enter(struct web_call *call)
 {
-	struct web_call *call = (struct web_call *)job;
+	const struct principal *who = call->req.principal;
 
+	if (call->req.worker && call->server->conf.begin)
+		call->server->conf.begin(&call->req);
+	log_context_set(call->req.id, who ? who->subject : NULL);
+}
+
+int web_call_begin(struct web_call *call, struct worker *worker)
+{
 	if (call->runs > 1 && call->phase == WEB_HANDLE)
 		start_over(call);
 	call->req.worker = worker;
-	if (worker && call->server->conf.begin)
-		call->server->conf.begin(&call->req);
-	log_context_set(call->req.id, NULL);
+	web_call_enter(call);
 	err_clear(&call->err);
-	call->result = run_handler(call);
+	call->result = authorise(call);
+	if (call->result < 0)
+		return -1;
+	log_context_set(call->req.id, call->req.principal ? call->req.principal->subject : NULL);
+	return 0;
+}
+
+void web_call_end(struct web_call *call)
+{
 	if (call->req.worker && call->server->conf.end)
 		call->server->conf.end(&call->req, call->result < 0 ? &call->err : NULL);
 	call->req.worker = NULL;
@@ -222,6 +230,15 @@ static void call_run(struct lane_job *job, struct worker *worker)
 		web_reply_build(call);
 	}
 	log_context_set(NULL, NULL);
+}
+
+static void call_run(struct lane_job *job, struct worker *worker)
+{
+	struct web_call *call = (struct web_call *)job;
+
+	if (web_call_begin(call, worker) == 0)
+		call->result = run_handler(call);
+	web_call_end(call);
 	web_server_post(call->server, &call->note);
 }
 
@@ -235,6 +252,8 @@ bool web_call_submit(struct web_call *call, enum web_phase phase)
 	call->ring_seen = call->server->rings;
 	call->submitted = true;
 	call->runs += phase == WEB_HANDLE;
+	call->job.joins = call->entry->route->read;
+	call->job.run = call->job.joins ? web_read_run : call_run;
 	if (!call->entry->lane) /* "loop": answers from memory */
 		call_run(&call->job, NULL);
 	else

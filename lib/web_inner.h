@@ -186,6 +186,12 @@ void web_call_refuse(
 	struct web_call *call, int status, const struct err *err); /* answers at once */
 void web_call_gone(struct web_call *call);			   /* the connection is */
 
+/* --- the run itself, on the worker: begin, the handler, end, and then the note may go --- */
+int web_call_begin(struct web_call *call, struct worker *worker); /* enters and authorises */
+void web_call_enter(struct web_call *call); /* what is logged and recorded now is this call's */
+void web_call_end(struct web_call *call);
+void web_read_run(struct lane_job *jobs, struct worker *worker); /* web_read.c */
+
 /* --- web_park.c: the loop --- */
 void web_park_add(struct web_call *call);
 void web_park_remove(struct web_call *call);

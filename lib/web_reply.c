@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/web_inner.h"
@@ -212,15 +213,11 @@ static void add_file(struct web_call *call)
 		close(fd);
 }
 
-/* Encodes res->json into `*ret_text`, or dies: what a handler made is encodable, or it is out of
- * memory. */
-static char *encode(struct web_call *call)
+static char *encode(struct web_call *call, size_t *ret_len)
 {
-	char *text = json_dumps(call->res.json, JSON_COMPACT | JSON_ENCODE_ANY);
+	auto_json json_t *json = take_ptr(call->res.json);
 
-	json_decref(call->res.json);
-	call->res.json = NULL;
-	return text;
+	return json_encode(json, ret_len);
 }
 
 static void add_length(struct web_call *call, long long len)
@@ -236,8 +233,8 @@ static void add_length(struct web_call *call, long long len)
 static void add_answer(struct web_call *call)
 {
 	struct web_res *res = &call->res;
-	auto_free char *json = res->json ? encode(call) : NULL;
-	size_t len = json ? strlen(json) : res->text ? res->text_len : 0;
+	size_t len = res->text ? res->text_len : 0;
+	auto_free char *json = res->json ? encode(call, &len) : NULL;
 
 	web_reply_head_add(call, call->out, res->status, res->headers, res->n_headers);
 	if (json || res->content_type)

@@ -106,8 +106,11 @@ static int compile_route(struct web_server *server, const struct web_route *rout
 	bool on_loop = route->lane && strcmp(route->lane, "loop") == 0;
 
 	*entry = (struct web_entry) { .route = route };
-	if (!route->handle == !route->stream)
-		return bad_route(err, route, "neither or both of handle and stream");
+	if (!!route->handle + !!route->stream + !!route->read != 1)
+		return bad_route(err, route, "not exactly one of handle, stream and read");
+	if (route->read && (on_loop || route->access != WEB_MEMBER || !strchr(route->path, '{') ||
+				   strcmp(route->method, "GET") != 0))
+		return bad_route(err, route, "a read is a member's GET of one thing, in a lane");
 	if (route->stream && (!route->stream->begin || !route->stream->release))
 		return bad_route(err, route, "a stream without begin or release");
 	if (compile_path(entry, err) < 0)
@@ -316,7 +319,7 @@ static bool serves(const struct web_route *route, const char *method, bool head_
 {
 	if (strcmp(route->method, method) == 0)
 		return true;
-	return head_by_get && strcmp(method, "HEAD") == 0 && route->handle &&
+	return head_by_get && strcmp(method, "HEAD") == 0 && !route->stream &&
 	       strcmp(route->method, "GET") == 0;
 }
 
@@ -329,7 +332,7 @@ static void allow_add(char allow[MAX_ALLOW_BYTES], const struct web_route *route
 		return;
 	snprintf(allow + len, MAX_ALLOW_BYTES - len, "%s%s", len ? ", " : "", route->method);
 	len = strlen(allow);
-	if (strcmp(route->method, "GET") == 0 && route->handle && !strstr(allow, "HEAD"))
+	if (strcmp(route->method, "GET") == 0 && !route->stream && !strstr(allow, "HEAD"))
 		snprintf(allow + len, MAX_ALLOW_BYTES - len, ", HEAD");
 }
 

@@ -18,10 +18,10 @@
 
 /* clang-format off */
 #define FILE_ROW(name, help) { #name, CONF_TEXT, offsetof(struct certreg, name), NULL, help }
-#define PUBLIC(method, path, lane, max, handler) { method, path, WEB_PUBLIC, NULL, lane, max, false, handler, NULL }
-#define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, handler, NULL }
-#define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, handler, NULL }
-#define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, handler, NULL }
+#define PUBLIC(method, path, lane, max, handler) { method, path, WEB_PUBLIC, NULL, lane, max, false, .handle = handler }
+#define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = handler }
+#define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
+#define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler }
 static const struct conf_item config[] = {
 	FILE_ROW(signing_key, "PEM file of the P-256 key that signs tokens"),
 	FILE_ROW(pepper, "file with the secret under which API keys are stored"),
@@ -48,7 +48,7 @@ static const struct web_route routes[] = {
 	READ("/v1/certificates", certificate_list),
 	READ("/v1/certificates/{certificate_id}", certificate_show),
 	REVOKE("/v1/certificates/{certificate_id}", certificate_revoke),
-	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL } };
+	{ .method = NULL } };
 static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile, false }, { NULL, NULL, 0, NULL, false } };
 static const struct service certreg = {
 	.name = "certreg", .config = config, .config_size = sizeof(struct certreg), .lanes = lanes,

@@ -34,15 +34,15 @@ static const struct lane_conf lanes[] = {
 
 #define READ(method, path, handler)                                                                \
 	{                                                                                          \
-		method, path, WEB_MEMBER, "read", "db", 0, false, handler, NULL                    \
+		method, path, WEB_MEMBER, "read", "db", 0, false, .handle = handler                \
 	}
 #define CHANGE(method, path, lane, max, json, handler)                                             \
 	{                                                                                          \
-		method, path, WEB_MEMBER, "write", lane, max, json, handler, NULL                  \
+		method, path, WEB_MEMBER, "write", lane, max, json, .handle = handler              \
 	}
 #define AGENT(method, path, lane, max, handler)                                                    \
 	{                                                                                          \
-		method, path, WEB_AGENT, NULL, lane, max, (max) > 0, handler, NULL                 \
+		method, path, WEB_AGENT, NULL, lane, max, (max) > 0, .handle = handler             \
 	}
 
 static const struct web_route routes[] = {
@@ -57,8 +57,8 @@ static const struct web_route routes[] = {
 	READ("HEAD", "/v1/objects/{object_id}", object_head),
 	CHANGE("PUT", "/v1/objects/{object_id}", "files", 0, false, object_close),
 	CHANGE("DELETE", "/v1/objects/{object_id}", "db", 0, false, object_delete),
-	{ "PATCH", "/v1/objects/{object_id}", WEB_MEMBER, "write", "db", 0, false, NULL,
-		&object_upload },
+	{ "PATCH", "/v1/objects/{object_id}", WEB_MEMBER, "write", "db", 0, false,
+		.stream = &object_upload },
 	AGENT("GET", "/v1/agent/work", "peers", 0, agent_work),
 	AGENT("GET", "/v1/agent/runs/{run_id}", "db", 0, agent_run),
 	AGENT("POST", "/v1/agent/runs/{run_id}/events", "db", SMALL, agent_event),
@@ -66,13 +66,13 @@ static const struct web_route routes[] = {
 	AGENT("POST", "/v1/agent/objects", "db", SMALL, object_create_output),
 	AGENT("GET", "/v1/agent/objects/{object_id}", "db", 0, object_get),
 	AGENT("HEAD", "/v1/agent/objects/{object_id}", "db", 0, object_head),
-	{ "PUT", "/v1/agent/objects/{object_id}", WEB_AGENT, NULL, "files", 0, false, object_close,
-		NULL },
-	{ "PATCH", "/v1/agent/objects/{object_id}", WEB_AGENT, NULL, "db", 0, false, NULL,
-		&object_upload },
+	{ "PUT", "/v1/agent/objects/{object_id}", WEB_AGENT, NULL, "files", 0, false,
+		.handle = object_close },
+	{ "PATCH", "/v1/agent/objects/{object_id}", WEB_AGENT, NULL, "db", 0, false,
+		.stream = &object_upload },
 	{ "GET", "/internal/v1/sandboxes/{sandbox_id}/image", WEB_SERVICE, "certreg", "db", 0,
-		false, sandbox_image, NULL },
-	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL },
+		false, .handle = sandbox_image },
+	{ .method = NULL },
 };
 
 static const struct service_loop loops[] = {

@@ -78,16 +78,11 @@ static int decode(struct web_req *req, const struct json_field *fields,
 }
 
 static const struct record_kind kind = { "/v1/datasets", "dataset_id", ROLES_DATA,
-	store_dataset_get, store_dataset_list, store_dataset_delete };
+	&store_dataset_read, store_dataset_get, store_dataset_list, store_dataset_delete };
 
 int dataset_list(struct web_req *req, struct web_res *res, struct err *err)
 {
 	return record_list(req, res, &kind, err);
-}
-
-int dataset_show(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return record_show(req, res, &kind, err);
 }
 
 int dataset_delete(struct web_req *req, struct web_res *res, struct err *err)
@@ -114,7 +109,7 @@ int dataset_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (store_dataset_add(req, &item, err) < 0)
 		return -1;
 	res->status = 201;
-	return record_answer(req, res, &kind, id, err);
+	return web_read_answer(req, res, &store_dataset_read, id, err);
 }
 
 int dataset_update(struct web_req *req, struct web_res *res, struct err *err)
@@ -132,7 +127,7 @@ int dataset_update(struct web_req *req, struct web_res *res, struct err *err)
 		revision };
 	if (store_dataset_update(req, &item, err) < 0)
 		return -1;
-	return record_answer(req, res, &kind, id, err);
+	return web_read_answer(req, res, &store_dataset_read, id, err);
 }
 
 int dataset_version_create(struct web_req *req, struct web_res *res, struct err *err)

@@ -7,7 +7,6 @@
 
 web_handler dataset_create;
 web_handler dataset_list;
-web_handler dataset_show;
 web_handler dataset_update;
 web_handler dataset_delete;
 web_handler dataset_version_create;

@@ -50,17 +50,12 @@ static int get(struct web_req *req, const char *id, json_t **ret_record, long lo
 	return store_pipeline_get(req, req->principal->tenant, id, ret_record, ret_revision, err);
 }
 
-static const struct record_kind kind = { "/v1/pipelines", "pipeline_id", ROLES_WORK, get,
-	store_pipeline_list, store_pipeline_delete };
+static const struct record_kind kind = { "/v1/pipelines", "pipeline_id", ROLES_WORK,
+	&store_pipeline_read, get, store_pipeline_list, store_pipeline_delete };
 
 int pipeline_list(struct web_req *req, struct web_res *res, struct err *err)
 {
 	return record_list(req, res, &kind, err);
-}
-
-int pipeline_show(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return record_show(req, res, &kind, err);
 }
 
 int pipeline_delete(struct web_req *req, struct web_res *res, struct err *err)
@@ -87,7 +82,7 @@ int pipeline_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (store_pipeline_add(req, &item, err) < 0)
 		return -1;
 	res->status = 201;
-	return record_answer(req, res, &kind, id, err);
+	return web_read_answer(req, res, &store_pipeline_read, id, err);
 }
 
 int pipeline_update(struct web_req *req, struct web_res *res, struct err *err)
@@ -104,7 +99,7 @@ int pipeline_update(struct web_req *req, struct web_res *res, struct err *err)
 	item = (struct store_pipeline) { id, NULL, body.template, body.policy, revision };
 	if (store_pipeline_update(req, &item, err) < 0)
 		return -1;
-	return record_answer(req, res, &kind, id, err);
+	return web_read_answer(req, res, &store_pipeline_read, id, err);
 }
 
 int pipeline_internal(struct web_req *req, struct web_res *res, struct err *err)

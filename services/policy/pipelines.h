@@ -7,7 +7,6 @@
 
 web_handler pipeline_create;
 web_handler pipeline_list;
-web_handler pipeline_show;
 web_handler pipeline_update;
 web_handler pipeline_delete;
 web_handler pipeline_internal; /* for the orchestrator */

@@ -62,46 +62,8 @@ static int check_space(
 		"the policy names a space that the caller is not in");
 }
 
-static char *append(char *at, const char *text, size_t len)
-{
-	return (char *)memcpy(at, text, len) + len;
-}
-
-/* The stored texts go out as they are, behind the record's own members. */
-static void add_texts(
-	struct web_req *req, struct web_res *res, const struct store_policy_texts *texts)
-{
-	static const char document[] = ",\"document\":", approvals[] = ",\"approvals\":[";
-	auto_json json_t *record = take_ptr(res->json);
-	auto_free char *head = json_dumps(record, JSON_COMPACT);
-	size_t head_len = strlen(head) - 1, document_len = strlen(texts->document),
-	       approvals_len = strlen(texts->approvals);
-	char *text = arena_alloc(req->arena, head_len + document_len + approvals_len +
-						     sizeof(document) + sizeof(approvals)),
-	     *at = append(text, head, head_len);
-
-	at = append(at, document, sizeof(document) - 1);
-	at = append(at, texts->document, document_len);
-	at = append(at, approvals, sizeof(approvals) - 1);
-	at = append(at, texts->approvals, approvals_len);
-	at = append(at, "]}", 2);
-	res->text = text;
-	res->text_len = (size_t)(at - text);
-	res->content_type = "application/json";
-}
-
-static int answer(struct web_req *req, struct web_res *res, const char *id, struct err *err)
-{
-	struct store_policy_texts texts;
-	long long revision;
-
-	if (store_policy_get(req, id, &res->json, &texts, &revision, err) < 0)
-		return -1;
-	web_header_add(res, "Location", arena_printf(req->arena, "/v1/policies/%s", id));
-	resource_etag(req, res, revision);
-	add_texts(req, res, &texts);
-	return 0;
-}
+static const struct record_kind kind = { "/v1/policies", "policy_id", ROLES_WORK,
+	&store_policy_read, store_policy_get, store_policy_list, store_policy_delete };
 
 int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 {
@@ -126,17 +88,8 @@ int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (store_policy_add(req, &item, err) < 0)
 		return -1;
 	res->status = item.existed ? 200 : 201;
-	return answer(req, res, item.id, err);
+	return web_read_answer(req, res, &store_policy_read, item.id, err);
 }
-
-static int get(struct web_req *req, const char *id, json_t **ret_record, long long *ret_revision,
-	struct err *err)
-{
-	return store_policy_get(req, id, ret_record, NULL, ret_revision, err);
-}
-
-static const struct record_kind kind = { "/v1/policies", "policy_id", ROLES_WORK, get,
-	store_policy_list, store_policy_delete };
 
 int policy_list(struct web_req *req, struct web_res *res, struct err *err)
 {
@@ -146,11 +99,6 @@ int policy_list(struct web_req *req, struct web_res *res, struct err *err)
 int policy_delete(struct web_req *req, struct web_res *res, struct err *err)
 {
 	return record_delete(req, res, &kind, err);
-}
-
-int policy_show(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return answer(req, res, web_param(req, "policy_id"), err);
 }
 
 int policy_approve(struct web_req *req, struct web_res *res, struct err *err)
@@ -167,5 +115,5 @@ int policy_approve(struct web_req *req, struct web_res *res, struct err *err)
 		store_approval_add(req, id, body.approval, err) < 0)
 		return -1;
 	res->status = 201;
-	return answer(req, res, id, err);
+	return web_read_answer(req, res, &store_policy_read, id, err);
 }

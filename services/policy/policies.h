@@ -7,7 +7,6 @@
 
 web_handler policy_create;
 web_handler policy_list;
-web_handler policy_show;
 web_handler policy_delete;
 web_handler policy_approve;
 

@@ -110,16 +110,12 @@ static int decode(struct web_req *req, struct projection_body *ret_body, struct 
 }
 
 static const struct record_kind kind = { "/v1/projections", "projection_id", ROLES_DATA,
-	store_projection_get, store_projection_list, store_projection_delete };
+	&store_projection_read, store_projection_get, store_projection_list,
+	store_projection_delete };
 
 int projection_list(struct web_req *req, struct web_res *res, struct err *err)
 {
 	return record_list(req, res, &kind, err);
-}
-
-int projection_show(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return record_show(req, res, &kind, err);
 }
 
 int projection_delete(struct web_req *req, struct web_res *res, struct err *err)
@@ -146,7 +142,7 @@ int projection_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (store_projection_add(req, &item, err) < 0)
 		return -1;
 	res->status = 201;
-	return record_answer(req, res, &kind, id, err);
+	return web_read_answer(req, res, &store_projection_read, id, err);
 }
 
 int projection_update(struct web_req *req, struct web_res *res, struct err *err)
@@ -163,5 +159,5 @@ int projection_update(struct web_req *req, struct web_res *res, struct err *err)
 		body.minimum_rows, revision };
 	if (store_projection_update(req, &item, err) < 0)
 		return -1;
-	return record_answer(req, res, &kind, id, err);
+	return web_read_answer(req, res, &store_projection_read, id, err);
 }

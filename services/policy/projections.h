@@ -8,7 +8,6 @@
 
 web_handler projection_create;
 web_handler projection_list;
-web_handler projection_show;
 web_handler projection_update;
 web_handler projection_delete;
 

@@ -5,18 +5,6 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 
-int record_answer(struct web_req *req, struct web_res *res, const struct record_kind *kind,
-	const char *id, struct err *err)
-{
-	long long revision;
-
-	if (kind->get(req, id, &res->json, &revision, err) < 0)
-		return -1;
-	web_header_add(res, "Location", arena_printf(req->arena, "%s/%s", kind->path, id));
-	resource_etag(req, res, revision);
-	return 0;
-}
-
 int record_create(struct web_req *req, struct web_res *res, const struct record_kind *kind,
 	bool *ret_done, struct err *err)
 {
@@ -26,7 +14,7 @@ int record_create(struct web_req *req, struct web_res *res, const struct record_
 		resource_replayed(req, res, route, &known, err) < 0)
 		return -1;
 	*ret_done = known;
-	return known ? record_answer(req, res, kind, known, err) : 0;
+	return known ? web_read_answer(req, res, kind->read, known, err) : 0;
 }
 
 int record_match(struct web_req *req, const struct record_kind *kind, long long *ret_revision,
@@ -47,12 +35,6 @@ int record_list(
 	if (resource_page(req, &page, err) < 0)
 		return -1;
 	return kind->list(req, &page, &res->json, err);
-}
-
-int record_show(
-	struct web_req *req, struct web_res *res, const struct record_kind *kind, struct err *err)
-{
-	return record_answer(req, res, kind, web_param(req, kind->param), err);
 }
 
 int record_delete(

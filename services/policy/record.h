@@ -10,6 +10,7 @@ struct record_kind {
 	const char *path;  /* of the list */
 	const char *param; /* of the path of one */
 	const char *roles; /* who may change one */
+	const struct web_read *read;
 	int (*get)(struct web_req *req, const char *id, json_t **ret_record,
 		long long *ret_revision, struct err *err);
 	int (*list)(
@@ -20,8 +21,6 @@ struct record_kind {
 /* Whole handlers. */
 int record_list(
 	struct web_req *req, struct web_res *res, const struct record_kind *kind, struct err *err);
-int record_show(
-	struct web_req *req, struct web_res *res, const struct record_kind *kind, struct err *err);
 int record_delete(
 	struct web_req *req, struct web_res *res, const struct record_kind *kind, struct err *err);
 
@@ -31,8 +30,5 @@ int record_create(struct web_req *req, struct web_res *res, const struct record_
 /* Begins an update behind the check of the body: If-Match names the revision that is there. */
 int record_match(struct web_req *req, const struct record_kind *kind, long long *ret_revision,
 	struct err *err);
-/* The record with Location and ETag. */
-int record_answer(struct web_req *req, struct web_res *res, const struct record_kind *kind,
-	const char *id, struct err *err);
 
 #endif

@@ -111,19 +111,55 @@ int store_policy_add(struct web_req *req, struct store_policy *item, struct err 
 	return db_tx(req->worker->db, DB_TENANT(req->principal->tenant), policy_work, &work, err);
 }
 
-int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
-	struct store_policy_texts *ret_texts, long long *ret_revision, struct err *err)
+static const struct store_thing policy_thing = { "policy", "/v1/policies", policy_row };
+
+static char *append(char *at, const char *text, size_t len)
 {
-	const struct sql *sql = ret_texts ? &SQL_POLICY_FULL : &SQL_POLICY_BY_ID;
+	return (char *)memcpy(at, text, len) + len;
+}
+
+/* The stored texts go out as they are, behind the record's own members. */
+static void add_texts(struct web_req *req, struct web_res *res, const struct db_rows *rows)
+{
+	static const char name[] = ",\"document\":", names[] = ",\"approvals\":[";
+	const char *document = db_text(rows, 0, "document"),
+		   *approvals = db_text(rows, 0, "approvals");
+	size_t document_len = strlen(document), approvals_len = strlen(approvals), head_len;
+	auto_json json_t *record = take_ptr(res->json);
+	auto_free char *head = json_encode(record, &head_len);
+	char *text = arena_alloc(req->arena,
+		     head_len + document_len + approvals_len + sizeof(name) + sizeof(names)),
+	     *at = append(text, head, head_len - 1);
+
+	at = append(at, name, sizeof(name) - 1);
+	at = append(at, document, document_len);
+	at = append(at, names, sizeof(names) - 1);
+	at = append(at, approvals, approvals_len);
+	at = append(at, "]}", 2);
+	res->text = text;
+	res->text_len = (size_t)(at - text);
+	res->content_type = "application/json";
+}
+
+static int policy_answer(
+	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err)
+{
+	if (store_row_answer(req, res, rows, &policy_thing, err) < 0)
+		return -1;
+	add_texts(req, res, rows);
+	return 0;
+}
+
+const struct web_read store_policy_read = { &SQL_POLICY_FULL, policy_answer };
+
+int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
+	long long *ret_revision, struct err *err)
+{
 	auto_rows struct db_rows *rows = NULL;
 
-	if (store_row_get(req, req->principal->tenant, sql, id, "policy", &rows, err) < 0)
+	if (store_row_get(
+		    req, req->principal->tenant, &SQL_POLICY_BY_ID, id, "policy", &rows, err) < 0)
 		return -1;
-	if (ret_texts)
-		*ret_texts = (struct store_policy_texts) {
-			.document = db_text_in(rows, 0, "document", req->arena),
-			.approvals = arena_strdup(req->arena, db_text(rows, 0, "approvals")),
-		};
 	*ret_revision = db_number(rows, 0, "revision");
 	*ret_record = policy_row(rows, 0);
 	return 0;

@@ -24,14 +24,9 @@ struct store_policy {
 	bool existed;
 };
 int store_policy_add(struct web_req *req, struct store_policy *item, struct err *err);
-/* Its two big members as the JSON texts that are stored; they live in the request's arena. */
-struct store_policy_texts {
-	const char *document;
-	const char *approvals; /* envelopes, joined by commas */
-};
-/* ret_texts may be NULL. */
+extern const struct web_read store_policy_read; /* with document and approvals */
 int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
-	struct store_policy_texts *ret_texts, long long *ret_revision, struct err *err);
+	long long *ret_revision, struct err *err);
 int store_policy_text(
 	struct web_req *req, const char *id, const char **ret_canonical, struct err *err);
 int store_policy_list(
@@ -47,6 +42,7 @@ struct store_pipeline {
 	long long revision; /* update: the one that If-Match named */
 };
 int store_pipeline_add(struct web_req *req, const struct store_pipeline *item, struct err *err);
+extern const struct web_read store_pipeline_read;
 int store_pipeline_get(struct web_req *req, const char *tenant, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err);
 int store_pipeline_list(
@@ -61,6 +57,7 @@ struct store_projection {
 	long long minimum_rows, revision;
 };
 int store_projection_add(struct web_req *req, const struct store_projection *item, struct err *err);
+extern const struct web_read store_projection_read;
 int store_projection_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err);
 int store_projection_list(
@@ -78,6 +75,7 @@ struct store_dataset {
 	long long revision;
 };
 int store_dataset_add(struct web_req *req, const struct store_dataset *item, struct err *err);
+extern const struct web_read store_dataset_read;
 int store_dataset_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err);
 int store_dataset_list(

@@ -61,6 +61,17 @@ int store_projection_add(struct web_req *req, const struct store_projection *ite
 	return store_name_taken("projection", item->name, err);
 }
 
+static const struct store_thing projection_thing = { "projection", "/v1/projections",
+	projection_row };
+
+static int projection_answer(
+	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err)
+{
+	return store_row_answer(req, res, rows, &projection_thing, err);
+}
+
+const struct web_read store_projection_read = { &SQL_PROJECTION_BY_ID, projection_answer };
+
 int store_projection_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err)
 {
@@ -170,6 +181,16 @@ int store_dataset_add(struct web_req *req, const struct store_dataset *item, str
 		return 0;
 	return dataset_failure(item, err);
 }
+
+static const struct store_thing dataset_thing = { "dataset", "/v1/datasets", dataset_row };
+
+static int dataset_answer(
+	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err)
+{
+	return store_row_answer(req, res, rows, &dataset_thing, err);
+}
+
+const struct web_read store_dataset_read = { &SQL_DATASET_BY_ID, dataset_answer };
 
 int store_dataset_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err)

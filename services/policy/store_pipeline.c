@@ -61,6 +61,16 @@ int store_pipeline_add(struct web_req *req, const struct store_pipeline *item, s
 	return store_name_taken("pipeline", item->name, err);
 }
 
+static const struct store_thing pipeline_thing = { "pipeline", "/v1/pipelines", pipeline_row };
+
+static int pipeline_answer(
+	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err)
+{
+	return store_row_answer(req, res, rows, &pipeline_thing, err);
+}
+
+const struct web_read store_pipeline_read = { &SQL_PIPELINE_BY_ID, pipeline_answer };
+
 int store_pipeline_get(struct web_req *req, const char *tenant, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err)
 {

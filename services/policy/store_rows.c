@@ -8,6 +8,24 @@
 #include "lib/auth.h"
 #include "lib/service.h"
 
+static int not_found(struct web_req *req, const char *thing, struct err *err)
+{
+	return err_set(err, ERR_NOT_FOUND, arena_printf(req->arena, "%s.not_found", thing),
+		"there is no such %s", thing);
+}
+
+int store_row_answer(struct web_req *req, struct web_res *res, const struct db_rows *rows,
+	const struct store_thing *thing, struct err *err)
+{
+	if (db_count(rows) == 0)
+		return not_found(req, thing->name, err);
+	web_header_add(res, "Location",
+		arena_printf(req->arena, "%s/%s", thing->path, db_text(rows, 0, "id")));
+	res->json = thing->encode(rows, 0);
+	resource_etag(req, res, db_number(rows, 0, "revision"));
+	return 0;
+}
+
 int store_row_get(struct web_req *req, const char *tenant, const struct sql *sql, const char *id,
 	const char *thing, struct db_rows **ret_rows, struct err *err)
 {
@@ -16,8 +34,7 @@ int store_row_get(struct web_req *req, const char *tenant, const struct sql *sql
 	if (db_run(req->worker->db, DB_TENANT(tenant), sql, DB_PARAMS(tenant, id), &rows, err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
-		return err_set(err, ERR_NOT_FOUND, arena_printf(req->arena, "%s.not_found", thing),
-			"there is no %s '%s'", thing, id);
+		return not_found(req, thing, err);
 	*ret_rows = rows;
 	rows = NULL;
 	return 0;

@@ -8,6 +8,16 @@
 #include "lib/resource.h"
 #include "lib/web.h"
 
+/* What an answer about one row needs to know. */
+struct store_thing {
+	const char *name; /* "policy": policy.not_found */
+	const char *path; /* of the collection */
+	resource_row *encode;
+};
+/* The rest of a `struct web_read` whose statement gives one row with `id` and `revision`. */
+int store_row_answer(struct web_req *req, struct web_res *res, const struct db_rows *rows,
+	const struct store_thing *thing, struct err *err);
+
 /* Statement with ($1 tenant, $2 id); ERR_NOT_FOUND "<thing>.not_found" when there is no row. */
 int store_row_get(struct web_req *req, const char *tenant, const struct sql *sql, const char *id,
 	const char *thing, struct db_rows **ret_rows, struct err *err);

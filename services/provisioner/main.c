@@ -38,11 +38,11 @@ static const struct lane_conf lanes[] = { { "db", 0, 256 }, { NULL, 0, 0 } };
 
 #define READ(path, handler)                                                                        \
 	{                                                                                          \
-		"GET", path, WEB_MEMBER, "read", "db", 0, false, handler, NULL                     \
+		"GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = handler                 \
 	}
 #define CHANGE(method, path, max, json, handler)                                                   \
 	{                                                                                          \
-		method, path, WEB_MEMBER, "write", "db", max, json, handler, NULL                  \
+		method, path, WEB_MEMBER, "write", "db", max, json, .handle = handler              \
 	}
 
 static const struct web_route routes[] = {
@@ -56,12 +56,12 @@ static const struct web_route routes[] = {
 	CHANGE("DELETE", "/v1/sandboxes/{sandbox_id}", 0, false, sandbox_delete),
 	READ("/v1/sandboxes/{sandbox_id}/console", sandbox_console),
 	{ "GET", "/v1/enrolments/{sandbox_id}/claim", WEB_PUBLIC, NULL, "db", 0, false,
-		enrolment_claim, NULL },
+		.handle = enrolment_claim },
 	{ "POST", "/v1/enrolments/{sandbox_id}", WEB_PUBLIC, NULL, "db", EVIDENCE, true,
-		enrolment_create, NULL },
+		.handle = enrolment_create },
 	{ "GET", "/internal/v1/sandboxes/{sandbox_id}", WEB_SERVICE, "certreg orchestrator", "db",
-		0, false, sandbox_internal, NULL },
-	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL },
+		0, false, .handle = sandbox_internal },
+	{ .method = NULL },
 };
 
 static const struct service_loop loops[] = {

@@ -37,11 +37,11 @@ static const struct lane_conf lanes[] = {
 
 #define ROUTE(method, path, lane, max, handler)                                                    \
 	{                                                                                          \
-		method, path, WEB_REGISTRY, NULL, lane, max, false, handler, NULL                  \
+		method, path, WEB_REGISTRY, NULL, lane, max, false, .handle = handler              \
 	}
 #define STREAM(method, path, lane, ops)                                                            \
 	{                                                                                          \
-		method, path, WEB_REGISTRY, NULL, lane, 0, false, NULL, ops                        \
+		method, path, WEB_REGISTRY, NULL, lane, 0, false, .stream = ops                    \
 	}
 
 static const struct web_route routes[] = {
@@ -61,7 +61,7 @@ static const struct web_route routes[] = {
 	STREAM("PUT", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", &relay_upload_put),
 	ROUTE("DELETE", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", 0, upload_cancel),
 	ROUTE("GET", "/v2/{rest...}", "db", 0, version_none),
-	{ NULL, NULL, WEB_PUBLIC, NULL, NULL, 0, false, NULL, NULL },
+	{ .method = NULL },
 };
 
 static const struct service_loop loops[] = {

@@ -13,8 +13,8 @@ import pytest
 from contract import contracts, faults_of, operation_of
 from local_stack import BUILD, ROOT
 
-ROW = re.compile(r'{\s*"([A-Z]+)",\s*"(/[^"]*)",\s*(WEB_[A-Z]+),.*?,\s*(?:(\w+),\s*(?:\(\(void \*\)0\)|0)|'
-                 r'(?:\(\(void \*\)0\)|0),\s*&(\w+))\s*}', re.DOTALL)
+ROW = re.compile(r'{\s*(?:\.method = )?"([A-Z]+)",\s*"(/[^"]*)",\s*(WEB_[A-Z]+),[^{}]*?'
+                 r'\.(?:handle = (\w+)|stream = &(\w+)|read = &\(?store_(\w+)_read\)?)\s*}', re.DOTALL)
 OURS = {"member", "public"}  # the others are sandboxes and services: a run end to end is their test
 SHOWN = 30
 
@@ -32,9 +32,9 @@ def route_table(service):
     table = text[text.index("web_route routes[]"):]
     table = table[:table.index("};")]
     rows = ROW.findall(table)
-    assert len(rows) == table.count("WEB_") - 1, "a row that this test cannot read"  # one row ends the table
-    return {(method, path): (access[4:].lower(), handler or stream)
-            for method, path, access, handler, stream in rows if described(path)}
+    assert len(rows) == table.count("WEB_"), "a row that this test cannot read"
+    return {(method, path): (access[4:].lower(), handler or stream or f"{thing}_show")
+            for method, path, access, handler, stream, thing in rows if described(path)}
 
 
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/main.c"))

@@ -110,6 +110,33 @@ def test_value_of_a_bad_parameter_is_not_repeated(probe):
     assert probe.run(A, "note_set_fence", A, "n1", "s3cret") == ["db.failed", "note_set_fence: bad value (22P02)"]
 
 
+# --- reads together ---
+
+@pytest.fixture
+def notes(probe):
+    for tenant in A, B:
+        assert probe.run(tenant, "note_insert", tenant, f"spc_{tenant}", "n1", f"of {tenant}")[0] == "ok"
+    return {A: f"n1=of {A}", B: f"n1=of {B}"}
+
+
+def test_reads_together_keep_to_their_scopes(probe, notes):
+    both = f"{notes[A]};{notes[B]}"
+    scopes = [A, B, "tnt_c", f"{A}/spc_{B}", A, f"tnt_c/spc_{A}", B]
+    assert probe("together", *scopes) == ["ok", notes[A], notes[B], "none", both, notes[A], notes[A], notes[B]]
+    assert probe("together", *[A, B] * 7) == ["ok", *[notes[A], notes[B]] * 7]
+    assert probe.run("none", "note_list")[0] == "db.denied"  # nobody's scope is left behind
+
+
+def test_an_error_among_reads_is_its_own_only(probe, notes):
+    assert probe("together", A, "error", B, "error", A) == ["ok", notes[A], "db.failed", notes[B], "db.failed", notes[A]]
+    assert probe("together", A, "", B) == ["ok", notes[A], "db.scope", notes[B]]
+    assert probe("together", "error") == ["ok", "db.failed"]
+
+
+def test_reads_together_without_postgres(start):
+    assert start(database="host=/nowhere")("together", A, B) == ["ok", "db.unavailable", "db.unavailable"]
+
+
 # --- row-level security ---
 
 def test_other_tenants_rows_do_not_exist(probe):

@@ -7,7 +7,8 @@
  *                                line, writes it plus one. Answers the number of attempts.
  *   refuse TENANT                db_tx whose work inserts a note and then fails by itself
  *   swallow TENANT               db_tx whose work goes on after a statement failed
- *   types                        the readers of columns
+ *   together SCOPE…              db_read_all: note_list in each scope, "error" being a statement
+ * that fails. Answers each one's rows or code types                        the readers of columns
  *   ping, migrate N, migrated N  N: how many migrations are known; -1: all, the first one edited
  */
 #include <stdio.h>
@@ -125,6 +126,41 @@ static void run(struct db *db, struct line *line)
 	answer(status, &err, text);
 }
 
+/* --- reads together --- */
+
+static void read_in(char *scope, const char *params[2], struct db_read *ret_read)
+{
+	bool fails = strcmp(scope, "error") == 0;
+
+	params[0] = strsep(&scope, "/");
+	*ret_read = (struct db_read) {
+		.scope = { .tenant_id = params[0], .space_id = scope },
+		.sql = fails ? &SQL_FAULT : &SQL_NOTE_VISIBLE,
+		.params = params,
+		.n_params = fails ? 1 : 0,
+	};
+}
+
+static void together(struct db *db, struct line *line)
+{
+	struct db_read reads[MAX_FIELDS];
+	const char *params[MAX_FIELDS][2];
+	size_t count = (size_t)line->n_fields - 1;
+
+	for (size_t i = 0; i < count; i++)
+		read_in(line->fields[i + 1], params[i], &reads[i]);
+	db_read_all(db, reads, count);
+	printf("ok");
+	for (size_t i = 0; i < count; i++) {
+		const struct db_rows *rows = reads[i].rows;
+
+		printf("\t%s", rows ? db_text(rows, 0, "notes") : reads[i].err.code);
+		db_rows_free(reads[i].rows);
+	}
+	printf("\n");
+	fflush(stdout);
+}
+
 /* --- transactions --- */
 
 struct bump {
@@ -236,6 +272,8 @@ static void obey(struct db *db, struct line *line)
 
 	if (strcmp(command, "run") == 0)
 		run(db, line);
+	else if (strcmp(command, "together") == 0)
+		together(db, line);
 	else if (strcmp(command, "bump") == 0)
 		bump(db, line);
 	else if (strcmp(command, "refuse") == 0)

@@ -8,6 +8,12 @@ VALUES ($1, $2, $3, $4)
 -- name: note_list
 SELECT id, body FROM note ORDER BY id
 
+-- name: note_visible
+SELECT coalesce(string_agg(id || '=' || body, ';' ORDER BY id), 'none') AS notes FROM note
+
+-- name: fault
+SELECT 1 / (length($1) - length($1)) AS notes
+
 -- name: note_body
 SELECT body FROM note WHERE tenant_id = $1 AND id = $2
 
