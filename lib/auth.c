@@ -192,15 +192,14 @@ static int verify(struct auth *auth, const struct shape *shape, const char *toke
 	struct auth_claims **ret_claims, struct err *err)
 {
 	bool issued = shape->access != WEB_SERVICE;
-	unsigned char mark[DIGEST_SIZE];
-	unsigned long long keys = 0;
+	struct auth_mark mark = { .typ = shape->typ };
 	json_t *json = NULL;
 
 	if (issued) {
-		if (current_keys(auth, &keys, err) < 0)
+		if (current_keys(auth, &mark.keys, err) < 0)
 			return -1;
-		auth_cache_mark(shape->typ, token, mark);
-		*ret_claims = auth_cache_get(auth->cache, mark, keys);
+		digest_sha256(token, strlen(token), mark.digest);
+		*ret_claims = auth_cache_get(auth->cache, &mark);
 		if (*ret_claims)
 			return 0;
 	}
@@ -210,7 +209,7 @@ static int verify(struct auth *auth, const struct shape *shape, const char *toke
 	}
 	*ret_claims = auth_claims_new(json);
 	if (issued)
-		auth_cache_put(auth->cache, mark, keys, *ret_claims);
+		auth_cache_put(auth->cache, &mark, *ret_claims);
 	return 0;
 }
 

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "lib/auth_inner.h"
-#include "lib/digest.h"
 #include "lib/mem.h"
 
 #define ROWS 1024u /* each digest has one place */
@@ -22,8 +21,7 @@ struct auth_claims {
 };
 
 struct row {
-	unsigned char digest[DIGEST_SIZE]; /* of type and token */
-	unsigned long long keys;
+	struct auth_mark mark;
 	struct auth_claims *claims; /* NULL: free */
 };
 
@@ -74,24 +72,24 @@ void auth_cache_free(struct auth_cache *cache)
 	free(cache);
 }
 
-void auth_cache_mark(const char *typ, const char *token, unsigned char ret_mark[DIGEST_SIZE])
+static struct row *row_of(struct auth_cache *cache, const struct auth_mark *mark)
 {
-	digest_hmac_sha256(typ, strlen(typ), token, strlen(token), ret_mark);
+	return &cache->rows[(mark->digest[0] << 8 | mark->digest[1]) % ROWS];
 }
 
-static struct row *row_of(struct auth_cache *cache, const unsigned char mark[DIGEST_SIZE])
+static bool is_same(const struct auth_mark *a, const struct auth_mark *b)
 {
-	return &cache->rows[(mark[0] << 8 | mark[1]) % ROWS];
+	return a->keys == b->keys && a->typ == b->typ &&
+	       digest_equal(a->digest, b->digest, DIGEST_SIZE);
 }
 
-struct auth_claims *auth_cache_get(
-	struct auth_cache *cache, const unsigned char mark[DIGEST_SIZE], unsigned long long keys)
+struct auth_claims *auth_cache_get(struct auth_cache *cache, const struct auth_mark *mark)
 {
 	struct row *row = row_of(cache, mark);
 	struct auth_claims *claims = NULL;
 
 	pthread_mutex_lock(&cache->lock);
-	if (row->claims && row->keys == keys && digest_equal(row->digest, mark, DIGEST_SIZE)) {
+	if (row->claims && is_same(&row->mark, mark)) {
 		claims = row->claims;
 		atomic_fetch_add(&claims->refs, 1);
 	}
@@ -99,8 +97,8 @@ struct auth_claims *auth_cache_get(
 	return claims;
 }
 
-void auth_cache_put(struct auth_cache *cache, const unsigned char mark[DIGEST_SIZE],
-	unsigned long long keys, struct auth_claims *claims)
+void auth_cache_put(
+	struct auth_cache *cache, const struct auth_mark *mark, struct auth_claims *claims)
 {
 	struct row *row = row_of(cache, mark);
 	struct auth_claims *before;
@@ -108,8 +106,7 @@ void auth_cache_put(struct auth_cache *cache, const unsigned char mark[DIGEST_SI
 	atomic_fetch_add(&claims->refs, 1);
 	pthread_mutex_lock(&cache->lock);
 	before = row->claims;
-	memcpy(row->digest, mark, DIGEST_SIZE);
-	row->keys = keys;
+	row->mark = *mark;
 	row->claims = claims;
 	pthread_mutex_unlock(&cache->lock);
 	auth_claims_release(before);

@@ -36,12 +36,16 @@ void auth_claims_release(void *claims);
 
 struct auth_cache *auth_cache_new(void);
 void auth_cache_free(struct auth_cache *cache);
-void auth_cache_mark(const char *typ, const char *token, unsigned char ret_mark[DIGEST_SIZE]);
-/* `keys` numbers the set of issuer keys. NULL, or a reference that the caller releases. */
-struct auth_claims *auth_cache_get(
-	struct auth_cache *cache, const unsigned char mark[DIGEST_SIZE], unsigned long long keys);
-void auth_cache_put(struct auth_cache *cache, const unsigned char mark[DIGEST_SIZE],
-	unsigned long long keys, struct auth_claims *claims);
+/* What was verified: this token, to be of this type, with this set of issuer keys. */
+struct auth_mark {
+	unsigned char digest[DIGEST_SIZE];
+	const char *typ; /* static text */
+	unsigned long long keys;
+};
+/* NULL, or a reference that the caller releases. */
+struct auth_claims *auth_cache_get(struct auth_cache *cache, const struct auth_mark *mark);
+void auth_cache_put(
+	struct auth_cache *cache, const struct auth_mark *mark, struct auth_claims *claims);
 
 /* --- auth_peers.c: the other services' public keys; any thread --- */
 struct auth_peers;

@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/db.h"
 #include "lib/log.h"
@@ -28,9 +29,11 @@ static void __attribute__((noreturn)) fail(const char *what, const char *column)
 
 static int column_of(const struct db_rows *rows, size_t row, const char *column)
 {
-	int number = PQfnumber(result_of(rows), column);
+	int number = 0, count = PQnfields(result_of(rows));
 
-	if (number < 0)
+	while (number < count && strcmp(PQfname(result_of(rows), number), column) != 0)
+		number++;
+	if (number == count)
 		fail("result has no such column", column);
 	if (row >= db_count(rows))
 		fail("result has no such row", column);

@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,9 +30,26 @@ static void must(int ok)
 		abort();
 }
 
+/* Fetched once: EVP_sha256() is looked up in the provider at each use. */
+static EVP_MD *fetched;
+
+static void fetch_sha256(void)
+{
+	fetched = EVP_MD_fetch(NULL, "SHA256", NULL);
+	must(fetched != NULL);
+}
+
+static const EVP_MD *sha256(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, fetch_sha256);
+	return fetched;
+}
+
 void digest_sha256(const void *data, size_t len, unsigned char ret_digest[DIGEST_SIZE])
 {
-	must(EVP_Digest(data, len, ret_digest, NULL, EVP_sha256(), NULL));
+	must(EVP_Digest(data, len, ret_digest, NULL, sha256(), NULL));
 }
 
 void digest_format(const unsigned char digest[DIGEST_SIZE], char ret_text[DIGEST_TEXT_SIZE])
@@ -102,7 +120,7 @@ struct digest_stream *digest_stream_new(void)
 
 	stream->ctx = EVP_MD_CTX_new();
 	must(stream->ctx != NULL);
-	must(EVP_DigestInit_ex(stream->ctx, EVP_sha256(), NULL));
+	must(EVP_DigestInit_ex(stream->ctx, sha256(), NULL));
 	return stream;
 }
 

@@ -168,13 +168,34 @@ static const char *byte_fault(const struct http_scan *scan, unsigned char c)
 	return NULL;
 }
 
+/* Most of a head: within a line, where every byte but these is plain. */
+static size_t plain_run(const struct http_scan *scan, const unsigned char *data, size_t len)
+{
+	size_t end = len < HTTP_MAX_HEAD_BYTES ? len : HTTP_MAX_HEAD_BYTES, at = scan->seen;
+
+	if (scan->line_len == 0 || scan->last == '\r')
+		return 0;
+	while (at < end && data[at] >= ' ' && data[at] != 0x7f)
+		at++;
+	return at > scan->seen ? at - scan->seen : 0;
+}
+
 int http_parse_scan(struct http_scan *scan, const unsigned char *data, size_t len, int *ret_status,
 	struct err *err)
 {
 	while (scan->seen < len) {
-		unsigned char c = data[scan->seen++];
-		const char *fault = byte_fault(scan, c);
+		size_t plain = plain_run(scan, data, len);
+		unsigned char c;
+		const char *fault;
 
+		if (plain > 0) {
+			scan->line_len += plain;
+			scan->seen += plain;
+			scan->last = ' ';
+			continue;
+		}
+		c = data[scan->seen++];
+		fault = byte_fault(scan, c);
 		if (fault)
 			return refuse(ret_status, 400, err, "request.malformed", fault);
 		if (scan->seen > HTTP_MAX_HEAD_BYTES)

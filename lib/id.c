@@ -5,6 +5,7 @@
  */
 #include "lib/id.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,6 +35,21 @@ void rand_bytes(void *ret_data, size_t len)
 	}
 }
 
+/* Names need no system call each. */
+void id_random(void *ret_data, size_t len)
+{
+	static _Thread_local unsigned char pool[1024];
+	static _Thread_local size_t left;
+
+	assert(len <= sizeof(pool));
+	if (left < len) {
+		rand_bytes(pool, sizeof(pool));
+		left = sizeof(pool);
+	}
+	left -= len;
+	memcpy(ret_data, pool + left, len);
+}
+
 static void uuid_v7(unsigned char ret_uuid[UUID_SIZE])
 {
 	struct timespec now;
@@ -42,7 +58,7 @@ static void uuid_v7(unsigned char ret_uuid[UUID_SIZE])
 	clock_gettime(CLOCK_REALTIME, &now);
 	ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	fraction = (uint64_t)(now.tv_nsec % 1000000) * 4096 / 1000000;
-	rand_bytes(ret_uuid, UUID_SIZE);
+	id_random(ret_uuid, UUID_SIZE);
 	for (int i = 0; i < 6; i++)
 		ret_uuid[i] = (unsigned char)(ms >> (40 - 8 * i));
 	ret_uuid[6] = (unsigned char)(0x70 | fraction >> 8);

@@ -18,6 +18,8 @@ bool id_is(const char *text, const char *prefix);
 bool id_is_any(const char *text);
 
 void rand_bytes(void *ret_data, size_t len); /* aborts if the system has none */
+/* The same out of a pool of the thread's: for ids, never for secrets. At most 1024. */
+void id_random(void *ret_data, size_t len);
 
 long long clock_unix_ms(void);	    /* wall clock */
 long long clock_monotonic_ms(void); /* never jumps */

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "lib/auth.h"
+#include "lib/codec.h"
 #include "lib/http_conn.h"
 #include "lib/json.h"
 #include "lib/log.h"
@@ -68,17 +69,17 @@ static bool is_traceparent(const char *text)
 
 static void make_traceparent(char ret_text[56])
 {
-	unsigned char random[24];
-	size_t len;
+	unsigned char trace[16], span[8];
 
-	rand_bytes(random, sizeof(random));
-	random[0] |= 1; /* an id of zeros only means none */
-	random[16] |= 1;
-	len = (size_t)snprintf(ret_text, 56, "00-");
-	for (size_t i = 0; i < sizeof(random); i++)
-		len += (size_t)snprintf(
-			ret_text + len, 56 - len, i == 16 ? "-%02x" : "%02x", random[i]);
-	snprintf(ret_text + len, 56 - len, "-01");
+	id_random(trace, sizeof(trace));
+	id_random(span, sizeof(span));
+	trace[0] |= 1; /* an id of zeros only means none */
+	span[0] |= 1;
+	memcpy(ret_text, "00-", 3);
+	codec_hex(trace, sizeof(trace), ret_text + 3);
+	ret_text[35] = '-';
+	codec_hex(span, sizeof(span), ret_text + 36);
+	memcpy(ret_text + 52, "-01", 4);
 }
 
 void web_call_identify(struct web_call *call)

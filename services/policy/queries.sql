@@ -41,9 +41,7 @@ SELECT envelope FROM approval WHERE tenant_id = $1 AND policy_id = $2 ORDER BY s
 SELECT * FROM pipeline_record WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 
 -- name: pipeline_list
-SELECT tenant_id, space_id, id, name, version, template, policy_id, policy_hash, revision, created_by, created_at,
-	jsonb_build_object('max_runs', document::jsonb -> 'max_runs', 'deadline', document::jsonb -> 'deadline')::text AS document
-FROM pipeline_record WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint
+SELECT * FROM pipeline_record WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint
 
 -- name: pipeline_insert
 INSERT INTO pipeline (tenant_id, space_id, id, name, template, policy_id, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)

@@ -15,18 +15,15 @@
 
 static json_t *pipeline_row(const struct db_rows *rows, size_t i)
 {
-	auto_json json_t *document = json_loads(db_text(rows, i, "document"), 0, NULL);
-	json_t *record = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:s}", "id",
+	return json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "id",
 		db_text(rows, i, "id"), "tenant", db_text(rows, i, "tenant_id"), "space",
 		db_text(rows, i, "space_id"), "name", db_text(rows, i, "name"), "version",
 		(json_int_t)db_number(rows, i, "version"), "template", db_text(rows, i, "template"),
 		"policy", db_text(rows, i, "policy_id"), "policy_hash",
 		db_text(rows, i, "policy_hash"), "created_by", db_text(rows, i, "created_by"),
-		"created_at", db_text(rows, i, "created_at"));
-
-	json_object_set(record, "max_runs", json_object_get(document, "max_runs"));
-	json_object_set(record, "deadline", json_object_get(document, "deadline"));
-	return record;
+		"created_at", db_text(rows, i, "created_at"), "max_runs",
+		(json_int_t)db_number(rows, i, "max_runs"), "deadline",
+		(json_int_t)db_number(rows, i, "deadline"));
 }
 
 struct pipeline_work {

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """policy at the edge of a real stack: what it stores, and everything it refuses before it stores it."""
+import contextlib
+from concurrent import futures
+import re
+import subprocess
+
 import pytest
 
-from local_stack import problem, unique
+from local_stack import problem, unique, wait_for
 from trust import Key, World, b64url
 
 
@@ -41,6 +46,31 @@ def test_policy_of_another_tenant_is_not_there(owner, stranger, world):
         problem(answer, 404, "policy.not_found")
     assert record["id"] not in stranger.get("/v1/policies").text
     problem(submit(stranger, world), 422, "policy.wrong_space")
+
+
+def waiting(stack):
+    """Requests in the lane's queue, as the last tick counted them."""
+    text = subprocess.run(["curl", "-sf", "--unix-socket", stack.sockets / "policy/http.sock", "http://policy/metrics"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    return int(re.search(r'^strongroom_lane_waiting_requests\{lane="db"\} (\d+)', text, re.M)[1])
+
+
+def test_reads_that_wait_together_are_each_their_callers_own(stack, owner, stranger, world):
+    mine, other = submit(owner, world).json(), submit(stranger, World(stranger.space())).json()
+    mine, other = owner.get(f"/v1/policies/{mine['id']}").json(), stranger.get(f"/v1/policies/{other['id']}").json()
+    path, elsewhere, nobody = f"/v1/policies/{mine['id']}", f"/v1/policies/{other['id']}", {"Authorization": "Bearer none"}
+    with contextlib.closing(stack.connect()) as blocker, futures.ThreadPoolExecutor(60) as pool:
+        blocker.cursor().execute("LOCK TABLE policy.policy")
+        answers = [(pool.submit(owner.get, path), pool.submit(stranger.get, path), pool.submit(stranger.get, elsewhere),
+                    pool.submit(owner.get, elsewhere), pool.submit(owner.get, path, headers=nobody)) for _ in range(12)]
+        wait_for(lambda: waiting(stack) >= 20, "a queue in the lane", 4)  # before Postgres gives the lock's waiters up
+        blocker.rollback()
+    for shown, hidden, others, not_mine, unknown in (tuple(one.result() for one in row) for row in answers):
+        assert shown.json() == mine and others.json() == other
+        problem(hidden, 404, "policy.not_found")
+        problem(not_mine, 404, "policy.not_found")
+        problem(unknown, 401, "auth.invalid_token")
+        assert mine["id"] not in others.text and other["id"] not in shown.text
 
 
 @pytest.mark.parametrize("tamper, code", [

@@ -108,9 +108,13 @@ class LocalStack:
         """The folder of the sockets."""
         return pathlib.Path(re.search(r"host=(\S+)/postgres ", (self.folder / "etc/policy.conf").read_text())[1])
 
+    def connect(self):
+        """The database's administrator, whom no row-level security binds."""
+        return psycopg2.connect(host=str(self.sockets / "postgres"), user="postgres", dbname="strongroom")
+
     def sql(self, statement, *arguments):
-        """Rows of a statement by the database's administrator, whom no row-level security binds."""
-        connection = psycopg2.connect(host=str(self.sockets / "postgres"), user="postgres", dbname="strongroom")
+        """Rows of the administrator's statement."""
+        connection = self.connect()
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:

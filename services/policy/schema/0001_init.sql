@@ -3,9 +3,12 @@
 CREATE TABLE policy (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
 	name text NOT NULL, version bigint NOT NULL, hash text NOT NULL, document text NOT NULL,
+	max_runs bigint GENERATED ALWAYS AS ((document::jsonb ->> 'max_runs')::bigint) STORED,
+	deadline bigint GENERATED ALWAYS AS ((document::jsonb ->> 'deadline')::bigint) STORED,
 	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
-	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, hash), UNIQUE (tenant_id, name, version));
+	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, hash), UNIQUE (tenant_id, name, version))
+	WITH (toast_tuple_target = 8160); -- a usual document stays in its row, as it is
 
 CREATE TABLE approval (
 	tenant_id text NOT NULL, space_id text NOT NULL, policy_id text NOT NULL, spki text NOT NULL,
@@ -83,7 +86,7 @@ SELECT tenant_id, space_id, id, name, version, hash, document, revision, created
 	at_text(created_at) AS created_at, deleted_at FROM policy;
 
 CREATE VIEW pipeline_record WITH (security_invoker = true) AS
-SELECT p.tenant_id, p.space_id, p.id, p.name, p.version, p.template, p.policy_id, d.hash AS policy_hash, d.document,
+SELECT p.tenant_id, p.space_id, p.id, p.name, p.version, p.template, p.policy_id, d.hash AS policy_hash, d.max_runs, d.deadline,
 	p.revision, p.created_by, at_text(p.created_at) AS created_at, p.deleted_at
 FROM pipeline p JOIN policy d ON d.tenant_id = p.tenant_id AND d.id = p.policy_id;
 
