@@ -5,7 +5,7 @@
 PART ?=
 UP_NEEDS += $(if $(wildcard deploy/guest.mk),guest)
 
-.PHONY: install-deps install-check-deps up down purge status logs backup restore
+.PHONY: install-deps install-check-deps up down purge status logs backup restore rotate-signing-key
 install-deps:
 	@deploy/local/install-deps deploy/local/packages
 
@@ -35,6 +35,9 @@ backup:
 
 restore:
 	@deploy/local/stack restore $(FOLDER) $(DIGEST)
+
+rotate-signing-key:
+	@deploy/local/stack rotate-signing-key
 
 # The main job from nothing to its result. INPUT=file.csv takes another table than the generated one.
 .PHONY: demo

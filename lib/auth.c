@@ -18,6 +18,7 @@
 #include "lib/fetch.h"
 #include "lib/jose.h"
 #include "lib/json.h"
+#include "lib/jwt.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 
@@ -130,8 +131,8 @@ static int issuer_key(struct auth *auth, const char *kid, EVP_PKEY **ret_key, st
 		EVP_PKEY_up_ref(key);
 	pthread_rwlock_unlock(&auth->lock);
 	if (!key)
-		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token",
-			"the token is by an unknown key");
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.unknown_key",
+			"the token is by a key that the issuer does not have");
 	*ret_key = key;
 	return 0;
 }
@@ -161,18 +162,15 @@ static int credential(
 static int verify_signature(struct auth *auth, const struct shape *shape, const char *token,
 	json_t **ret_claims, struct err *err)
 {
+	static const char *const algorithms[] = { "ES256", NULL };
 	auto_json json_t *header = NULL;
 	auto_key EVP_PKEY *key = NULL;
-	const char *typ, *kid;
+	const char *kid;
 	int found;
 
-	if (jose_token_peek(token, &header, NULL) < 0)
-		return invalid(err, "not a token");
-	typ = json_text(header, "typ");
+	if (jwt_header(token, shape->typ, algorithms, &header, err) < 0)
+		return -1;
 	kid = json_text(header, "kid");
-	if (!typ || strcmp(typ, shape->typ) != 0)
-		return err_set(err, ERR_UNAUTHENTICATED, "auth.wrong_type",
-			"the token is not of type %s", shape->typ);
 	if (!kid)
 		return invalid(err, "the token names no key");
 	found = shape->access == WEB_SERVICE ? auth_peers_key(auth->peers, kid, &key, err)
@@ -213,23 +211,6 @@ static int verify(struct auth *auth, const struct shape *shape, const char *toke
 	return 0;
 }
 
-static int check_times(const json_t *claims, long long *ret_iat, struct err *err)
-{
-	const json_t *iat = json_object_get(claims, "iat"), *exp = json_object_get(claims, "exp");
-	const json_t *nbf = json_object_get(claims, "nbf");
-	long long now = clock_unix_ms() / 1000;
-
-	if (!json_is_integer(iat) || !json_is_integer(exp) || (nbf && !json_is_integer(nbf)))
-		return invalid(err, "the token has no times");
-	if (json_integer_value(exp) + AUTH_SKEW_S <= now)
-		return err_set(err, ERR_UNAUTHENTICATED, "auth.expired", "the token has expired");
-	if (json_integer_value(iat) > now + AUTH_SKEW_S ||
-		json_integer_value(nbf) > now + AUTH_SKEW_S)
-		return invalid(err, "the token is from the future");
-	*ret_iat = json_integer_value(iat);
-	return 0;
-}
-
 static int check_audience(const struct auth *auth, const json_t *claims, struct err *err)
 {
 	const char *aud = json_text(claims, "aud");
@@ -240,12 +221,16 @@ static int check_audience(const struct auth *auth, const json_t *claims, struct 
 	return 0;
 }
 
-static int check_revoked(struct auth *auth, const json_t *claims, long long iat, struct err *err)
+/* Whatever the token rests on. */
+static int check_revoked(struct auth *auth, const json_t *claims, struct err *err)
 {
-	static const char *const names[] = { "sub", "key", "tenant" };
-	bool revoked = false;
+	static const char *const names[] = { "sub", "key", "crt", "tenant" };
+	const char *bound = json_text(json_object_get(claims, "cnf"), "crt");
+	long long iat = json_integer_value(json_object_get(claims, "iat"));
+	bool revoked;
 
 	pthread_rwlock_rdlock(&auth->lock);
+	revoked = auth_state_is_revoked(auth->state, bound, iat);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		revoked |= auth_state_is_revoked(auth->state, json_text(claims, names[i]), iat);
 	pthread_rwlock_unlock(&auth->lock);
@@ -305,12 +290,11 @@ static struct principal *principal_of(
 static int check_claims(
 	struct auth *auth, const struct shape *shape, const json_t *claims, struct err *err)
 {
-	long long iat = 0;
-
-	if (check_audience(auth, claims, err) < 0 || check_times(claims, &iat, err) < 0 ||
+	if (check_audience(auth, claims, err) < 0 ||
+		jwt_check_times(claims, AUTH_SKEW_S, err) < 0 ||
 		check_subject(auth, shape->access, claims, err) < 0)
 		return -1;
-	return shape->access == WEB_SERVICE ? 0 : check_revoked(auth, claims, iat, err);
+	return shape->access == WEB_SERVICE ? 0 : check_revoked(auth, claims, err);
 }
 
 static int check_proof(struct auth *auth, const struct web_req *req, const char *token,
@@ -350,7 +334,7 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 		return -1;
 	arena_defer(req->arena, auth_claims_release, verified);
 	claims = auth_claims_json(verified);
-	if (check_claims(auth, shape, claims, err) < 0)
+	if (check_claims(auth, shape, claims, err) < 0 || auth_binding_check(req, claims, err) < 0)
 		return -1;
 	if (access == WEB_AGENT && check_proof(auth, req, token, claims, err) < 0)
 		return -1;
@@ -366,15 +350,14 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 int auth_recheck(struct auth *auth, const struct principal *principal, struct err *err)
 {
 	unsigned long long keys;
-	long long iat = 0;
 
-	if (check_times(principal->claims, &iat, err) < 0)
+	if (jwt_check_times(principal->claims, AUTH_SKEW_S, err) < 0)
 		return -1;
 	if (principal->kind == WEB_SERVICE)
 		return 0;
 	if (current_keys(auth, &keys, err) < 0)
 		return -1;
-	return check_revoked(auth, principal->claims, iat, err);
+	return check_revoked(auth, principal->claims, err);
 }
 
 /* --- this service's own side --- */

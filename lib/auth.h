@@ -4,6 +4,9 @@
  * loop refreshes from certreg's /internal/v1/auth-state every 5 s with the list of revoked
  * subjects; a service that has not seen it for 30 s refuses with auth.epoch_stale (503).
  *
+ * A token with cnf{"x5t#S256"} (RFC 8705) is good only beside that client certificate; it is dead
+ * once any of its sub, key, crt, cnf.crt, tenant was revoked after it was made.
+ *
  * Token shapes (RFC 9068 / RFC 7519, ES256, `typ` exact, `aud` exactly one service):
  *   at+jwt                  member's API token: iss sub(mbr_) tenant space roles scope aud exp iat
  * jti strongroom-agent+jwt    sub(sbx_) boot tenant aud cnf{jkt}; needs a DPoP proof (RFC 9449) in
@@ -17,11 +20,15 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "lib/digest.h"
 #include "lib/err.h"
 #include "lib/web.h"
 
 struct auth;
 struct service_conf;
+
+/* Rung (lib/wake.h) when something was revoked: every service then asks for auth-state at once. */
+#define AUTH_EPOCH_TOPIC "epoch"
 
 struct principal {
 	enum web_access kind;
@@ -38,16 +45,22 @@ struct principal {
 struct auth *auth_new(const char *service_name, const struct service_conf *conf, struct err *err);
 void auth_free(struct auth *auth);
 
-/* Checks the request's credentials for a route's access kind. Codes: auth.missing,
- * auth.invalid_token, auth.expired, auth.wrong_audience, auth.wrong_type, auth.proof_missing,
- * auth.proof_invalid, auth.revoked, auth.scope_missing, auth.epoch_stale. The principal lives in
- * req->arena, and stands in the request also when auth.scope_missing refuses it. */
+/* Checks the request's credentials for a route's access kind. Codes: those of lib/jwt.h and
+ * auth.missing, auth.unknown_key, auth.wrong_audience, auth.proof_missing, auth.proof_invalid,
+ * auth.replayed, auth.certificate_missing, auth.certificate_mismatch, auth.revoked,
+ * auth.scope_missing, auth.epoch_stale, limit.exceeded. The principal lives in req->arena, and
+ * stands in the request also when auth.scope_missing refuses it. */
 int auth_check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
 	const struct principal **ret_principal, struct err *err);
 
 /* Whether who was let in before still is: expiry and revocation, no signature. For requests that
  * wait or stream. Codes: auth.expired, auth.revoked, auth.epoch_stale. */
 int auth_recheck(struct auth *auth, const struct principal *principal, struct err *err);
+
+/* SHA-256 of the client certificate that the edge was shown; *ret_shown says whether there was one.
+ * auth.bad_client_certificate. */
+int auth_client_certificate(const struct web_req *req, unsigned char ret_digest[DIGEST_SIZE],
+	bool *ret_shown, struct err *err);
 
 /* Fetches the issuer's keys and revocations once; service.c's loop calls it. `fetch` as in fetch.h.
  */

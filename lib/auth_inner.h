@@ -54,6 +54,13 @@ struct auth_peers *auth_peers_new(const char *folder); /* borrowed */
 void auth_peers_free(struct auth_peers *peers);
 int auth_peers_key(struct auth_peers *peers, const char *name, EVP_PKEY **ret_key, struct err *err);
 
+/* --- auth_binding.c: client certificates (RFC 8705) --- */
+#define AUTH_X5T "x5t#S256" /* the member of `cnf` */
+
+/* The request shows the certificate that the token is bound to, if it is to any. Codes:
+ * auth.certificate_missing, auth.certificate_mismatch, auth.bad_client_certificate. */
+int auth_binding_check(const struct web_req *req, const json_t *claims, struct err *err);
+
 /* --- auth_proof.c: DPoP (RFC 9449) --- */
 struct auth_proofs; /* the jti seen within their life; any thread */
 

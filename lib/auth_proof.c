@@ -107,8 +107,8 @@ static int remember_locked(
 	turn(proofs);
 	current = &proofs->generations[proofs->current];
 	if (has(&proofs->generations[0], mark) || has(&proofs->generations[1], mark))
-		return err_set(err, ERR_UNAUTHENTICATED, "auth.proof_invalid",
-			"this proof was used before");
+		return err_set(
+			err, ERR_UNAUTHENTICATED, "auth.replayed", "this proof was used before");
 	if (current->count >= MAX_SEEN)
 		return err_set(err, ERR_LIMITED, "auth.too_many_proofs",
 			"more than %u proofs in a minute", MAX_SEEN);

@@ -144,17 +144,17 @@ static void on_wake(void *arg, const char *topic, const char *key)
 
 static void open_wake(struct service_state *state)
 {
-	const struct service_loop *loop = state->service->loops;
 	const char *topics[MAX_TOPICS] = { "web" };
 	size_t count = 1;
 
-	for (; loop && loop->name; loop++) {
-		bool known = !loop->topic;
+	for (size_t n = 0; n < state->n_threads; n++) {
+		const char *topic = state->threads[n].loop.topic;
+		bool known = !topic;
 
 		for (size_t i = 0; i < count && !known; i++)
-			known = strcmp(topics[i], loop->topic) == 0;
+			known = strcmp(topics[i], topic) == 0;
 		if (!known && count < MAX_TOPICS)
-			topics[count++] = loop->topic;
+			topics[count++] = topic;
 	}
 	state->wake = wake_new(state->conf.redis, topics, count, on_wake, state);
 }

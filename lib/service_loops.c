@@ -199,8 +199,10 @@ void service_loops_prepare(struct service_state *state)
 		add(state, &(const struct service_loop) {
 				   .name = "audit", .beat_ms = AUDIT_BEAT_MS, .run = audit_tell });
 	if (*state->conf.certreg_url)
-		add(state, &(const struct service_loop) {
-				   .name = "auth", .beat_ms = AUTH_BEAT_MS, .run = auth_renew });
+		add(state, &(const struct service_loop) { .name = "auth",
+				   .topic = AUTH_EPOCH_TOPIC,
+				   .beat_ms = AUTH_BEAT_MS,
+				   .run = auth_renew });
 	if (state->service->forgets || state->service->forget)
 		add(state, &(const struct service_loop) { .name = "retention",
 				   .beat_ms = state->conf.retention_beat_ms,

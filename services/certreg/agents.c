@@ -4,63 +4,24 @@
 
 #include <string.h>
 
-#include "lib/codec.h"
 #include "lib/json.h"
+#include "lib/jwt.h"
 #include "lib/mem.h"
 #include "lib/peer.h"
 #include "lib/service.h"
+#include "services/certreg/assertions.h"
 #include "services/certreg/credentials.h"
 #include "services/certreg/issuer.h"
 
 #define ASSERTION_TYPE "strongroom-agent-assertion+jwt"
-#define ASSERTION_MAX 4096
-#define LIFE_SECONDS 60
-#define SKEW_SECONDS 60
-#define JTI_MAX 64
 
 /* --- rules --- */
 
-const char *agent_subject(struct arena *arena, const char *assertion)
+const char *agent_subject(struct arena *arena, const json_t *claims)
 {
-	const char *first = strchr(assertion, '.'), *second = first ? strchr(first + 1, '.') : NULL;
-	auto_free unsigned char *payload = NULL;
-	auto_json json_t *claims = NULL;
-	const char *subject;
-	size_t len;
+	const char *subject = json_text(claims, "sub");
 
-	if (!second || strlen(assertion) > ASSERTION_MAX)
-		return NULL;
-	if (codec_b64url_decode(first + 1, (size_t)(second - first - 1), &payload, &len, NULL) < 0)
-		return NULL;
-	claims = json_parse((const char *)payload, len, NULL);
-	subject = json_text(claims, "sub");
 	return subject && id_is(subject, "sbx") ? arena_strdup(arena, subject) : NULL;
-}
-
-static bool has_text(const json_t *claims, const char *name, const char *value)
-{
-	const char *text = json_text(claims, name);
-
-	return text && strcmp(text, value) == 0;
-}
-
-int agent_claims_check(const json_t *claims, const char *sandbox, const char *audience,
-	long long now, struct err *err)
-{
-	const json_t *iat = json_object_get(claims, "iat"), *exp = json_object_get(claims, "exp");
-	const char *jti = json_text(claims, "jti");
-	long long made = json_integer_value(iat), ends = json_integer_value(exp);
-
-	if (json_object_size(claims) != 6 || !json_is_integer(iat) || !json_is_integer(exp))
-		return credential_refuse(err);
-	if (!has_text(claims, "iss", sandbox) || !has_text(claims, "sub", sandbox) ||
-		!has_text(claims, "aud", audience))
-		return credential_refuse(err);
-	if (!jti || !*jti || strlen(jti) > JTI_MAX)
-		return credential_refuse(err);
-	if (made > now + SKEW_SECONDS || ends <= now || ends > now + LIFE_SECONDS + SKEW_SECONDS)
-		return credential_refuse(err);
-	return ends - made > LIFE_SECONDS || ends < made ? credential_refuse(err) : 0;
 }
 
 json_t *agent_claims(const struct agent *agent)
@@ -86,7 +47,7 @@ static int find_sandbox(
 		*err = failure;
 		return -1;
 	}
-	if (!has_text(found, "id", sandbox) || !has_text(found, "state", "ready") ||
+	if (!assertion_has(found, "id", sandbox) || !assertion_has(found, "state", "ready") ||
 		!json_text(found, "tenant"))
 		return credential_refuse(err);
 	*ret_sandbox = take_ptr(found);
@@ -110,22 +71,6 @@ static int verify(const json_t *sandbox, const char *assertion, struct agent *ag
 	return 0;
 }
 
-static int use_once(
-	struct web_req *req, const json_t *claims, const struct agent *agent, struct err *err)
-{
-	long long exp = json_integer_value(json_object_get(claims, "exp"));
-	struct err failure;
-
-	err_clear(&failure);
-	if (store_assertion_use(req->worker->db, &agent->tenant, agent->sandbox,
-		    json_text(claims, "jti"), exp, &failure) == 0)
-		return 0;
-	if (strcmp(failure.code, "auth.replayed") == 0)
-		return credential_refuse(err);
-	*err = failure;
-	return -1;
-}
-
 /* The audience that an assertion must name. A guest reaches the edge by another host name than
  * people do, so the Host that the request was sent to counts as well (as for DPoP proofs). */
 static const char *token_endpoint(struct web_req *req, const json_t *claims)
@@ -133,7 +78,7 @@ static const char *token_endpoint(struct web_req *req, const json_t *claims)
 	const char *host = web_header(req, "Host");
 	const char *as_sent = arena_printf(req->arena, "https://%s/v1/token", host ? host : "");
 
-	if (has_text(claims, "aud", as_sent))
+	if (assertion_has(claims, "aud", as_sent))
 		return as_sent;
 	return arena_printf(req->arena, "%s/v1/token", req->worker->conf->base_url);
 }
@@ -141,21 +86,24 @@ static const char *token_endpoint(struct web_req *req, const json_t *claims)
 int agent_check(
 	struct web_req *req, const char *assertion, struct agent *ret_agent, struct err *err)
 {
-	auto_json json_t *sandbox = NULL, *claims = NULL;
-	struct agent agent = { .sandbox = agent_subject(req->arena, assertion) };
+	static const char *const algorithms[] = { "ES256", NULL };
+	auto_json json_t *header = NULL, *shown = NULL, *sandbox = NULL, *claims = NULL;
+	struct agent agent = { .sandbox = NULL };
 
+	if (jwt_header(assertion, ASSERTION_TYPE, algorithms, &header, err) < 0 ||
+		jwt_claims(assertion, &shown, err) < 0)
+		return -1;
+	agent.sandbox = agent_subject(req->arena, shown);
 	if (!agent.sandbox)
 		return credential_refuse(err);
+	if (assertion_claims_check(shown, agent.sandbox, token_endpoint(req, shown), err) < 0)
+		return -1;
 	if (find_sandbox(req, agent.sandbox, &sandbox, err) < 0 ||
 		verify(sandbox, assertion, &agent, &claims, err) < 0)
 		return -1;
-	if (agent_claims_check(
-		    claims, agent.sandbox, token_endpoint(req, claims), issuer_now(), err) < 0)
-		return -1;
 	if (store_tenant(req->worker->db, json_text(sandbox, "tenant"), req->arena, &agent.tenant,
-		    err) < 0)
-		return -1;
-	if (use_once(req, claims, &agent, err) < 0)
+		    err) < 0 ||
+		assertion_use(req, agent.tenant.id, agent.tenant.space, claims, err) < 0)
 		return -1;
 	*ret_agent = agent;
 	return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Assertions of sandboxes (RFC 7523): a JWT by the machine signing key, that buys one token. Which
- * key that is says the provisioner, for a sandbox that is ready; everything that is wrong with an
- * assertion looks like a wrong API key.
+ * key that is says the provisioner, for a sandbox that is ready. What is wrong with the assertion
+ * by itself has a code of its own (assertions.h); what only we know looks like a wrong API key.
  */
 #ifndef CERTREG_AGENTS_H
 #define CERTREG_AGENTS_H
@@ -20,12 +20,8 @@ struct agent {
 	struct tenant tenant;
 };
 
-/* What a verified assertion must say; pure. `now` in Unix seconds. Returns -1 auth.invalid_client.
- */
-int agent_claims_check(const json_t *claims, const char *sandbox, const char *audience,
-	long long now, struct err *err);
-/* The `sub` of an assertion, before anything is verified: only to know whom to ask for. */
-const char *agent_subject(struct arena *arena, const char *assertion);
+/* The `sub` of an assertion's claims if it is a sandbox's id, or NULL. */
+const char *agent_subject(struct arena *arena, const json_t *claims);
 
 int agent_check(
 	struct web_req *req, const char *assertion, struct agent *ret_agent, struct err *err);

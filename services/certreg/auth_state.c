@@ -7,7 +7,7 @@
 
 #include "lib/service.h"
 #include "services/certreg/issuer.h"
-#include "services/certreg/store.h"
+#include "services/certreg/store_tokens.h"
 
 #define REVOKED_SECONDS (2 * TOKEN_SECONDS)
 
@@ -15,7 +15,7 @@ int auth_state_jwks(struct web_req *req, struct web_res *res, struct err *err)
 {
 	(void)err;
 	res->json = issuer_jwks(certreg_of(req->worker));
-	web_header_add(res, "Cache-Control", "public, max-age=300");
+	web_header_add(res, "Cache-Control", "public, max-age=60");
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "services/certreg/mirror.h"
 #include "services/certreg/names.h"
 #include "services/certreg/store.h"
+#include "services/certreg/store_tokens.h"
 
 #define PEM_LINE 64
 #define PEM_MAX (16 * 1024)
@@ -280,6 +281,7 @@ int certificate_revoke(struct web_req *req, struct web_res *res, struct err *err
 		store_certificate_revoke(
 			db, who->tenant, who->space, id, certificate.revision, err) < 0)
 		return -1;
+	store_revocation_ring(req->worker);
 	if (store_certificate(db, who->tenant, id, req->arena, &certificate, err) < 0)
 		return -1;
 	mirror_add(certreg_of(req->worker), &certificate);

@@ -6,23 +6,21 @@
 #ifndef CERTREG_H
 #define CERTREG_H
 
-#include <openssl/evp.h>
-
 #include "lib/digest.h"
-#include "lib/jose.h"
 #include "lib/web.h"
 
 #define PEPPER_MAX_BYTES 1024
 
+struct signing_keys;
+
 struct secrets {
-	EVP_PKEY *issuer_key;
-	char issuer_kid[JOSE_THUMBPRINT_SIZE];
+	struct signing_keys *signing_keys;
 	unsigned char pepper_digest[DIGEST_SIZE]; /* SHA-256 of the pepper file: the HMAC's key */
 };
 
 struct certreg {
-	char *signing_key; /* file: PEM, P-256 */
-	char *pepper;	   /* file: at least 32 random bytes */
+	char *signing_keys_dir; /* <activation>.pem, P-256 */
+	char *pepper;		/* file: at least 32 random bytes */
 	char *mirror_dir;
 	const struct secrets *secrets; /* behind the rows of the table */
 };

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/auth.h"
 #include "lib/codec.h"
+#include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/certreg/form.h"
@@ -72,6 +74,53 @@ int credential_check(struct web_req *req, const char *key_id, const char *secret
 	*ret_credential = credential;
 	return 0;
 }
+
+/* --- claims --- */
+
+/* A certificate that is not registered to the member binds nothing: the edge lets everybody show
+ * any. */
+static int bind(
+	struct web_req *req, const struct credential *credential, json_t *claims, struct err *err)
+{
+	unsigned char digest[DIGEST_SIZE];
+	char fingerprint[CODEC_HEX_SIZE(DIGEST_SIZE)];
+	auto_free char *x5t = NULL;
+	const char *certificate;
+	bool shown;
+
+	if (auth_client_certificate(req, digest, &shown, err) < 0)
+		return -1;
+	if (!shown)
+		return 0;
+	codec_hex(digest, sizeof(digest), fingerprint);
+	if (store_certificate_shown(
+		    req->worker->db, credential, fingerprint, req->arena, &certificate, err) < 0)
+		return -1;
+	if (!certificate)
+		return 0;
+	x5t = codec_b64url_text(digest, sizeof(digest));
+	json_object_set_new(
+		claims, "cnf", json_pack("{s:s,s:s}", "x5t#S256", x5t, "crt", certificate));
+	return 0;
+}
+
+int credential_claims(struct web_req *req, const struct credential *credential, json_t **ret_claims,
+	struct err *err)
+{
+	bool by_key = credential->key != NULL;
+	auto_json json_t *claims = json_pack("{s:s,s:s,s:s,s:s,s:s,s:[s],s:s}", "sub",
+		credential->member, by_key ? "key" : "crt",
+		by_key ? credential->key : credential->certificate, "tenant", credential->tenant,
+		"tenant_name", credential->tenant_name, "space", credential->space, "spaces",
+		credential->space, "roles", credential->roles);
+
+	if (bind(req, credential, claims, err) < 0)
+		return -1;
+	*ret_claims = take_ptr(claims);
+	return 0;
+}
+
+/* --- Authorization: Basic --- */
 
 /* Splits "user:password" where it stands. */
 static int split(char *text, const char **ret_user, const char **ret_password, struct err *err)

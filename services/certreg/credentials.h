@@ -12,7 +12,7 @@
 #include "lib/id.h"
 #include "lib/web.h"
 #include "services/certreg/certreg.h"
-#include "services/certreg/store.h"
+#include "services/certreg/store_tokens.h"
 
 #define CREDENTIAL_TEXT_SIZE 80u /* "sr_" + 32 + "_" + 43 + NUL: exactly that */
 #define CREDENTIAL_MAC_SIZE 65u	 /* hex, with NUL */
@@ -25,6 +25,11 @@ void credential_mac(
 
 int credential_check(struct web_req *req, const char *key_id, const char *secret,
 	struct credential *ret_credential, struct err *err);
+
+/* What a token says of who asked for it: sub, key or crt, tenant, tenant_name, space, spaces,
+ * roles; and cnf when the request shows a client certificate of that member (RFC 8705). */
+int credential_claims(struct web_req *req, const struct credential *credential, json_t **ret_claims,
+	struct err *err);
 /* The one answer to all that is wrong with credentials. Returns -1. */
 int credential_refuse(struct err *err);
 

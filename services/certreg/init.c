@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Start of the service: the issuer's key and the pepper are read once, the mirror is reconciled. */
+/* Start of the service: the pepper is read once, the signing keys for the first time, the mirror is
+ * reconciled. */
 #include "services/certreg/certreg.h"
 
 #include <string.h>
 
 #include "lib/buf.h"
-#include "lib/cert.h"
-#include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/certreg/bootstrap.h"
 #include "services/certreg/mirror.h"
+#include "services/certreg/signing_keys.h"
 
-#define KEY_FILE_MAX (16 * 1024)
 #define PEPPER_MIN_BYTES 32
 
 /* Outlives the configuration, so that it can be wiped; written by init() only. */
@@ -21,24 +20,6 @@ static struct secrets secrets;
 const struct certreg *certreg_of(const struct worker *worker)
 {
 	return worker->program;
-}
-
-static int read_issuer(const struct certreg *certreg, struct secrets *ret_secrets, struct err *err)
-{
-	auto_buf pem = BUF_INIT(KEY_FILE_MAX);
-	auto_json json_t *jwk = NULL;
-	auto_key EVP_PKEY *key = NULL;
-	int result;
-
-	if (buf_read_file(&pem, certreg->signing_key, err) < 0)
-		return err_wrap(err, "signing_key");
-	result = cert_key_read((const char *)pem.data, pem.len, &key, err);
-	buf_wipe(&pem);
-	if (result < 0 || jose_key_from_evp(key, "sig", &jwk, err) < 0 ||
-		jose_key_thumbprint(jwk, ret_secrets->issuer_kid, err) < 0)
-		return err_wrap(err, "signing_key '%s'", certreg->signing_key);
-	ret_secrets->issuer_key = take_ptr(key);
-	return 0;
 }
 
 static int read_pepper(const struct certreg *certreg, struct secrets *ret_secrets, struct err *err)
@@ -59,7 +40,9 @@ int certreg_init(struct worker *worker, struct err *err)
 {
 	struct certreg *certreg = worker->program;
 
-	if (read_issuer(certreg, &secrets, err) < 0 || read_pepper(certreg, &secrets, err) < 0)
+	if (signing_keys_when_asked(certreg->signing_keys_dir, err) < 0 ||
+		signing_keys_open(certreg->signing_keys_dir, &secrets.signing_keys, err) < 0 ||
+		read_pepper(certreg, &secrets, err) < 0)
 		return -1;
 	certreg->secrets = &secrets;
 	if (mirror_reconcile(worker, err) < 0)
@@ -69,7 +52,7 @@ int certreg_init(struct worker *worker, struct err *err)
 
 int certreg_end(int result)
 {
-	EVP_PKEY_free(secrets.issuer_key);
+	signing_keys_free(secrets.signing_keys);
 	explicit_bzero(&secrets, sizeof(secrets));
 	return result;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signing tokens with the key that init.c read. */
+/* The claims that every token has, and its signature. */
 #include "services/certreg/issuer.h"
 
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/certreg/form.h"
+#include "services/certreg/signing_keys.h"
 
 long long issuer_now(void)
 {
@@ -18,14 +19,12 @@ long long issuer_now(void)
 
 json_t *issuer_jwks(const struct certreg *certreg)
 {
-	auto_json json_t *pair = NULL;
-	json_t *jwk;
+	return signing_keys_jwks(certreg->secrets->signing_keys);
+}
 
-	if (jose_key_from_evp(certreg->secrets->issuer_key, "sig", &pair, NULL) < 0)
-		return json_pack("{s:[]}", "keys");
-	jwk = jose_key_public(pair);
-	json_object_set_new(jwk, "kid", json_string(certreg->secrets->issuer_kid));
-	return json_pack("{s:[o]}", "keys", jwk);
+EVP_PKEY *issuer_public_key(const struct certreg *certreg)
+{
+	return signing_keys_public(certreg->secrets->signing_keys);
 }
 
 /* The first token of a key for a service in an hour by itself, the others as a number. */
@@ -47,7 +46,7 @@ static void tell(struct web_req *req, const char *audience, const json_t *claims
 int issuer_sign(struct web_req *req, const char *typ, const char *audience, long long expires_at,
 	json_t *claims, const char **ret_token, struct err *err)
 {
-	const struct secrets *secrets = certreg_of(req->worker)->secrets;
+	struct signing_keys *keys = certreg_of(req->worker)->secrets->signing_keys;
 	char jti[ID_SIZE], *token, *kept;
 	size_t len;
 
@@ -57,7 +56,7 @@ int issuer_sign(struct web_req *req, const char *typ, const char *audience, long
 	json_object_set_new(claims, "iat", json_integer(issuer_now()));
 	json_object_set_new(claims, "exp", json_integer(expires_at));
 	json_object_set_new(claims, "jti", json_string(jti));
-	if (jose_token_sign(secrets->issuer_key, typ, secrets->issuer_kid, claims, &token, err) < 0)
+	if (signing_keys_sign(keys, typ, claims, &token, err) < 0)
 		return -1;
 	tell(req, audience, claims);
 	len = strlen(token);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The token issuer: one P-256 key, its JWKS, and the claims that every token has. */
+/* The token issuer: its JWKS, and the claims that every token has. */
 #ifndef CERTREG_ISSUER_H
 #define CERTREG_ISSUER_H
 
 #include <jansson.h>
+#include <openssl/evp.h>
 
 #include "lib/err.h"
 #include "services/certreg/certreg.h"
@@ -13,6 +14,7 @@
 
 /* {"keys":[…]} */
 json_t *issuer_jwks(const struct certreg *certreg);
+EVP_PKEY *issuer_public_key(const struct certreg *certreg); /* caller frees */
 /* Adds iss, aud, iat, exp and jti to the claims (which stay the caller's) and signs them. The token
  * is wiped with the request. */
 int issuer_sign(struct web_req *req, const char *typ, const char *audience, long long expires_at,

@@ -16,6 +16,7 @@
 #include "services/certreg/members.h"
 #include "services/certreg/names.h"
 #include "services/certreg/store.h"
+#include "services/certreg/store_tokens.h"
 
 #define MAX_NAME 63
 #define SCOPES_MAX 8
@@ -241,5 +242,6 @@ int key_revoke(struct web_req *req, struct web_res *res, struct err *err)
 	if (strcmp(key.state, "active") == 0 &&
 		store_key_revoke(db, who->tenant, who->space, id, key.revision, err) < 0)
 		return -1;
+	store_revocation_ring(req->worker);
 	return answer(req, res, id, 200, err);
 }

@@ -12,6 +12,7 @@
 #include "services/certreg/migrations.h"
 #include "services/certreg/mirror.h"
 #include "services/certreg/registry_tokens.h"
+#include "services/certreg/signing_keys.h"
 #include "services/certreg/store.h"
 #include "services/certreg/tenants.h"
 #include "services/certreg/tokens.h"
@@ -23,7 +24,7 @@
 #define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
 #define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler }
 static const struct conf_item config[] = {
-	FILE_ROW(signing_key, "PEM file of the P-256 key that signs tokens"),
+	FILE_ROW(signing_keys_dir, "folder of the P-256 keys that sign tokens, <activation in Unix seconds>.pem"),
 	FILE_ROW(pepper, "file with the secret under which API keys are stored"),
 	FILE_ROW(mirror_dir, "folder of the readable tree of certificates"),
 	{ NULL, CONF_TEXT, 0, NULL, NULL } };
@@ -31,7 +32,7 @@ static const struct conf_item config[] = {
 static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { NULL, 0, 0 } };
 
 static const struct web_route routes[] = {
-	PUBLIC("POST", "/v1/token", "peers", 8192, token_create),
+	PUBLIC("POST", "/v1/token", "peers", 16384, token_create),
 	PUBLIC("GET", "/v1/registry-token", "peers", 0, registry_token_create),
 	PUBLIC("POST", "/v1/registry-token", "peers", 8192, registry_token_exchange),
 	PUBLIC("GET", "/.well-known/jwks.json", "db", 0, auth_state_jwks),
@@ -49,7 +50,8 @@ static const struct web_route routes[] = {
 	READ("/v1/certificates/{certificate_id}", certificate_show),
 	REVOKE("/v1/certificates/{certificate_id}", certificate_revoke),
 	{ .method = NULL } };
-static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile, false }, { NULL, NULL, 0, NULL, false } };
+static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile, false },
+	{ "signing-keys", NULL, 5000, signing_keys_beat, false }, { NULL, NULL, 0, NULL, false } };
 static const struct service certreg = {
 	.name = "certreg", .config = config, .config_size = sizeof(struct certreg), .lanes = lanes,
 	.routes = routes, .loops = loops, .migrations = migrations, .forgets = store_forgets, .init = certreg_init };
@@ -57,5 +59,6 @@ static const struct service certreg = {
 
 int main(int argc, char **argv)
 {
-	return certreg_end(service_main(&certreg, bootstrap_take(argc, argv), argv));
+	argc = signing_keys_take(bootstrap_take(argc, argv), argv);
+	return certreg_end(service_main(&certreg, argc, argv));
 }

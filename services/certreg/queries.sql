@@ -88,19 +88,32 @@ UPDATE certificate SET state = 'revoked', revision = revision + 1
 WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'active'
 
 -- name: revocation_insert
-INSERT INTO revocation (tenant_id, space_id, id) VALUES ($1, $2, $3) ON CONFLICT (tenant_id, id) DO NOTHING
+WITH told AS (INSERT INTO outbox (topic, key) VALUES ('epoch', 'changed'))
+INSERT INTO revocation (tenant_id, space_id, id, state) VALUES ($1, $2, $3, $4)
 
 -- name: revocation_state
-SELECT m.epoch, r.id, floor(extract(epoch FROM r.created_at))::bigint AS revoked_at
+SELECT m.epoch, r.id, floor(extract(epoch FROM r.created_at))::bigint + CASE WHEN r.state = 'lifted' THEN 1 ELSE $1::int END AS before
 FROM (SELECT coalesce(max(seq), 0) AS epoch FROM revocation) m
-	LEFT JOIN revocation r ON r.created_at > now() - make_interval(secs => $1::int)
+	LEFT JOIN (SELECT DISTINCT ON (id) id, seq, state, created_at FROM revocation
+		WHERE created_at > now() - make_interval(secs => $1::int) ORDER BY id, seq DESC) r ON true
 ORDER BY r.seq
 
 -- name: assertion_insert
-INSERT INTO assertion (tenant_id, space_id, sandbox_id, jti, expires_at) VALUES ($1, $2, $3, $4, to_timestamp($5::bigint))
+INSERT INTO assertion (tenant_id, space_id, subject_id, jti, expires_at) VALUES ($1, $2, $3, $4, to_timestamp($5::bigint))
 
 -- name: challenge_forget
 DELETE FROM challenge WHERE expires_at < now() - interval '1 hour'
 
 -- name: assertion_forget
 DELETE FROM assertion WHERE expires_at < now() - interval '10 minutes'
+
+-- Tokens by certificates, and tokens bound to them.
+
+-- name: certificate_tenant
+SELECT tenant_id FROM certificate WHERE id = $1
+
+-- name: certificate_credential
+SELECT *, floor(extract(epoch FROM not_after))::bigint AS expires_at FROM certificate_usable WHERE tenant_id = $1 AND id = $2
+
+-- name: certificate_shown
+SELECT id FROM certificate_usable WHERE tenant_id = $1 AND member_id = $2 AND fingerprint = $3

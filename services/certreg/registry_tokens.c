@@ -183,10 +183,9 @@ static int create_for_member(struct web_req *req, struct web_res *res, const str
 		return -1;
 	if (credential.expires_at && credential.expires_at < expires_at)
 		expires_at = credential.expires_at;
-	claims = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "sub", credential.member, "key",
-		credential.key_id, "tenant", credential.tenant, "tenant_name",
-		credential.tenant_name, "space", credential.space, "roles", credential.roles,
-		"access", access);
+	if (credential_claims(req, &credential, &claims, err) < 0)
+		return -1;
+	json_object_set(claims, "access", access);
 	return answer(req, res, claims, expires_at, err);
 }
 

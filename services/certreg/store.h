@@ -52,15 +52,6 @@ struct key {
 	long long revision;
 };
 
-/* What a shown key is compared with. */
-struct credential {
-	const char *key_id, *mac, *scopes, *member, *roles, *tenant, *space, *tenant_name;
-	long long expires_at; /* Unix seconds; 0: never */
-};
-
-/* Always two statements, whether or not the key exists. */
-int store_credential(struct db *db, const char *key_id, struct arena *arena,
-	struct credential *ret_credential, bool *ret_found, struct err *err);
 /* `req` for its Idempotency-Key, or NULL. key.exists. */
 int store_key_add(struct db *db, const struct web_req *req, const char *tenant_id,
 	const char *space_id, const struct key *key, struct err *err);
@@ -72,16 +63,6 @@ int store_key_list(struct db *db, const char *tenant_id, const char *member,
 /* Takes the key away and tells auth-state, in one transaction. */
 int store_key_revoke(struct db *db, const char *tenant_id, const char *space_id, const char *id,
 	long long revision, struct err *err);
-
-/* --- revocations and used assertions (store_keys.c) --- */
-/* What was revoked within the last `seconds`, as [{"subject","before"}]: no token by such a key is
- * good that was made before `before`, which lies as far ahead, since nothing revoked comes back.
- * The epoch never falls. */
-int store_revoked(
-	struct db *db, long seconds, json_t **ret_list, long long *ret_epoch, struct err *err);
-/* auth.replayed when that jti was used before. */
-int store_assertion_use(struct db *db, const struct tenant *tenant, const char *sandbox_id,
-	const char *jti, long long expires_at, struct err *err);
 
 /* --- challenges and certificates (store_certificates.c) --- */
 struct challenge {

@@ -29,7 +29,8 @@ struct store_revoking {
 	long long revision;
 };
 
-/* In a transaction: `update` by (tenant, id, revision), and the entry for auth-state. */
+/* In a transaction: `update` by (tenant, id, revision), and the entry for auth-state
+ * (store_revocations.c). */
 int store_revoke(struct db *db, const struct sql *update, const struct store_revoking *revoking,
 	struct err *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The token route (RFC 6749 4.4, RFC 7523 2.1; errors are RFC 9457 like everywhere here). A token
- * is for exactly one service, and lives no longer than the key behind it.
+ * The token route (RFC 6749 4.4, RFC 7523, RFC 8705; errors are RFC 9457 like everywhere here). A
+ * token is for exactly one service, and lives no longer than the key or certificate behind it.
  */
 #include "services/certreg/tokens.h"
 
@@ -10,6 +10,7 @@
 #include "lib/json.h"
 #include "lib/service.h"
 #include "services/certreg/agents.h"
+#include "services/certreg/client_certificates.h"
 #include "services/certreg/credentials.h"
 #include "services/certreg/form.h"
 #include "services/certreg/issuer.h"
@@ -46,6 +47,12 @@ static int answer(struct web_res *res, const char *type, const char *token, long
 
 /* --- members --- */
 
+static int two_credentials(struct err *err)
+{
+	return err_set(err, ERR_INVALID, "token.two_credentials",
+		"give credentials once: in the header or the form");
+}
+
 /* By Authorization: Basic, or by client_id and client_secret in the form; never both. */
 static int read_client(struct web_req *req, const struct form *form, const char **ret_id,
 	const char **ret_secret, struct err *err)
@@ -54,8 +61,7 @@ static int read_client(struct web_req *req, const struct form *form, const char 
 	bool basic = web_header(req, "Authorization") != NULL;
 
 	if (basic && secret)
-		return err_set(err, ERR_INVALID, "token.two_credentials",
-			"give credentials once: in the header or the form");
+		return two_credentials(err);
 	if (basic)
 		return credential_basic(req, ret_id, ret_secret, err);
 	if (!id || !secret)
@@ -65,34 +71,49 @@ static int read_client(struct web_req *req, const struct form *form, const char 
 	return 0;
 }
 
-static json_t *member_claims(const struct credential *credential, const char *scope)
+/* One of three: a registered certificate by its signature (RFC 7523), the same by the TLS handshake
+ * (RFC 8705), or an API key. */
+static int check_client(struct web_req *req, const struct form *form,
+	struct credential *ret_credential, struct err *err)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "sub", credential->member, "key",
-		credential->key_id, "tenant", credential->tenant, "tenant_name",
-		credential->tenant_name, "space", credential->space, "roles", credential->roles,
-		"scope", scope);
+	const char *type = form_text(form, "client_assertion_type");
+	const char *assertion = form_text(form, "client_assertion");
+	const char *id = form_text(form, "client_id"), *secret;
+
+	if (type || assertion) {
+		if (!type || !assertion || strcmp(type, CLIENT_ASSERTION_TYPE) != 0)
+			return err_set(err, ERR_INVALID, "token.bad_assertion_type",
+				"client_assertion comes with client_assertion_type "
+				"=" CLIENT_ASSERTION_TYPE);
+		if (form_text(form, "client_secret") || web_header(req, "Authorization"))
+			return two_credentials(err);
+		return client_assertion_check(req, assertion, id, ret_credential, err);
+	}
+	if (id && id_is(id, "crt"))
+		return client_certificate_check(req, id, ret_credential, err);
+	if (read_client(req, form, &id, &secret, err) < 0)
+		return -1;
+	return credential_check(req, id, secret, ret_credential, err);
 }
 
-static int create_for_key(
+static int create_for_member(
 	struct web_req *req, struct web_res *res, const struct form *form, struct err *err)
 {
-	const char *audience, *id, *secret, *scope, *wanted = form_text(form, "scope");
+	const char *audience, *scope, *token, *wanted = form_text(form, "scope");
 	long long now = issuer_now(), expires_at = now + TOKEN_SECONDS;
 	struct credential credential;
 	auto_json json_t *claims = NULL;
-	const char *token;
 
-	if (read_client(req, form, &id, &secret, err) < 0 ||
-		credential_check(req, id, secret, &credential, err) < 0)
-		return -1;
-	if (read_audience(form, member_audiences, &audience, err) < 0)
+	if (check_client(req, form, &credential, err) < 0 ||
+		read_audience(form, member_audiences, &audience, err) < 0)
 		return -1;
 	if (scopes_narrow(req->arena, credential.scopes, wanted ? wanted : credential.scopes,
-		    &scope, err) < 0)
+		    &scope, err) < 0 ||
+		credential_claims(req, &credential, &claims, err) < 0)
 		return -1;
+	json_object_set_new(claims, "scope", json_string(scope));
 	if (credential.expires_at && credential.expires_at < expires_at)
 		expires_at = credential.expires_at;
-	claims = member_claims(&credential, scope);
 	if (issuer_sign(req, "at+jwt", audience, expires_at, claims, &token, err) < 0)
 		return -1;
 	return answer(res, "Bearer", token, expires_at - now);
@@ -130,7 +151,7 @@ int token_create(struct web_req *req, struct web_res *res, struct err *err)
 		return -1;
 	grant = form_text(&form, "grant_type");
 	if (grant && strcmp(grant, GRANT_KEY) == 0)
-		return create_for_key(req, res, &form, err);
+		return create_for_member(req, res, &form, err);
 	if (grant && strcmp(grant, AGENT_GRANT) == 0)
 		return create_for_agent(req, res, &form, err);
 	return err_set(err, ERR_INVALID, "token.bad_grant",

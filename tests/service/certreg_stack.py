@@ -136,8 +136,8 @@ class P256:
         return {"kty": "EC", "crv": "P-256", "x": b64url(point[:32]), "y": b64url(point[32:]), "use": "sig",
                 "alg": "ES256"}
 
-    def jwt(self, typ, claims):
-        head = b64url(json.dumps({"alg": "ES256", "typ": typ}).encode())
+    def jwt(self, typ, claims, **header):
+        head = b64url(json.dumps({"alg": "ES256", "typ": typ, **header}).encode())
         text = f"{head}.{b64url(json.dumps(claims).encode())}"
         der = self.sign(text.encode())
         length = der[3]
@@ -193,7 +193,9 @@ class Certreg:
         runtime, owner = self.postgres.make_roles("certreg")
         self.postgres.drop_schema("certreg")
         (self.folder / "peers").mkdir()
-        P256(self.folder / "issuer.pem")
+        self.signing_keys = self.folder / "signing-keys"
+        self.signing_keys.mkdir()
+        P256(self.signing_keys / "1700000000.pem")
         key = P256(self.folder / "service.pem")
         (self.folder / "peers" / "certreg.pem").write_bytes(openssl("pkey", "-in", key.file, "-pubout"))
         (self.folder / "pepper").write_text(secrets.token_hex(32))
@@ -202,7 +204,7 @@ class Certreg:
             "redis": self.redis.address, "service_key": key.file, "peers_dir": self.folder / "peers",
             "certreg_url": f"unix:{self.socket}", "provisioner_url": f"unix:{self.folder}/provisioner.sock",
             "orchestrator_url": f"unix:{self.folder}/orchestrator.sock", "log_level": "info",
-            "signing_key": self.folder / "issuer.pem", "pepper": self.folder / "pepper",
+            "signing_keys_dir": self.signing_keys, "pepper": self.folder / "pepper",
             "mirror_dir": self.mirror}.items()))
         self.provisioner = Peer(self.folder / "provisioner.sock")
         self.orchestrator = Peer(self.folder / "orchestrator.sock")

@@ -58,7 +58,8 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.folder}'\n"
                        "fsync = off\nfull_page_writes = off\n"
-                       "max_connections = 100\nshared_buffers = 64MB\nlogging_collector = off\n")
+                       "max_connections = 100\nshared_buffers = 64MB\nlogging_collector = off\n"
+                       "shared_preload_libraries = 'pg_stat_statements'\n")
         self.start()
         self.sql(f"CREATE DATABASE {self.database}", database="postgres")
         self.sql(f"REVOKE ALL ON DATABASE {self.database} FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC")
@@ -88,6 +89,17 @@ class Postgres:
                 return cursor.fetchall() if cursor.description else None
         finally:
             connection.close()
+
+    @contextlib.contextmanager
+    def statements_of(self, role):
+        """The texts and numbers of a role's statements within the block, to compare: [(query, calls)]."""
+        self.sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        self.sql("SELECT pg_stat_statements_reset()")
+        found = []
+        yield found
+        found += self.sql("""SELECT s.query, s.calls FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
+            WHERE pg_has_role(%s, r.oid, 'MEMBER') AND r.rolname LIKE %s AND s.query NOT LIKE '%%outbox%%' ORDER BY 1""",
+                          role, role + "%")
 
     def make_roles(self, service):
         """The three roles of docs/ROW-LEVEL-SECURITY.md. Returns (runtime, owner) conninfo."""

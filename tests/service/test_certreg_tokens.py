@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from certreg_stack import BASE_URL, claims_of, is_problem, key_id, unix_now
+from certreg_stack import BASE_URL, b64url, claims_of, is_problem, key_id, unix_now
 from certreg_stack import certreg, new_key, owner  # noqa: F401 (fixtures)
 
 SANDBOX = "sbx_0190f1c2aaaa7bbb8cccdddddddddddd"
@@ -63,7 +63,7 @@ def test_wrong_and_unknown_keys_look_the_same(certreg):
     ({"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "audience": "policy", "assertion": "a.b.c"}, 400,
      "token.bad_audience"),
     ({"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "audience": "orchestrator", "assertion": "a.b.c"}, 401,
-     "auth.invalid_client"),
+     "auth.invalid_token"),
 ])
 def test_bad_token_requests(certreg, form, status, code):
     assert is_problem(certreg.token_request(**form), status, code)
@@ -82,7 +82,7 @@ def test_token_for_no_or_another_audience(certreg):
     (b"=x", 400, "form.syntax"),
     (b"scope=a&scope=b", 400, "form.repeated"),
     (b"&".join(b"m%d=1" % i for i in range(17)), 400, "form.too_many"),
-    (b"scope=" + b"a" * 9000, 413, "request.body_too_large"),
+    (b"scope=" + b"a" * 17000, 413, "request.body_too_large"),
 ])
 def test_malformed_forms(certreg, body, status, code):
     answer = certreg.ask("POST", "/v1/token", body, Content_Type="application/x-www-form-urlencoded")
@@ -138,20 +138,27 @@ def test_agent_token(certreg, machine):
 def test_assertion_is_used_once(certreg, machine):
     text = assertion(machine)
     assert agent_token(certreg, text).status == 200
-    assert is_problem(agent_token(certreg, text), 401, "auth.invalid_client")
+    assert is_problem(agent_token(certreg, text), 401, "auth.replayed")
 
 
-@pytest.mark.parametrize("change", [
-    {"aud": "https://evil.test/v1/token"}, {"iss": "sbx_0190f1c2aaaa7bbb8ccceeeeeeeeeeee"}, {"exp": 1}, {"iat": 1},
-    {"jti": ""}, {"iat": 4000000000, "exp": 4000000060}, {"more": 1},
+@pytest.mark.parametrize("change, code", [
+    ({"aud": "https://evil.test/v1/token"}, "auth.wrong_audience"),
+    ({"iss": "sbx_0190f1c2aaaa7bbb8ccceeeeeeeeeeee"}, "auth.invalid_token"),
+    ({"sub": "mbr_0190f1c2aaaa7bbb8ccceeeeeeeeeeee"}, "auth.invalid_client"),
+    ({"exp": 1}, "auth.expired"), ({"iat": 1}, "auth.lives_too_long"), ({"jti": ""}, "auth.invalid_token"),
+    ({"iat": 4000000000, "exp": 4000000060}, "auth.clock_skew"), ({"nbf": 4000000000}, "auth.not_yet_valid"),
+    ({"more": 1}, "auth.invalid_token"), ({"jti": "a" * 9300}, "auth.too_large"),
 ])
-def test_assertion_with_other_claims(certreg, machine, change):
-    assert is_problem(agent_token(certreg, assertion(machine, **change)), 401, "auth.invalid_client")
+def test_assertion_with_other_claims(certreg, machine, change, code):
+    assert is_problem(agent_token(certreg, assertion(machine, **change)), 401, code)
 
 
 def test_assertion_by_another_key_or_of_another_type(certreg, machine, new_key):
     assert is_problem(agent_token(certreg, assertion(new_key("thief"))), 401, "auth.invalid_client")
-    assert is_problem(agent_token(certreg, assertion(machine, typ="dpop+jwt")), 401, "auth.invalid_client")
+    assert is_problem(agent_token(certreg, assertion(machine, typ="dpop+jwt")), 401, "auth.wrong_type")
+    head, rest = assertion(machine).split(".", 1)
+    none = b64url(json.dumps({"alg": "none", "typ": "strongroom-agent-assertion+jwt"}).encode())
+    assert is_problem(agent_token(certreg, f"{none}.{rest}"), 401, "auth.wrong_algorithm")
 
 
 def test_sandbox_that_is_not_ready_or_not_there(certreg, machine):
@@ -234,7 +241,7 @@ def test_registry_token_takes_no_assertion_from_a_url(certreg, machine):
     assert is_problem(certreg.ask("GET", wanted), 400, "registry.assertion_in_url")
     assert is_problem(certreg.registry_form(target=wanted, assertion=text), 400, "registry.assertion_in_url")
     assert certreg.registry_form(assertion=text).status == 200
-    assert is_problem(certreg.registry_form(assertion=text), 401, "auth.invalid_client")
+    assert is_problem(certreg.registry_form(assertion=text), 401, "auth.replayed")
 
 
 def test_agents_registry_token_is_for_its_image(certreg, machine):

@@ -199,7 +199,7 @@ class OldAgent:
 
     def __init__(self, stack, sandbox, boot):
         self.stack, self.sig, issuer = stack, Key(), Key()
-        issuer.private = serialization.load_pem_private_key((stack.folder / "keys/token-signing-key.pem").read_bytes(), None)
+        issuer.private = serialization.load_pem_private_key(next((stack.folder / "keys/token-signing").glob("*.pem")).read_bytes(), None)
         tenant = stack.client("acme-owner").get("/v1/tenants/self").json()
         now = int(time.time())
         self.token = compact(issuer, {"typ": "strongroom-agent+jwt", "kid": issuer.thumbprint}, {

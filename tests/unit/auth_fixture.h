@@ -34,6 +34,7 @@
 #define TENANT "tnt_0190f1c20190f1c20190f1c20190f1c2"
 #define SPACE "spc_0190f1c20190f1c20190f1c20190f1c2"
 #define API_KEY "key_0190f1c20190f1c20190f1c20190f1c2"
+#define CERTIFICATE "crt_0190f1c20190f1c20190f1c20190f1c2"
 
 static long long clock_offset_s;
 
@@ -173,10 +174,10 @@ static int check_as(enum web_access access, const char *scheme, const char *toke
 
 static json_t *claims_of(const char *subject, const char *audience)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "iss",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "iss",
 		BASE_URL, "sub", subject, "aud", audience, "tenant", TENANT, "tenant_name", "acme",
 		"space", SPACE, "roles", "owner admin", "scope", "runs:read runs:write", "key",
-		API_KEY, "iat", unix_s(), "exp", unix_s() + 600, "jti", "j");
+		API_KEY, "crt", CERTIFICATE, "iat", unix_s(), "exp", unix_s() + 600, "jti", "j");
 }
 
 /* Signs and releases the claims. */

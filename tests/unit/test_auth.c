@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokens of members, of the registry and of services: what is accepted, and what each refusal is
  * called. */
+#include <ctype.h>
+
+#include "lib/jwt.h"
 #include "tests/unit/auth_fixture.h"
 
 /* --- members --- */
@@ -85,9 +88,9 @@ static void test_claims(void)
 	refuse_claim("exp", json_integer(unix_s() - 6), "auth.expired");
 	refuse_claim("exp", json_string("9999999999"), "auth.invalid_token");
 	refuse_claim("exp", NULL, "auth.invalid_token");
-	refuse_claim("iat", json_integer(unix_s() + 30), "auth.invalid_token");
+	refuse_claim("iat", json_integer(unix_s() + 30), "auth.clock_skew");
 	refuse_claim("iat", NULL, "auth.invalid_token");
-	refuse_claim("nbf", json_integer(unix_s() + 30), "auth.invalid_token");
+	refuse_claim("nbf", json_integer(unix_s() + 30), "auth.not_yet_valid");
 	refuse_claim("sub", json_string(SANDBOX), "auth.invalid_token");
 	refuse_claim("sub", json_string("mbr_1"), "auth.invalid_token");
 	refuse_claim("sub", NULL, "auth.invalid_token");
@@ -128,7 +131,7 @@ static void test_types_and_keys(void)
 		check_as(WEB_REGISTRY, "Bearer", good, NULL, NULL, &err), &err, "auth.wrong_type");
 	CHECK_FAILS(check_as(WEB_AGENT, "DPoP", good, NULL, NULL, &err), &err, "auth.wrong_type");
 	CHECK_FAILS(check_member(foreign, &err), &err, "auth.invalid_token");
-	CHECK_FAILS(check_member(unknown, &err), &err, "auth.invalid_token");
+	CHECK_FAILS(check_member(unknown, &err), &err, "auth.unknown_key");
 	CHECK_FAILS(check_member(cut, &err), &err, "auth.invalid_token");
 	CHECK_FAILS(check_member("", &err), &err, "auth.invalid_token");
 	CHECK_FAILS(check_member("a.b.c", &err), &err, "auth.invalid_token");
@@ -136,22 +139,109 @@ static void test_types_and_keys(void)
 	CHECK_FAILS(check_member(good, &err), &err, "auth.invalid_token");
 }
 
-static void test_alg_none(void)
+static void test_algorithms(void)
 {
-	static const char header[] = "{\"alg\":\"none\",\"typ\":\"at+jwt\",\"kid\":\"k1\"}";
+	static const char *const others[] = { "none", "None", "HS256", "ES384", "" };
 	auto_json json_t *claims = claims_of(MEMBER, "policy");
 	auto_free char *text = json_dumps(claims, JSON_COMPACT);
-	auto_free char *first = codec_b64url_text(header, strlen(header));
 	auto_free char *second = codec_b64url_text(text, strlen(text));
-	auto_free char *token = mem_printf("%s.%s.", first, second);
 	struct err err;
 
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		auto_free char *header =
+			mem_printf("{\"alg\":\"%s\",\"typ\":\"at+jwt\",\"kid\":\"k1\"}", others[i]);
+		auto_free char *first = codec_b64url_text(header, strlen(header));
+		auto_free char *token = mem_printf("%s.%s.", first, second);
+
+		CHECK_FAILS(check_member(token, &err), &err, "auth.wrong_algorithm");
+	}
+}
+
+static void test_oversized(void)
+{
+	auto_free char *good = member_token(), *token = mem_alloc(JWT_MAX_BYTES + 2);
+	struct err err;
+
+	memset(token, 'A', JWT_MAX_BYTES + 1);
+	memcpy(token, good, strlen(good));
+	CHECK_FAILS(check_member(token, &err), &err, "auth.too_large");
+	token[JWT_MAX_BYTES] = '\0';
 	CHECK_FAILS(check_member(token, &err), &err, "auth.invalid_token");
+}
+
+/* --- client certificates (RFC 8705) --- */
+
+/* As nginx writes $ssl_client_escaped_cert. */
+static char *escaped(const char *pem)
+{
+	char *text = mem_alloc(3 * strlen(pem) + 1), *to = text;
+
+	for (; *pem; pem++)
+		to += snprintf(to, 4, isalnum((unsigned char)*pem) ? "%c" : "%%%02X", *pem);
+	return text;
+}
+
+static int check_bound(const char *token, const char *certificate, struct err *err)
+{
+	auto_free char *value = mem_printf("Bearer %s", token);
+	const struct principal *principal = NULL;
+	struct request request;
+	int result;
+
+	request_init(&request);
+	add_header(&request, "Authorization", value);
+	add_header(&request, "X-Client-Cert", certificate);
+	result = auth_check(auth, &request.call.req, WEB_MEMBER, NULL, &principal, err);
+	arena_free(request.arena);
+	return result;
+}
+
+static char *bound_token(const char *pem)
+{
+	json_t *claims = claims_of(MEMBER, "policy");
+	unsigned char digest[DIGEST_SIZE];
+	auto_free unsigned char *der = NULL;
+	auto_free char *x5t = NULL;
+	struct cert_info info;
+	size_t len;
+
+	CHECK_NUMBER(cert_parse(pem, strlen(pem), &info, NULL, &der, &len, NULL), 0);
+	digest_sha256(der, len, digest);
+	x5t = codec_b64url_text(digest, sizeof(digest));
+	json_object_set_new(
+		claims, "cnf", json_pack("{s:s,s:s}", "x5t#S256", x5t, "crt", CERTIFICATE));
+	return sign(issuer, "at+jwt", "k1", claims);
+}
+
+static void test_bound(void)
+{
+	auto_free char *own = NULL, *other = NULL, *token = NULL;
+	auto_free char *shown = NULL, *wrong = NULL, *free_token = member_token();
+	struct err err;
+
+	CHECK_NUMBER(cert_self_sign(agent, "own", 1, &own, NULL), 0);
+	CHECK_NUMBER(cert_self_sign(stranger, "other", 1, &other, NULL), 0);
+	token = bound_token(own);
+	shown = escaped(own);
+	wrong = escaped(other);
+	for (int i = 0; i < 2; i++) { /* the second time by the cache */
+		CHECK_NUMBER(check_bound(token, shown, &err), 0);
+		CHECK_FAILS(check_member(token, &err), &err, "auth.certificate_missing");
+		CHECK_FAILS(check_bound(token, "", &err), &err, "auth.certificate_missing");
+		CHECK_FAILS(check_bound(token, wrong, &err), &err, "auth.certificate_mismatch");
+	}
+	CHECK_FAILS(check_bound(token, "%zz", &err), &err, "auth.bad_client_certificate");
+	CHECK_FAILS(check_bound(token, "x", &err), &err, "auth.bad_client_certificate");
+	CHECK_FAILS(check_bound(token, own + 1, &err), &err, "auth.bad_client_certificate");
+	CHECK_NUMBER(check_bound(free_token, wrong, &err), 0); /* binds nothing */
+	CHECK_NUMBER(refresh(1, CERTIFICATE, unix_s() + 100, &err), 0);
+	CHECK_FAILS(check_bound(token, shown, &err), &err, "auth.revoked");
+	CHECK_NUMBER(refresh(1, NULL, 0, &err), 0);
 }
 
 static void test_revoked(void)
 {
-	static const char *const subjects[] = { MEMBER, API_KEY, TENANT };
+	static const char *const subjects[] = { MEMBER, API_KEY, CERTIFICATE, TENANT };
 	auto_free char *token = member_token();
 	long long iat = unix_s();
 	struct err err;
@@ -311,7 +401,9 @@ int main(void)
 	test_claims();
 	test_skew_is_tolerated();
 	test_types_and_keys();
-	test_alg_none();
+	test_algorithms();
+	test_oversized();
+	test_bound();
 	test_revoked();
 	test_stale();
 	test_known_token();

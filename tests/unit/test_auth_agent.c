@@ -118,8 +118,8 @@ static void test_replay(void)
 	CHECK_NUMBER(check_agent(token, proof, &err), 0);
 	CHECK_NUMBER(check_agent(token, early, &err), 0);
 	for (int i = 0; i < 7; i++) {
-		CHECK_FAILS(check_agent(token, proof, &err), &err, "auth.proof_invalid");
-		CHECK_FAILS(check_agent(token, early, &err), &err, "auth.proof_invalid");
+		CHECK_FAILS(check_agent(token, proof, &err), &err, "auth.replayed");
+		CHECK_FAILS(check_agent(token, early, &err), &err, "auth.replayed");
 		clock_offset_s += 10;
 		CHECK_NUMBER(refresh(3, NULL, 0, &err), 0);
 	}

@@ -5,16 +5,19 @@
 #include <time.h>
 
 #include "lib/auth.h"
-#include "lib/codec.h"
+#include "lib/id.h"
 #include "lib/json.h"
 #include "services/certreg/agents.h"
+#include "services/certreg/assertions.h"
 #include "services/certreg/certificates.h"
 #include "services/certreg/credentials.h"
 #include "services/certreg/form.h"
+#include "services/certreg/issuer.h"
 #include "services/certreg/keys.h"
 #include "services/certreg/members.h"
 #include "services/certreg/names.h"
 #include "services/certreg/registry_tokens.h"
+#include "services/certreg/signing_keys.h"
 #include "tests/unit/check.h"
 
 #define SANDBOX "sbx_0190f1c2aaaa7bbb8cccdddddddddddd"
@@ -143,51 +146,74 @@ static void test_registry_access(void)
 	CHECK_TEXT(access_of(&agent, "repository:acme/app2:pull"), "");
 }
 
-/* Claims with one member replaced. */
+/* Claims of an assertion with one member replaced, at most `life` seconds old. */
 static int check_claims(const char *name, json_t *value)
 {
-	auto_json json_t *claims = json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "iss", SANDBOX, "sub",
-		SANDBOX, "aud", AUDIENCE, "iat", 1000, "exp", 1060, "jti", "x");
+	long long now = clock_unix_ms() / 1000;
+	auto_json json_t *claims = json_pack("{s:s,s:s,s:s,s:I,s:I,s:s}", "iss", SANDBOX, "sub",
+		SANDBOX, "aud", AUDIENCE, "iat", now, "exp", now + 60, "jti", "x");
 
 	if (name && value)
 		json_object_set_new(claims, name, value);
 	else if (name)
 		json_object_del(claims, name);
-	return agent_claims_check(claims, SANDBOX, AUDIENCE, 1010, &err);
+	return assertion_claims_check(claims, SANDBOX, AUDIENCE, &err);
+}
+
+static json_t *at(long long seconds)
+{
+	return json_integer(clock_unix_ms() / 1000 + seconds);
 }
 
 static void test_assertions(void)
 {
-	static const char *const members[] = { "iss", "sub", "aud", "iat", "exp", "jti" };
+	static const char *const members[] = { "iss", "sub", "iat", "exp", "jti" };
 
 	CHECK(check_claims(NULL, NULL) == 0);
+	CHECK(check_claims("nbf", at(0)) == 0);
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-		CHECK_FAILS(check_claims(members[i], NULL), &err, "auth.invalid_client");
-		CHECK_FAILS(check_claims(members[i], json_true()), &err, "auth.invalid_client");
+		CHECK_FAILS(check_claims(members[i], NULL), &err, "auth.invalid_token");
+		CHECK_FAILS(check_claims(members[i], json_true()), &err, "auth.invalid_token");
 	}
+	CHECK_FAILS(check_claims("aud", NULL), &err, "auth.wrong_audience");
 	CHECK_FAILS(check_claims("aud", json_string("https://y/v1/token")), &err,
-		"auth.invalid_client");
-	CHECK_FAILS(check_claims("exp", json_integer(1061)), &err, "auth.invalid_client");
-	CHECK_FAILS(check_claims("exp", json_integer(1010)), &err, "auth.invalid_client");
-	CHECK_FAILS(check_claims("exp", json_integer(999)), &err, "auth.invalid_client");
-	CHECK_FAILS(check_claims("iat", json_integer(1071)), &err, "auth.invalid_client");
-	CHECK_FAILS(check_claims("jti", json_string("")), &err, "auth.invalid_client");
-	CHECK_FAILS(check_claims("more", json_true()), &err, "auth.invalid_client");
+		"auth.wrong_audience");
+	CHECK_FAILS(check_claims("exp", at(62)), &err, "auth.lives_too_long");
+	CHECK_FAILS(check_claims("exp", at(-1)), &err, "auth.lives_too_long");
+	CHECK_FAILS(check_claims("exp", at(-61)), &err, "auth.expired");
+	CHECK_FAILS(check_claims("iat", at(65)), &err, "auth.clock_skew");
+	CHECK_FAILS(check_claims("nbf", at(65)), &err, "auth.not_yet_valid");
+	CHECK_FAILS(check_claims("jti", json_string("")), &err, "auth.invalid_token");
+	CHECK_FAILS(check_claims("more", json_true()), &err, "auth.invalid_token");
+}
+
+static void test_signing_keys(void)
+{
+	const long long times[] = { 1000, 5000, 9000 };
+
+	CHECK_NUMBER(signing_keys_choose(times, 3, 999), 0);
+	CHECK_NUMBER(signing_keys_choose(times, 3, 4999), 0);
+	CHECK_NUMBER(signing_keys_choose(times, 3, 5000), 1);
+	CHECK_NUMBER(signing_keys_choose(times, 3, 9001), 2);
+	CHECK(signing_keys_is_published(times, 3, 2, 1)); /* before it signs */
+	CHECK(signing_keys_is_published(times, 3, 0, 5000 + TOKEN_SECONDS));
+	CHECK(!signing_keys_is_published(times, 3, 0, 5000 + TOKEN_SECONDS + 60));
+	CHECK(signing_keys_is_published(times, 3, 2, 1LL << 40));
 }
 
 static void test_subjects(void)
 {
-	static const char good[] = "{\"sub\":\"" SANDBOX "\"}", bad[] = "{\"sub\":\"sbx_../../x\"}";
-	char *one = codec_b64url_text(good, strlen(good)),
-	     *two = codec_b64url_text(bad, strlen(bad));
+	static const char *const bad[] = { "sbx_../../x", "mbr_0190f1c2aaaa7bbb8cccdddddddddddd",
+		"" };
+	auto_json json_t *claims = json_pack("{s:s}", "sub", SANDBOX);
 
-	CHECK_TEXT(agent_subject(arena, arena_printf(arena, "a.%s.c", one)), SANDBOX);
-	CHECK(agent_subject(arena, arena_printf(arena, "a.%s.c", two)) == NULL);
-	CHECK(agent_subject(arena, arena_printf(arena, "a.%s", one)) == NULL);
-	CHECK(agent_subject(arena, "a.!.c") == NULL);
-	CHECK(agent_subject(arena, "") == NULL);
-	free(one);
-	free(two);
+	CHECK_TEXT(agent_subject(arena, claims), SANDBOX);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		json_object_set_new(claims, "sub", json_string(bad[i]));
+		CHECK(agent_subject(arena, claims) == NULL);
+	}
+	json_object_del(claims, "sub");
+	CHECK(agent_subject(arena, claims) == NULL);
 }
 
 static void test_message(void)
@@ -238,6 +264,7 @@ int main(void)
 	test_key_texts();
 	test_registry_access();
 	test_assertions();
+	test_signing_keys();
 	test_subjects();
 	test_message();
 	test_pem();

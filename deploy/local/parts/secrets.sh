@@ -48,7 +48,14 @@ make_service_keys() {
 		[ -e "$ROOT/peers/$service.pem" ] ||
 			openssl pkey -in "$ROOT/keys/$service.pem" -pubout | put_file "$ROOT/peers/$service.pem" 644 0
 	done
-	make_key "$ROOT/keys/token-signing-key.pem" "$(uid_of certreg)"
+	make_signing_key
+}
+
+# The first key that signs tokens is active at once; its file is named by that. `stack rotate-signing-key` makes others.
+make_signing_key() {
+	local dir=$ROOT/keys/token-signing
+	make_dir "$dir" 700 "$(uid_of certreg)" "$(gid_of certreg)"
+	compgen -G "$dir/*.pem" >/dev/null || make_key "$dir/$(date +%s).pem" "$(uid_of certreg)"
 }
 
 # make_secret FILE UID: 64 hex digits, once

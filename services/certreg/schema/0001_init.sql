@@ -47,20 +47,21 @@ CREATE TABLE certificate (
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, spki),
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
 
--- Ids of keys and certificates that no token may rest on any more. seq is the epoch of auth-state, which never falls:
--- rows stay.
+-- Ids of keys, certificates, members and tenants that no token may rest on any more. The last row of an id counts: a
+-- lifted one says that tokens made from then on are good again. seq is the epoch of auth-state, which never falls: rows
+-- stay.
 CREATE TABLE revocation (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, seq bigint GENERATED ALWAYS AS IDENTITY,
-	created_at timestamptz NOT NULL DEFAULT now(),
-	PRIMARY KEY (tenant_id, id));
+	state text NOT NULL CHECK (state IN ('revoked', 'lifted')), created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, id, seq));
 CREATE INDEX revocation_seq ON revocation (seq);
 CREATE INDEX revocation_age ON revocation (created_at);
 
--- Assertions of sandboxes that were used: each buys one token.
+-- Assertions of sandboxes and certificates that were used: each buys one token.
 CREATE TABLE assertion (
-	tenant_id text NOT NULL, space_id text NOT NULL, sandbox_id text NOT NULL, jti text NOT NULL,
+	tenant_id text NOT NULL, space_id text NOT NULL, subject_id text NOT NULL, jti text NOT NULL,
 	expires_at timestamptz NOT NULL,
-	PRIMARY KEY (tenant_id, sandbox_id, jti));
+	PRIMARY KEY (tenant_id, subject_id, jti));
 CREATE INDEX assertion_expiry ON assertion (expires_at);
 
 CREATE TABLE idempotency (
@@ -89,13 +90,14 @@ END $$;
 GRANT SELECT, INSERT ON tenant, member, revocation, assertion, idempotency TO certreg;
 GRANT SELECT, INSERT, UPDATE ON api_key, challenge, certificate TO certreg;
 
--- Without a tenant: whose key is it, which tenants are there, what is revoked.
+-- Without a tenant: whose key or certificate is it, which tenants are there, what is revoked.
 CREATE POLICY sweep ON api_key TO certreg_sweep USING (true);
+CREATE POLICY sweep ON certificate TO certreg_sweep USING (true);
 CREATE POLICY sweep ON tenant TO certreg_sweep USING (true);
 CREATE POLICY sweep ON revocation TO certreg_sweep USING (true);
-GRANT SELECT (tenant_id, id) ON api_key TO certreg_sweep;
+GRANT SELECT (tenant_id, id) ON api_key, certificate TO certreg_sweep;
 GRANT SELECT (tenant_id) ON tenant TO certreg_sweep;
-GRANT SELECT (id, seq, created_at) ON revocation TO certreg_sweep;
+GRANT SELECT (id, seq, state, created_at) ON revocation TO certreg_sweep;
 
 -- What is past its time is forgotten across tenants.
 CREATE POLICY sweep ON challenge TO certreg_sweep USING (true);
@@ -133,3 +135,12 @@ CREATE POLICY tenant ON audit_outbox TO certreg USING (tenant_id = current_setti
 CREATE POLICY sweep ON audit_outbox TO certreg_sweep USING (true);
 GRANT INSERT ON audit_outbox TO certreg;
 GRANT SELECT (id, record), DELETE ON audit_outbox TO certreg_sweep;
+
+-- Certificates that may vouch for their member now: for tokens by them, and for tokens bound to them.
+CREATE INDEX certificate_id ON certificate (id); -- the tenant of a certificate that asks for a token
+CREATE VIEW certificate_usable WITH (security_invoker = true) AS
+SELECT c.tenant_id, c.space_id, c.id, c.member_id, m.roles, t.name AS tenant_name, c.fingerprint, c.spki, c.pem, c.not_after
+FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.member_id
+	JOIN tenant t ON t.tenant_id = c.tenant_id
+WHERE c.state = 'active' AND m.state = 'active' AND c.not_before <= now() AND c.not_after > now();
+GRANT SELECT ON certificate_usable TO certreg;
