@@ -116,6 +116,7 @@ static const struct {
 	{ "run.grants_unavailable", CLI_RUN_FAILED },
 	{ "run.failed", CLI_RUN_FAILED },
 	{ "run.cancelled", CLI_RUN_FAILED },
+	{ "run.alive", CLI_PENDING },
 	{ "client.timeout", CLI_PENDING },
 	{ "upstream.", CLI_UNREACHABLE },
 	{ "profile.", CLI_AUTH },

@@ -11,6 +11,7 @@
 
 static const struct cli_option plan_options[] = {
 	{ "plan", "FILE", "instead of main.yml" },
+	{ "from", "TASK", "as if with run --from" },
 	{ "exit-code", NULL, "exit 3 when something would run" },
 	{ NULL, NULL, NULL },
 };
@@ -37,6 +38,11 @@ static const char *waits_for(const struct project *project, size_t at, const boo
 	}
 	return NULL;
 }
+
+struct verdict {
+	enum state_verdict is;
+	char why[STATE_WHY_SIZE];
+};
 
 static enum state_verdict judge(
 	const struct project *project, size_t at, const bool *runs, char why[STATE_WHY_SIZE])
@@ -72,27 +78,56 @@ static void show(
 		"%2zu  %-22s  %-8s %s", at + 1, key, words[verdict], why);
 }
 
+/* Judges each task; one that is written anew may demand another output key of a task before it, as
+ * the run does. */
+static void judge_all(const struct project *project, struct verdict *verdicts)
+{
+	bool runs[PLAN_MAX_TASKS] = { false };
+	size_t key = PLAN_MAX_TASKS;
+
+	for (size_t i = 0; i < project->plan.n_tasks; i++) {
+		const char *name = project->plan.tasks[i].kind->key;
+
+		verdicts[i].is = judge(project, i, runs, verdicts[i].why);
+		runs[i] = verdicts[i].is != STATE_SKIP;
+		if (strcmp(name, STATE_OUTPUT_KEY) == 0)
+			key = i;
+		if (strcmp(name, "prepare-policy") == 0 && key < i && !runs[key] &&
+			project_renews_key(project, verdicts[i].is))
+			verdicts[key] = (struct verdict) { STATE_RUN,
+				"each run has a key of its own, and a run has had this one" };
+	}
+}
+
+static bool show_all(const struct project *project)
+{
+	struct verdict verdicts[PLAN_MAX_TASKS];
+	bool has_changes = false;
+
+	judge_all(project, verdicts);
+	for (size_t i = 0; i < project->plan.n_tasks; i++) {
+		has_changes = has_changes || verdicts[i].is != STATE_SKIP;
+		show(project, i, verdicts[i].is, verdicts[i].why);
+	}
+	return has_changes;
+}
+
 static int plan(const struct cli *cli, struct err *err)
 {
 	struct project_options given = { cli_value(cli, "plan"), cli->profile, false };
-	bool runs[PLAN_MAX_TASKS] = { false };
+	const char *from = cli_value(cli, "from");
 	struct project project;
-	bool has_changes = false;
+	int result;
 
 	if (project_open(&project, &given, cli->ui, err) < 0)
 		return -1;
 	for (size_t i = 0; i < json_array_size(project.plan.warnings); i++)
 		ui_warn(cli->ui, "%s", json_string_value(json_array_get(project.plan.warnings, i)));
-	for (size_t i = 0; i < project.plan.n_tasks; i++) {
-		char why[STATE_WHY_SIZE];
-		enum state_verdict verdict = judge(&project, i, runs, why);
-
-		runs[i] = verdict != STATE_SKIP;
-		has_changes = has_changes || runs[i];
-		show(&project, i, verdict, why);
-	}
+	result = from ? project_forget(&project, from, err) : 0;
+	if (result == 0 && show_all(&project) && cli_switch(cli, "exit-code"))
+		result = CLI_CHANGES;
 	project_close(&project);
-	return has_changes && cli_switch(cli, "exit-code") ? CLI_CHANGES : CLI_OK;
+	return result;
 }
 
 static int status(const struct cli *cli, struct err *err)
@@ -117,7 +152,7 @@ static int status(const struct cli *cli, struct err *err)
 	return CLI_OK;
 }
 
-const struct command command_plan = { "plan", "[--plan FILE] [--exit-code]",
+const struct command command_plan = { "plan", "[--plan FILE] [--from TASK] [--exit-code]",
 	"what run would do, task by task, and why", plan_options, 0, 0, plan };
 const struct command command_status = { "status", "[--plan FILE]", "what was done", status_options,
 	0, 0, status };

@@ -53,10 +53,12 @@ static int show_events(struct task *task, const char *run_id, struct err *err)
 	return 0;
 }
 
-static bool is_one_of(const char *state, const char *const *states)
+bool follow_is_final(const char *state)
 {
-	for (; *states; states++) {
-		if (strcmp(state, *states) == 0)
+	static const char *const final[] = { "succeeded", "failed", "refused", "cancelled" };
+
+	for (size_t i = 0; i < ARRAY_LEN(final); i++) {
+		if (strcmp(state, final[i]) == 0)
 			return true;
 	}
 	return false;
@@ -78,7 +80,6 @@ static int get_run(
 int follow(struct task *task, const char *run_id, bool patient, enum follow_end *ret_end,
 	json_t **ret_run, struct err *err)
 {
-	static const char *const final[] = { "succeeded", "failed", "refused", "cancelled", NULL };
 	auto_json json_t *run = NULL;
 
 	if (get_run(task, run_id, NULL, &run, err) < 0)
@@ -92,7 +93,7 @@ int follow(struct task *task, const char *run_id, bool patient, enum follow_end 
 				"the run has no state, or is another one");
 		if (show_events(task, run_id, err) < 0)
 			return -1;
-		if (is_one_of(state, final) || (!patient && strcmp(state, "awaiting_grants") == 0))
+		if (follow_is_final(state) || (!patient && strcmp(state, "awaiting_grants") == 0))
 			break;
 		if (get_run(task, run_id, json_text(run, "etag"), &next, err) < 0)
 			return -1;
@@ -102,7 +103,7 @@ int follow(struct task *task, const char *run_id, bool patient, enum follow_end 
 			run = next;
 		}
 	}
-	*ret_end = is_one_of(json_text(run, "state"), final) ? FOLLOW_FINAL : FOLLOW_AWAITING;
+	*ret_end = follow_is_final(json_text(run, "state")) ? FOLLOW_FINAL : FOLLOW_AWAITING;
 	if (*ret_end == FOLLOW_FINAL)
 		*ret_run = take_ptr(run);
 	return 0;

@@ -11,5 +11,6 @@ enum follow_end { FOLLOW_FINAL, FOLLOW_AWAITING };
  * long poll. *ret_run is set (and freed before) for FOLLOW_FINAL. */
 int follow(struct task *task, const char *run_id, bool patient, enum follow_end *ret_end,
 	json_t **ret_run, struct err *err) __attribute__((warn_unused_result));
+bool follow_is_final(const char *state); /* the run is over */
 
 #endif

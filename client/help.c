@@ -29,6 +29,9 @@ static const struct {
 		"install podman, buildah or docker, or give an archive to dockerize-algo" },
 	{ "plan.unknown_reference",
 		"register a task under that name before this one, and use one of its fields" },
+	{ "run.alive", "strongroom run goes on with it (without --from, and nothing edited); "
+		       "strongroom run --cancel-old cancels it first" },
+	{ "run.sandbox_busy", "wait for that run's end, or strongroom run cancel RUN" },
 	{ "run.failed", "strongroom run makes a new run with a new output key" },
 	{ "run.refused", "the sandbox refused what the policy does not allow; nothing was opened" },
 	{ "projection.too_few_rows", "a wider row filter, or more data" },

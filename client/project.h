@@ -20,6 +20,7 @@ struct project {
 	struct plan plan;
 	struct state state;
 	json_t *reg;
+	bool cancel_old; /* a run that is in the way of the next */
 };
 
 struct project_options {
@@ -37,6 +38,12 @@ int project_fields(const struct project *project, size_t at, json_t **ret_fields
 /* {name: digest} of everything that the task depends on now. */
 int project_inputs(const struct project *project, size_t at, const json_t *fields,
 	json_t **ret_inputs, struct err *err);
+
+/* Forgets the task and what follows, in memory; a run that is ordered again needs an output key of
+ * its own. */
+int project_forget(struct project *project, const char *key, struct err *err);
+/* Whether a policy that is about to be written needs another output key: a run has had this one. */
+bool project_renews_key(const struct project *project, enum state_verdict policy);
 
 /* Runs the tasks in order, each checkpointed. `first` and `until`: the first and last to look at,
  * or NULL. */

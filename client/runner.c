@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "client/crash.h"
-#include "client/project.h"
+#include "client/last_run.h"
 #include "client/task.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -62,12 +62,39 @@ static int visit(struct project *project, size_t at, struct err *err)
 		ui_task(project->ui, key, "skip", why);
 		return 0;
 	}
+	if (verdict != STATE_RESUME && strcmp(key, "execute-policy") == 0 &&
+		last_run_end(project, err) < 0)
+		return -1;
 	ui_task(project->ui, key, verdict == STATE_RESUME ? "resume" : "start", why);
 	if (state_begin(&project->state, key, inputs, verdict == STATE_RESUME, err) < 0 ||
 		run_task(project, plan, fields, err) < 0)
 		return -1;
 	ui_task(project->ui, key, "done", NULL);
 	return 0;
+}
+
+int project_forget(struct project *project, const char *key, struct err *err)
+{
+	bool is_behind = false;
+
+	if (!plan_kind(key))
+		return err_set(err, ERR_INVALID, "usage.option", "'%s' is no task", key);
+	for (size_t i = 0; i < project->plan.n_tasks; i++) {
+		const char *task = project->plan.tasks[i].kind->key;
+
+		is_behind = is_behind || strcmp(task, key) == 0;
+		if (is_behind)
+			state_forget(&project->state, task);
+		if (is_behind && strcmp(task, "execute-policy") == 0)
+			state_spend(&project->state, STATE_OUTPUT_KEY, "another run was asked for");
+	}
+	return 0;
+}
+
+bool project_renews_key(const struct project *project, enum state_verdict policy)
+{
+	return (policy == STATE_RUN || policy == STATE_CHANGED) &&
+	       state_is_used(&project->state, STATE_OUTPUT_KEY);
 }
 
 /* An output key is for one run: a policy that is written anew gets another when a run has had it.
@@ -79,12 +106,11 @@ static int renew_output_key(struct project *project, size_t at, struct err *err)
 	char why[STATE_WHY_SIZE];
 	enum state_verdict verdict;
 
-	if (strcmp(plan->tasks[at].kind->key, "prepare-policy") != 0 ||
-		!state_is_used(&project->state, STATE_OUTPUT_KEY))
+	if (strcmp(plan->tasks[at].kind->key, "prepare-policy") != 0)
 		return 0;
 	if (decide(project, at, &fields, &inputs, &verdict, why, err) < 0)
 		return -1;
-	if (verdict != STATE_RUN && verdict != STATE_CHANGED)
+	if (!project_renews_key(project, verdict))
 		return 0;
 	state_spend(&project->state, STATE_OUTPUT_KEY, "a run has had its key");
 	for (size_t i = 0; i < at; i++) {

@@ -3,8 +3,10 @@
  * .pbstate: what was done, as ONE JSON document, written tmp + fsync + rename, 0600, under a lock
  * that dies with its process. No secret is ever in it: ids, digests and file names only.
  *   {"v":"strongroom-state-1","tasks":{KEY:{"state":"running"|"done"|"failed"|"spent","attempts":N,"started_at",
- *    "ended_at","inputs":{NAME:digest},"work":{…},"outputs":{…},"files":{PATH:digest},"used":true}},"sandbox":{…}}
- * `work` is what an interrupted task needs to go on: idempotency keys, nonces, ids.
+ *    "ended_at","inputs":{NAME:digest},"work":{…},"outputs":{…},"files":{PATH:digest},"used":true}},"sandbox":{…},
+ *    "run":the last one's id}
+ * `work` is what an interrupted task needs to go on: idempotency keys, nonces, ids, an order with
+ * its grants (which are encrypted) that is being sent.
  */
 #ifndef STRONGROOM_CLIENT_STATE_H
 #define STRONGROOM_CLIENT_STATE_H

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "client/follow.h"
+#include "client/last_run.h"
 #include "client/order.h"
 #include "client/sandbox.h"
 #include "lib/buf.h"
@@ -35,7 +36,9 @@ static int start_run(struct task *task, const char *pipeline, const char *order,
 	auto_json json_t *body = json_pack("{s:s,s:s,s:s}", "pipeline", pipeline, "sandbox",
 		json_text(sandbox_verified(task->project), "id"), "order", order);
 
-	return task_create(task, "create-run", "orchestrator", "/v1/runs", body, ret_run, err);
+	if (task_create(task, "create-run", "orchestrator", "/v1/runs", body, ret_run, err) < 0)
+		return -1;
+	return last_run_keep(task->project, *ret_run, err);
 }
 
 /* Gives the waiting run another order, for the machine that stands there now. */

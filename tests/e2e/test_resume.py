@@ -4,6 +4,7 @@ import json
 
 import pytest
 from client_project import Project, program_with_hooks
+from local_stack import wait_for
 
 FIGURES = ["count 8000", "unique 120", "top Viral sinusitis (disorder)", "freq 1142"]
 
@@ -92,6 +93,41 @@ def test_killed_behind_the_removal_of_the_original(whole):
     assert figures(project) == FIGURES
     states = [json.loads(line).get("state") for line in project.run("--json", "run").stdout.splitlines()]
     assert states.count("skip") == 13 and "start" not in states
+
+
+def verdicts(project, *options):
+    lines = map(json.loads, project.run("--json", "plan", *options).stdout.splitlines())
+    return {line["task"]: (line["verdict"], line["why"]) for line in lines if line["type"] == "result"}
+
+
+def test_another_run_waits_until_the_last_is_over(program, stack, tmp_path):
+    project, member = make(program, stack, tmp_path / "p", "alive"), stack.client("acme-owner")
+    assert project.run("run", check=False, STRONGROOM_CRASH_AT="before:create-run").returncode == -9
+    sandbox = f"/v1/sandboxes/{project.state()['sandbox']['id']}"
+    project.run("sandbox", "stop", sandbox.rpartition("/")[2])
+    wait_for(lambda: member.get(sandbox).json()["state"] == "stopped", "the sandbox is stopped")
+    assert project.run("run", check=False, STRONGROOM_CRASH_AT="before:get-run").returncode == -9
+    old = project.state()["run"]
+
+    refused = project.run("run", "--from", "execute-policy", check=False)
+    assert refused.returncode == 8 and "run.alive" in refused.stderr and old in refused.stderr, refused.stderr
+    assert "--cancel-old" in refused.stderr and project.state()["tasks"]["execute-policy"]["work"]["create-run"] == old
+    assert member.get(sandbox).json()["state"] == "stopped"
+    assert member.get(f"/v1/runs/{old}").json()["state"] in ("queued", "awaiting_grants")
+    assert verdicts(project, "--from", "execute-policy")["output-encrypt-bundle"] == ("run", "another run was asked for")
+
+    project.run("run", "--from", "execute-policy", "--cancel-old")
+    assert figures(project) == FIGURES and project.state()["run"] != old
+    assert member.get(f"/v1/runs/{old}").json()["state"] == "cancelled"
+    assert project.run("run", "cancel", old).stdout.split() == [old, "cancelled"]
+    assert old in project.run("run", "list").stdout
+
+    assert {verdict for verdict, _ in verdicts(project).values()} == {"skip"}
+    plan = project.folder / "main.yml"
+    plan.write_text(plan.read_text().replace("prepare-policy:\n", 'prepare-policy:\n        max_runs: "7"\n'))
+    told = verdicts(project)
+    assert told["output-encrypt-bundle"] == ("run", "each run has a key of its own, and a run has had this one")
+    assert told["get-data-projection"][0] == "skip" and told["prepare-policy"][0] == "changed"
 
 
 def test_killed_at_every_point(program, stack, tmp_path, whole):
