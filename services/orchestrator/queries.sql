@@ -71,6 +71,10 @@ SELECT id, fence, order_id, pipeline_id, inputs FROM run
 WHERE tenant_id = $1 AND sandbox_id = $2 AND state IN ('dispatched', 'running')
 
 -- One at a time; of the tenant with the fewest runs in hand. The lease has to outlast the slowest step, which asks two peers.
+-- name: run_in_sandbox
+SELECT id FROM run WHERE tenant_id = $1 AND sandbox_id = $2
+	AND state IN ('queued', 'awaiting_grants', 'dispatched', 'running')
+
 -- name: sweep_due
 WITH next AS (
 	SELECT tenant_id, id FROM run

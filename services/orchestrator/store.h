@@ -27,6 +27,9 @@ bool run_is_final(const char *state);
 
 /* run.max_runs, run.order_used, run.sandbox_busy */
 int store_run_add(struct web_req *req, const struct run *run, struct err *err);
+/* db.unique as the code that it means: the order's other run, or the sandbox's, which is named.
+ * Returns -1. */
+int store_run_taken(struct db *db, const char *tenant, const char *sandbox, struct err *err);
 /* run.not_found */
 int store_run_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
 	struct run *ret_run, struct err *err);

@@ -92,13 +92,7 @@ int store_run_change(
 
 	if (db_tx(db, DB_TENANT(run->tenant), change_work, &work, err) == 0)
 		return 0;
-	if (strcmp(err->code, "db.unique") == 0 && strstr(err->detail, "run_one_per_sandbox"))
-		return err_set(err, ERR_CONFLICT, "run.sandbox_busy",
-			"the sandbox has a run that is not over");
-	if (strcmp(err->code, "db.unique") == 0)
-		return err_set(
-			err, ERR_CONFLICT, "run.order_used", "the order was used for another run");
-	return -1;
+	return store_run_taken(db, run->tenant, change->sandbox, err);
 }
 
 struct report_work {

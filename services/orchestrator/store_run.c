@@ -53,12 +53,23 @@ int store_run_add(struct web_req *req, const struct run *run, struct err *err)
 
 	if (db_tx(req->worker->db, DB_TENANT(req->principal->tenant), add_work, &work, err) == 0)
 		return 0;
+	return store_run_taken(req->worker->db, req->principal->tenant, run->sandbox, err);
+}
+
+int store_run_taken(struct db *db, const char *tenant, const char *sandbox, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
 	if (strcmp(err->code, "db.unique") != 0)
 		return -1;
-	if (strstr(err->detail, "run_one_per_sandbox"))
-		return err_set(err, ERR_CONFLICT, "run.sandbox_busy",
-			"the sandbox has a run that is not over");
-	return err_set(err, ERR_CONFLICT, "run.order_used", "the order was used for another run");
+	if (!strstr(err->detail, "run_one_per_sandbox"))
+		return err_set(
+			err, ERR_CONFLICT, "run.order_used", "the order was used for another run");
+	if (db_run(db, DB_TENANT(tenant), &SQL_RUN_IN_SANDBOX, DB_PARAMS(tenant, sandbox), &rows,
+		    err) < 0)
+		return -1;
+	return err_set(err, ERR_CONFLICT, "run.sandbox_busy", "the sandbox has a run, %s",
+		db_count(rows) ? db_text(rows, 0, "id") : "over by now: try again");
 }
 
 static void read_run(const struct db_rows *rows, struct arena *arena, struct run *ret_run)
