@@ -83,12 +83,23 @@ static char **prepared_slot(struct db_conn *conn, const char *name)
 	abort();
 }
 
-static bool send_step(struct db_conn *conn, struct db_step *step)
+/* Whether a step of this group before the n-th prepares the same statement. */
+static bool is_on_its_way(const struct db_step *steps, size_t n)
 {
+	for (size_t i = 0; i < n; i++) {
+		if (steps[i].preparing && strcmp(steps[i].sql->name, steps[n].sql->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool send_step(struct db_conn *conn, struct db_step *steps, size_t n)
+{
+	struct db_step *step = &steps[n];
 	const struct sql *sql = step->sql;
 
 	assert(step->n_params == sql->n_params && step->n_params <= DB_MAX_PARAMS);
-	step->preparing = !*prepared_slot(conn, sql->name);
+	step->preparing = !*prepared_slot(conn, sql->name) && !is_on_its_way(steps, n);
 	if (step->preparing && !PQsendPrepare(conn->pg, sql->name, sql->text, 0, NULL))
 		return false;
 	return PQsendQueryPrepared(
@@ -292,7 +303,7 @@ static int run_steps(struct db_conn *conn, struct db_step *steps, size_t n_steps
 	struct db_step not_sent = { .commits = false };
 
 	for (size_t i = 0; i < n_steps; i++) {
-		if (!send_step(conn, &steps[i]))
+		if (!send_step(conn, steps, i))
 			return lose(conn, &not_sent, NULL, err);
 	}
 	conn->deadline_ms = clock_monotonic_ms() + ANSWER_LIMIT_MS;

@@ -133,6 +133,12 @@ def test_an_error_among_reads_is_its_own_only(probe, notes):
     assert probe("together", "error") == ["ok", "db.failed"]
 
 
+def test_reads_together_are_one_round_trip(probe, notes, start):
+    for one in start(), probe:  # where nothing is prepared yet, too
+        _, first, second, third, seen = one("together", "began", "began", "began", A)
+        assert first == second == third and seen == notes[A]
+
+
 def test_reads_together_without_postgres(start):
     assert start(database="host=/nowhere")("together", A, B) == ["ok", "db.unavailable", "db.unavailable"]
 

@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives lib/db.h from test_db.py: one command a line, fields split by tabs; the answer is one
- * line, "ok<tab>…" or "<code><tab>detail". Environment: DATABASE, OWNER_DATABASE. run SCOPE
- * STATEMENT PARAM…   SCOPE: none, sweep, tenant or tenant/space. Answers affected, rows. bump
- * TENANT ID               db_tx: reads a fence, in its first attempt says "paused" and waits for a
- *                                line, writes it plus one. Answers the number of attempts.
- *   refuse TENANT                db_tx whose work inserts a note and then fails by itself
- *   swallow TENANT               db_tx whose work goes on after a statement failed
- *   together SCOPE…              db_read_all: note_list in each scope, "error" being a statement
- * that fails. Answers each one's rows or code types                        the readers of columns
- *   ping, migrate N, migrated N  N: how many migrations are known; -1: all, the first one edited
+ * line, "ok<tab>…" or "<code><tab>detail". Environment: DATABASE, OWNER_DATABASE.
+ *
+ *   run SCOPE STATEMENT PARAM…
+ *       SCOPE: none, sweep, tenant or tenant/space. Answers affected, rows.
+ *   together SCOPE…
+ *       db_read_all of the notes in each scope; in "error" a statement that fails, in "began" the
+ *       time of the transaction. Answers each one's text or code.
+ *   bump TENANT ID
+ *       db_tx: reads a fence, in its first attempt says "paused" and waits for a line, writes it
+ *       plus one. Answers the number of attempts.
+ *   refuse TENANT
+ *       db_tx whose work inserts a note and then fails by itself
+ *   swallow TENANT
+ *       db_tx whose work goes on after a statement failed
+ *   types
+ *       the readers of columns
+ *   ping, migrate N, migrated N
+ *       N: how many migrations are known; -1: all, the first one edited
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,12 +139,14 @@ static void run(struct db *db, struct line *line)
 
 static void read_in(char *scope, const char *params[2], struct db_read *ret_read)
 {
-	bool fails = strcmp(scope, "error") == 0;
+	bool fails = strcmp(scope, "error") == 0, began = strcmp(scope, "began") == 0;
 
 	params[0] = strsep(&scope, "/");
 	*ret_read = (struct db_read) {
 		.scope = { .tenant_id = params[0], .space_id = scope },
-		.sql = fails ? &SQL_FAULT : &SQL_NOTE_VISIBLE,
+		.sql = fails   ? &SQL_FAULT
+		       : began ? &SQL_BEGAN
+			       : &SQL_NOTE_VISIBLE,
 		.params = params,
 		.n_params = fails ? 1 : 0,
 	};

@@ -11,6 +11,9 @@ SELECT id, body FROM note ORDER BY id
 -- name: note_visible
 SELECT coalesce(string_agg(id || '=' || body, ';' ORDER BY id), 'none') AS notes FROM note
 
+-- name: began
+SELECT now()::text AS notes
+
 -- name: fault
 SELECT 1 / (length($1) - length($1)) AS notes
 
