@@ -17,6 +17,7 @@
 #include "lib/mem.h"
 #include "lib/ocicrypt.h"
 #include "lib/stream_aead.h"
+#include "tests/support/ocicrypt_file.h"
 
 #define PIECE 65536
 
@@ -59,18 +60,6 @@ static int layer_encrypt(char **argv, struct err *err)
 	return 0;
 }
 
-/* As the agent does while it downloads. */
-static int add_all(struct ocicrypt_layer *layer, int fd, struct err *err)
-{
-	unsigned char chunk[16384];
-	ssize_t n;
-
-	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
-		if (ocicrypt_add(layer, chunk, (size_t)n, err) < 0)
-			return -1;
-	return n < 0 ? err_errno(err, "cannot read") : 0;
-}
-
 static int layer_decrypt(char **argv, struct err *err)
 {
 	auto_json json_t *key = NULL, *descriptor = NULL;
@@ -86,7 +75,7 @@ static int layer_decrypt(char **argv, struct err *err)
 	descriptor = json_parse((char *)text.data, text.len, err);
 	if (!descriptor || ocicrypt_open(descriptor, key, &layer, err) < 0)
 		return -1;
-	done = add_all(layer, in, err);
+	done = ocicrypt_file_add(layer, in, err);
 	if (done == 0)
 		done = ocicrypt_decrypt(layer, in, out, err);
 	ocicrypt_layer_free(layer);

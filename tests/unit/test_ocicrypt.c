@@ -17,6 +17,7 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/ocicrypt.h"
+#include "tests/support/ocicrypt_file.h"
 #include "tests/unit/check.h"
 
 #define DATA "tests/data/ocicrypt-ec/"
@@ -61,19 +62,6 @@ static void digest_of(int fd, char ret_text[DIGEST_TEXT_SIZE])
 	digest_text(data, (size_t)len, ret_text);
 }
 
-/* The whole file in odd pieces. */
-static int add_all(struct ocicrypt_layer *layer, int fd)
-{
-	unsigned char chunk[10007];
-	off_t at = 0;
-	ssize_t n;
-
-	for (; (n = pread(fd, chunk, sizeof(chunk), at)) > 0; at += n)
-		if (ocicrypt_add(layer, chunk, (size_t)n, &err) < 0)
-			return -1;
-	return (int)n;
-}
-
 /* Opens and decrypts; the digest of what came out goes to ret_digest. */
 static int decrypt(
 	const json_t *descriptor, const json_t *key, int in_fd, char ret_digest[DIGEST_TEXT_SIZE])
@@ -85,7 +73,7 @@ static int decrypt(
 	err_clear(&err);
 	if (ocicrypt_open(descriptor, key, &layer, &err) < 0)
 		return -1;
-	CHECK(add_all(layer, in_fd) == 0);
+	CHECK(ocicrypt_file_add(layer, in_fd, &err) == 0);
 	done = ocicrypt_decrypt(layer, in_fd, out, &err);
 	if (done < 0)
 		CHECK_NUMBER(lseek(out, 0, SEEK_END),
@@ -244,7 +232,7 @@ static void test_changed_later(void)
 	auto_fd int out = memory_file("", 0);
 
 	CHECK(ocicrypt_open(l.descriptor, l.private, &layer, &err) == 0);
-	CHECK(add_all(layer, l.fd) == 0);
+	CHECK(ocicrypt_file_add(layer, l.fd, &err) == 0);
 	CHECK(pwrite(l.fd, "!", 1, 3) == 1);
 	CHECK_FAILS(ocicrypt_decrypt(layer, l.fd, out, &err), &err, "image.inner_digest");
 	ocicrypt_layer_free(layer);

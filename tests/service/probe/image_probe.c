@@ -18,6 +18,7 @@
 #include "lib/oci_layout.h"
 #include "lib/oci_registry.h"
 #include "lib/ocicrypt.h"
+#include "tests/support/ocicrypt_file.h"
 
 static json_t *read_json(const char *path, struct err *err)
 {
@@ -177,7 +178,9 @@ static int open_layer(const char *dir, const struct oci_layer *layer, const json
 	if (oci_layout_open(dir, &layer->blob, &in, err) < 0 ||
 		ocicrypt_open(layer->descriptor, jwk, &opened, err) < 0)
 		return -1;
-	done = ocicrypt_decrypt(opened, in, out, err);
+	done = ocicrypt_file_add(opened, in, err);
+	if (done == 0)
+		done = ocicrypt_decrypt(opened, in, out, err);
 	ocicrypt_layer_free(opened);
 	return done;
 }
