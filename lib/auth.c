@@ -19,10 +19,12 @@
 #include "lib/jose.h"
 #include "lib/json.h"
 #include "lib/jwt.h"
+#include "lib/limit.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 
 #define ASSERTION_LIFE_S 60LL
+#define ATTEMPT_SHARE 4 /* of all that an address may ask may be for one id */
 #define MAX_PEM_BYTES 16384u
 #define SERVICE_TYP "strongroom-service+jwt"
 
@@ -33,6 +35,7 @@ struct auth {
 	struct auth_peers *peers;
 	struct auth_proofs *proofs;
 	struct auth_cache *cache;
+	struct limit *callers, *sources, *attempts;
 	pthread_rwlock_t lock; /* of what follows */
 	struct auth_state *state;
 	unsigned long long keys; /* counts the sets of issuer keys */
@@ -84,6 +87,9 @@ struct auth *auth_new(const char *service_name, const struct service_conf *conf,
 	auth->peers = auth_peers_new(or_empty(conf->peers_dir));
 	auth->proofs = auth_proofs_new();
 	auth->cache = auth_cache_new();
+	auth->callers = limit_new(conf->rate_per_key);
+	auth->sources = limit_new(conf->rate_per_source);
+	auth->attempts = limit_new((conf->rate_per_source + ATTEMPT_SHARE - 1) / ATTEMPT_SHARE);
 	pthread_rwlock_init(&auth->lock, NULL);
 	return auth;
 }
@@ -95,10 +101,23 @@ void auth_free(struct auth *auth)
 	pthread_rwlock_destroy(&auth->lock);
 	auth_state_free(auth->state);
 	auth_cache_free(auth->cache);
+	limit_free(auth->callers);
+	limit_free(auth->sources);
+	limit_free(auth->attempts);
 	auth_proofs_free(auth->proofs);
 	auth_peers_free(auth->peers);
 	EVP_PKEY_free(auth->service_key);
 	free(auth);
+}
+
+struct limit *auth_source_limit(struct auth *auth)
+{
+	return auth->sources;
+}
+
+struct limit *auth_attempt_limit(struct auth *auth)
+{
+	return auth->attempts;
 }
 
 /* --- keys --- */
@@ -340,6 +359,8 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 		return -1;
 	principal = principal_of(req, access, claims);
 	req->principal = principal; /* whose it is, also if it is refused: for the record */
+	if (access != WEB_SERVICE && auth_limit_caller(auth->callers, claims, err) < 0)
+		return -1;
 	if (!principal_may_call(principal, scope))
 		return err_set(err, ERR_FORBIDDEN, "auth.scope_missing", "needs scope '%s'", scope);
 	*ret_principal = principal;

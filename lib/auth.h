@@ -62,6 +62,12 @@ int auth_recheck(struct auth *auth, const struct principal *principal, struct er
 int auth_client_certificate(const struct web_req *req, unsigned char ret_digest[DIGEST_SIZE],
 	bool *ret_shown, struct err *err);
 
+/* Before a public route that checks secrets looks at any: the address that the edge saw may not
+ * come too often, nor try `id` (or NULL) too often. Others' attempts never count against the owner
+ * of an id at another address. limit.exceeded, with err->retry_s. */
+int auth_limit_attempt(
+	struct auth *auth, const struct web_req *req, const char *id, struct err *err);
+
 /* Fetches the issuer's keys and revocations once; service.c's loop calls it. `fetch` as in fetch.h.
  */
 struct fetch;

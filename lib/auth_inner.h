@@ -14,6 +14,7 @@
 #define AUTH_SKEW_S 5LL
 #define AUTH_STALE_MS 30000LL
 
+struct auth;
 struct web_req;
 
 /* --- auth_state.c: one answer of certreg's auth-state, never changed after it was read --- */
@@ -60,6 +61,14 @@ int auth_peers_key(struct auth_peers *peers, const char *name, EVP_PKEY **ret_ke
 /* The request shows the certificate that the token is bound to, if it is to any. Codes:
  * auth.certificate_missing, auth.certificate_mismatch, auth.bad_client_certificate. */
 int auth_binding_check(const struct web_req *req, const json_t *claims, struct err *err);
+
+/* --- auth_limit.c --- */
+struct limit;
+
+/* By what the token rests on. limit.exceeded */
+int auth_limit_caller(struct limit *limit, const json_t *claims, struct err *err);
+struct limit *auth_source_limit(struct auth *auth); /* of auth.c; NULL: none */
+struct limit *auth_attempt_limit(struct auth *auth);
 
 /* --- auth_proof.c: DPoP (RFC 9449) --- */
 struct auth_proofs; /* the jti seen within their life; any thread */

@@ -20,6 +20,7 @@ int err_set(struct err *err, enum err_kind kind, const char *code, const char *f
 	if (!err)
 		return -1;
 	err->kind = kind;
+	err->retry_s = 0;
 	err->n_fields = 0;
 	snprintf(err->code, sizeof(err->code), "%s", code);
 	va_start(args, fmt);
@@ -37,6 +38,7 @@ int err_errno(struct err *err, const char *fmt, ...)
 	if (!err)
 		return -1;
 	err->kind = ERR_INTERNAL;
+	err->retry_s = 0;
 	err->n_fields = 0;
 	snprintf(err->code, sizeof(err->code), "internal.system");
 	va_start(args, fmt);

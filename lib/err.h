@@ -43,6 +43,7 @@ struct err {
 	enum err_kind kind;
 	char code[48];
 	char detail[256];
+	unsigned retry_s; /* of ERR_LIMITED and ERR_UNAVAILABLE: when to come again; 0: soon */
 	unsigned n_fields;
 	struct err_field fields[ERR_MAX_FIELDS];
 };

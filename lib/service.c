@@ -61,6 +61,10 @@ static const struct conf_item common_rows[] = {
 		"how often what is past its time is forgotten" },
 	{ "workers", CONF_COUNT, offsetof(struct service_conf, workers), "4",
 		"threads that take the steps of long processes" },
+	{ "rate_per_key", CONF_COUNT, offsetof(struct service_conf, rate_per_key), "500",
+		"requests per second of one API key, certificate or sandbox; 0: any" },
+	{ "rate_per_source", CONF_COUNT, offsetof(struct service_conf, rate_per_source), "100",
+		"attempts per second of one address to get a token; 0: any" },
 };
 
 /* Both structs in one block, so that one table can fill them. */

@@ -32,7 +32,8 @@ struct service_conf {
 	char *redis, *service_key, *peers_dir, *log_level;
 	char *certreg_url, *provisioner_url, *registry_gw_url, *policy_url, *orchestrator_url;
 	long retention_beat_ms;
-	long workers; /* threads of each loop that is a pool */
+	long workers;			    /* threads of each loop that is a pool */
+	long rate_per_key, rate_per_source; /* requests per second; 0: any (lib/limit.h) */
 };
 
 /* What one worker thread owns. Nothing in it is shared with another thread. */

@@ -119,6 +119,13 @@ json_t *web_reply_problem(const struct web_call *call)
 	return problem;
 }
 
+static const char *retry_after(const struct web_call *call)
+{
+	unsigned seconds = call->err.retry_s;
+
+	return arena_printf(call->arena, "%u", seconds > 0 ? seconds : 1);
+}
+
 /* Turns the failure into an answer; headers that were added stay. */
 static void fill_problem(struct web_call *call)
 {
@@ -135,7 +142,7 @@ static void fill_problem(struct web_call *call)
 	res->status = status;
 	res->content_type = foreign ? "application/json" : "application/problem+json";
 	if ((status == 503 || status == 429) && res->n_headers < WEB_MAX_RES_HEADERS)
-		web_header_add(res, "Retry-After", "1");
+		web_header_add(res, "Retry-After", retry_after(call));
 	if (status == 401 && !foreign && res->n_headers < WEB_MAX_RES_HEADERS)
 		web_header_add(res, "WWW-Authenticate",
 			call->entry && call->entry->route->access == WEB_AGENT

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/jwt.h"
 #include "lib/mem.h"
@@ -98,7 +99,8 @@ int agent_check(
 		return credential_refuse(err);
 	if (assertion_claims_check(shown, agent.sandbox, token_endpoint(req, shown), err) < 0)
 		return -1;
-	if (find_sandbox(req, agent.sandbox, &sandbox, err) < 0 ||
+	if (auth_limit_attempt(req->worker->auth, req, agent.sandbox, err) < 0 ||
+		find_sandbox(req, agent.sandbox, &sandbox, err) < 0 ||
 		verify(sandbox, assertion, &agent, &claims, err) < 0)
 		return -1;
 	if (store_tenant(req->worker->db, json_text(sandbox, "tenant"), req->arena, &agent.tenant,

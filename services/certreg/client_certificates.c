@@ -92,6 +92,7 @@ int client_assertion_check(struct web_req *req, const char *assertion, const cha
 	bool found;
 
 	if (read_assertion(req, assertion, client_id, &kid, &subject, err) < 0 ||
+		auth_limit_attempt(req->worker->auth, req, subject, err) < 0 ||
 		store_credential(req->worker->db, subject, req->arena, &credential, &found, err) <
 			0)
 		return -1;
@@ -114,7 +115,8 @@ int client_certificate_check(struct web_req *req, const char *client_id,
 	unsigned char digest[DIGEST_SIZE];
 	bool shown, found;
 
-	if (auth_client_certificate(req, digest, &shown, err) < 0)
+	if (auth_limit_attempt(req->worker->auth, req, client_id, err) < 0 ||
+		auth_client_certificate(req, digest, &shown, err) < 0)
 		return -1;
 	if (!shown)
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.certificate_missing",

@@ -59,6 +59,8 @@ int credential_check(struct web_req *req, const char *key_id, const char *secret
 	const char *stored;
 	bool found, same;
 
+	if (auth_limit_attempt(req->worker->auth, req, key_id, err) < 0)
+		return -1;
 	if (!id_is(key_id, "key") || strlen(secret) > SECRET_MAX)
 		return credential_refuse(err);
 	if (store_credential(req->worker->db, key_id, req->arena, &credential, &found, err) < 0)

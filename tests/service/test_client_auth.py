@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
-from certreg_stack import BASE_URL, P256, Client, b64url, claims_of, is_problem, key_id, unix_now
+from certreg_stack import BASE_URL, P256, Client, b64url, certreg_process, claims_of, is_problem, key_id, unix_now
 from certreg_stack import certreg, globex, new_key, owner  # noqa: F401 (fixtures)
-from conftest import wait_for
+from conftest import short_folder, wait_for
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 NOBODY = "crt_0190f1c2aaaa7bbb8cccdddddddddddd"
@@ -291,3 +291,50 @@ def test_unusable_signing_keys_change_nothing(certreg):
     wait_for(lambda: "config.bad_signing_key" in certreg.log.read_text(), "the failure is logged")
     assert kids(certreg) == before
     (certreg.signing_keys / "notatime.pem").unlink()
+
+
+# --- limits ---
+
+@pytest.fixture
+def limited(postgres, redis):
+    """certreg with small limits."""
+    with short_folder("sr-lim-") as folder, certreg_process(folder, postgres, redis) as running:
+        running.stop()
+        with running.conf.open("a") as conf:
+            conf.write("rate_per_key = 4\nrate_per_source = 8\n")
+        running.start()
+        yield running
+
+
+def attempt(certreg, key, source):
+    return certreg.token_request({"X-Forwarded-For": source}, grant_type="client_credentials", audience="certreg",
+                                 client_id=key_id(key), client_secret=key)
+
+
+def first_refusal(ask, most):
+    for number in range(most):
+        answer = ask()
+        if answer.status == 429:
+            assert is_problem(answer, 429, "limit.exceeded") and int(answer.headers["Retry-After"]) >= 1
+            return number
+    raise AssertionError(f"{most} requests in a row were taken")
+
+
+def test_attempts_are_limited_by_address_and_id(limited):
+    key = limited.key("acme-owner")
+    wrong = key[:-1] + ("A" if key[-1] != "A" else "B")
+    assert first_refusal(lambda: attempt(limited, wrong, "192.0.2.1"), 60) >= 10
+    # the owner, from elsewhere, is not kept out; nor is another key at that address
+    assert attempt(limited, key, "192.0.2.2").status == 200
+    assert attempt(limited, limited.key("acme-data"), "192.0.2.1").status == 200
+    # other ids do not help who tries many; all of an IPv6 network is one address
+    ids = iter(range(1000))
+    assert first_refusal(lambda: attempt(limited, f"sr_{next(ids):032x}_" + "A" * 43, f"2001:db8::{next(ids):x}"), 200) >= 40
+    assert attempt(limited, key, "2001:db8:0:1::1").status == 200
+
+
+def test_requests_of_a_key_are_limited(limited):
+    owner, data = limited.client("acme-owner"), limited.client("acme-data")
+    assert first_refusal(lambda: owner.get("/v1/members/self"), 200) >= 20
+    assert limited.client("acme-owner").get("/v1/members/self").status == 429  # a fresh token of the key does not help
+    assert data.get("/v1/members/self").status == 200

@@ -20,6 +20,8 @@ common_rows() {
 		service_key = $ROOT/keys/$service.pem
 		peers_dir = $ROOT/peers
 		log_level = ${LOG_LEVEL:-info}
+		rate_per_key = ${RATE_PER_KEY:-500}
+		rate_per_source = ${RATE_PER_SOURCE:-100}
 	END
 	for peer in "${SERVICES[@]}"; do
 		echo "${peer//-/_}_url = $(socket_of "$peer")"
