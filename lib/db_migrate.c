@@ -2,7 +2,8 @@
 /*
  * Migrations, as the schema's owner: one at a time under an advisory lock, each in a transaction of
  * its own. The owner may not outwait the running service (lock_timeout). The first call also makes
- * the schema, the table of what was applied, and the domain that makes an unset scope an error.
+ * the schema, the table of what was applied, the domain that makes an unset scope an error, and the
+ * function by which migrations put a table under row-level security.
  */
 #include <string.h>
 
@@ -106,11 +107,38 @@ static const char bootstrap_text[] = "SET client_min_messages = warning;\n"
 				     "	END IF;\n"
 				     "END $$;\n";
 
+/* tenant_rows('table', …): docs/ROW-LEVEL-SECURITY.md. Without WITH CHECK, a policy's condition is
+ * that of new rows too. */
+static const char tenant_rows_text[] =
+	"CREATE OR REPLACE FUNCTION tenant_rows(VARIADIC names text[]) RETURNS void\n"
+	"LANGUAGE plpgsql AS $$\n"
+	"DECLARE\n"
+	"	name text;\n"
+	"	rule text;\n"
+	"BEGIN\n"
+	"	FOREACH name IN ARRAY names LOOP\n"
+	"		rule := 'tenant_id = current_setting(''app.tenant_id'')::scope_id';\n"
+	"		IF EXISTS (SELECT 1 FROM pg_attribute WHERE attname = 'space_id'\n"
+	"				AND attrelid = quote_ident(name)::regclass) THEN\n"
+	"			rule := rule || ' OR space_id = ANY'\n"
+	"				'(string_to_array(current_setting(''app.space_ids''), "
+	"'',''))';\n"
+	"		END IF;\n"
+	"		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);\n"
+	"		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);\n"
+	"		EXECUTE format('CREATE POLICY tenant ON %I TO %I USING (%s)',\n"
+	"			name, current_schema(), rule);\n"
+	"	END LOOP;\n"
+	"END $$;\n"
+	"REVOKE EXECUTE ON FUNCTION tenant_rows(text[]) FROM PUBLIC;\n";
+
 static int bootstrap(const struct owner *owner, struct err *err)
 {
 	auto_free char *text = mem_printf(bootstrap_text, owner->schema);
 
-	return run_text(owner, "bootstrap", text, err);
+	if (run_text(owner, "bootstrap", text, err) < 0)
+		return -1;
+	return run_text(owner, "bootstrap", tenant_rows_text, err);
 }
 
 /* --- comparing what is applied with what we have --- */

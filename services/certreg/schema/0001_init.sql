@@ -74,19 +74,9 @@ CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic t
 GRANT INSERT ON outbox TO certreg;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO certreg_sweep;
 
-DO $$
-DECLARE
-	rule text := 'tenant_id = current_setting(''app.tenant_id'')::scope_id'
-		' OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '',''))';
-	name text;
-BEGIN
-	FOREACH name IN ARRAY ARRAY['tenant', 'member', 'api_key', 'challenge', 'certificate', 'revocation', 'assertion',
-		'idempotency'] LOOP
-		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
-		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
-		EXECUTE format('CREATE POLICY tenant ON %I TO certreg USING (%s) WITH CHECK (%s)', name, rule, rule);
-	END LOOP;
-END $$;
+-- docs/ROW-LEVEL-SECURITY.md
+SELECT tenant_rows('tenant', 'member', 'api_key', 'challenge', 'certificate', 'revocation', 'assertion',
+	'idempotency');
 GRANT SELECT, INSERT ON tenant, member, revocation, assertion, idempotency TO certreg;
 GRANT SELECT, INSERT, UPDATE ON api_key, challenge, certificate TO certreg;
 
@@ -128,10 +118,7 @@ CREATE TABLE audit_outbox (
 	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
 	PRIMARY KEY (tenant_id, id));
 CREATE INDEX audit_outbox_id ON audit_outbox (id);
-ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_outbox FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_outbox TO certreg USING (tenant_id = current_setting('app.tenant_id')::scope_id)
-	WITH CHECK (tenant_id = current_setting('app.tenant_id')::scope_id);
+SELECT tenant_rows('audit_outbox');
 CREATE POLICY sweep ON audit_outbox TO certreg_sweep USING (true);
 GRANT INSERT ON audit_outbox TO certreg;
 GRANT SELECT (id, record), DELETE ON audit_outbox TO certreg_sweep;

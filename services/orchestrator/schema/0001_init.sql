@@ -69,21 +69,8 @@ GRANT SELECT, INSERT ON run_event, idempotency TO orchestrator;
 GRANT INSERT ON outbox TO orchestrator;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO orchestrator_sweep;
 
--- Row-level security: docs/ROW-LEVEL-SECURITY.md, the same for each of this service's tables.
-DO $$
-DECLARE t text;
-BEGIN
-	FOREACH t IN ARRAY ARRAY['run', 'run_step', 'run_event', 'object', 'usage', 'idempotency']
-	LOOP
-		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
-		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
-		EXECUTE format('CREATE POLICY tenant ON %I TO orchestrator
-			USING (tenant_id = current_setting(''app.tenant_id'')::scope_id
-				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))
-			WITH CHECK (tenant_id = current_setting(''app.tenant_id'')::scope_id
-				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))', t);
-	END LOOP;
-END $$;
+-- docs/ROW-LEVEL-SECURITY.md
+SELECT tenant_rows('run', 'run_step', 'run_event', 'object', 'usage', 'idempotency');
 
 -- The loop finds due runs, and certreg asks which run a sandbox is in, across tenants: bookkeeping columns only.
 CREATE POLICY sweep ON run TO orchestrator_sweep USING (true) WITH CHECK (true);
@@ -100,10 +87,7 @@ CREATE TABLE audit_outbox (
 	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
 	PRIMARY KEY (tenant_id, id));
 CREATE INDEX audit_outbox_id ON audit_outbox (id);
-ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_outbox FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_outbox TO orchestrator USING (tenant_id = current_setting('app.tenant_id')::scope_id)
-	WITH CHECK (tenant_id = current_setting('app.tenant_id')::scope_id);
+SELECT tenant_rows('audit_outbox');
 CREATE POLICY sweep ON audit_outbox TO orchestrator_sweep USING (true);
 GRANT INSERT ON audit_outbox TO orchestrator;
 GRANT SELECT (id, record), DELETE ON audit_outbox TO orchestrator_sweep;

@@ -105,22 +105,9 @@ GRANT SELECT ON policy_record, pipeline_record, projection_record, dataset_recor
 GRANT SELECT, INSERT, UPDATE ON policy, approval, pipeline, projection, dataset TO policy;
 GRANT SELECT, INSERT ON pipeline_version, dataset_version, run_order, run_grant, idempotency TO policy;
 
--- Row-level security: docs/ROW-LEVEL-SECURITY.md, the same for each of this service's tables.
-DO $$
-DECLARE t text;
-BEGIN
-	FOREACH t IN ARRAY ARRAY['policy', 'approval', 'pipeline', 'pipeline_version', 'projection', 'dataset',
-		'dataset_version', 'run_order', 'run_grant', 'idempotency']
-	LOOP
-		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
-		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
-		EXECUTE format('CREATE POLICY tenant ON %I TO policy
-			USING (tenant_id = current_setting(''app.tenant_id'')::scope_id
-				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))
-			WITH CHECK (tenant_id = current_setting(''app.tenant_id'')::scope_id
-				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))', t);
-	END LOOP;
-END $$;
+-- docs/ROW-LEVEL-SECURITY.md
+SELECT tenant_rows('policy', 'approval', 'pipeline', 'pipeline_version', 'projection', 'dataset',
+	'dataset_version', 'run_order', 'run_grant', 'idempotency');
 
 -- Keys of requests are forgotten across tenants, by their age.
 CREATE POLICY sweep ON idempotency TO policy_sweep USING (true);
@@ -135,10 +122,7 @@ CREATE TABLE audit_outbox (
 	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
 	PRIMARY KEY (tenant_id, id));
 CREATE INDEX audit_outbox_id ON audit_outbox (id);
-ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_outbox FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_outbox TO policy USING (tenant_id = current_setting('app.tenant_id')::scope_id)
-	WITH CHECK (tenant_id = current_setting('app.tenant_id')::scope_id);
+SELECT tenant_rows('audit_outbox');
 CREATE POLICY sweep ON audit_outbox TO policy_sweep USING (true);
 GRANT INSERT ON audit_outbox TO policy;
 GRANT SELECT (id, record), DELETE ON audit_outbox TO policy_sweep;

@@ -34,21 +34,8 @@ GRANT SELECT, INSERT ON idempotency TO provisioner;
 GRANT INSERT ON outbox TO provisioner;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO provisioner_sweep;
 
--- Row-level security: docs/ROW-LEVEL-SECURITY.md, the same for each of this service's tables.
-DO $$
-DECLARE t text;
-BEGIN
-	FOREACH t IN ARRAY ARRAY['sandbox', 'idempotency']
-	LOOP
-		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
-		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
-		EXECUTE format('CREATE POLICY tenant ON %I TO provisioner
-			USING (tenant_id = current_setting(''app.tenant_id'')::scope_id
-				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))
-			WITH CHECK (tenant_id = current_setting(''app.tenant_id'')::scope_id
-				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))', t);
-	END LOOP;
-END $$;
+-- docs/ROW-LEVEL-SECURITY.md
+SELECT tenant_rows('sandbox', 'idempotency');
 
 -- Across tenants: the loop's due rows, the owner of an enrolment secret's hash, what should exist outside.
 CREATE POLICY sweep ON sandbox TO provisioner_sweep USING (true) WITH CHECK (true);
@@ -64,10 +51,7 @@ CREATE TABLE audit_outbox (
 	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
 	PRIMARY KEY (tenant_id, id));
 CREATE INDEX audit_outbox_id ON audit_outbox (id);
-ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_outbox FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_outbox TO provisioner USING (tenant_id = current_setting('app.tenant_id')::scope_id)
-	WITH CHECK (tenant_id = current_setting('app.tenant_id')::scope_id);
+SELECT tenant_rows('audit_outbox');
 CREATE POLICY sweep ON audit_outbox TO provisioner_sweep USING (true);
 GRANT INSERT ON audit_outbox TO provisioner;
 GRANT SELECT (id, record), DELETE ON audit_outbox TO provisioner_sweep;

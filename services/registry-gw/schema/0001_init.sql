@@ -32,21 +32,8 @@ GRANT SELECT, INSERT ON manifest_link TO registry_gw;
 GRANT INSERT ON outbox TO registry_gw;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO registry_gw_sweep;
 
--- Row-level security: docs/ROW-LEVEL-SECURITY.md, the same for each of this service's tables.
-DO $$
-DECLARE t text;
-BEGIN
-	FOREACH t IN ARRAY ARRAY['upload', 'manifest', 'manifest_link']
-	LOOP
-		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
-		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
-		EXECUTE format('CREATE POLICY tenant ON %I TO registry_gw
-			USING (tenant_id = current_setting(''app.tenant_id'')::scope_id
-				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))
-			WITH CHECK (tenant_id = current_setting(''app.tenant_id'')::scope_id
-				OR space_id = ANY (string_to_array(current_setting(''app.space_ids''), '','')))', t);
-	END LOOP;
-END $$;
+-- docs/ROW-LEVEL-SECURITY.md
+SELECT tenant_rows('upload', 'manifest', 'manifest_link');
 
 -- Leases are kept and old sessions forgotten across tenants: bookkeeping columns only.
 CREATE POLICY sweep ON upload TO registry_gw_sweep USING (true) WITH CHECK (true);
@@ -57,10 +44,7 @@ CREATE TABLE audit_outbox (
 	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
 	PRIMARY KEY (tenant_id, id));
 CREATE INDEX audit_outbox_id ON audit_outbox (id);
-ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_outbox FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_outbox TO registry_gw USING (tenant_id = current_setting('app.tenant_id')::scope_id)
-	WITH CHECK (tenant_id = current_setting('app.tenant_id')::scope_id);
+SELECT tenant_rows('audit_outbox');
 CREATE POLICY sweep ON audit_outbox TO registry_gw_sweep USING (true);
 GRANT INSERT ON audit_outbox TO registry_gw;
 GRANT SELECT (id, record), DELETE ON audit_outbox TO registry_gw_sweep;

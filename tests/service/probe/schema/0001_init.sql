@@ -5,13 +5,7 @@ CREATE TABLE note (
 	fence bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (tenant_id, id)
 );
-ALTER TABLE note ENABLE ROW LEVEL SECURITY;
-ALTER TABLE note FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON note TO probe
-	USING (tenant_id = current_setting('app.tenant_id')::scope_id
-		OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
-	WITH CHECK (tenant_id = current_setting('app.tenant_id')::scope_id
-		OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')));
+SELECT tenant_rows('note');
 GRANT SELECT, INSERT, UPDATE, DELETE ON note TO probe;
 CREATE POLICY sweep ON note TO probe_sweep USING (true) WITH CHECK (true);
 GRANT SELECT (tenant_id, id, fence), UPDATE (fence) ON note TO probe_sweep;
@@ -21,9 +15,5 @@ CREATE TABLE remark (
 	PRIMARY KEY (tenant_id, id),
 	FOREIGN KEY (tenant_id, note_id) REFERENCES note (tenant_id, id)
 );
-ALTER TABLE remark ENABLE ROW LEVEL SECURITY;
-ALTER TABLE remark FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON remark TO probe
-	USING (tenant_id = current_setting('app.tenant_id')::scope_id)
-	WITH CHECK (tenant_id = current_setting('app.tenant_id')::scope_id);
+SELECT tenant_rows('remark');
 GRANT SELECT, INSERT ON remark TO probe;
