@@ -9,6 +9,7 @@
 
 #include "lib/audit.h"
 #include "lib/buf.h"
+#include "lib/codec.h"
 #include "lib/db.h"
 #include "lib/mem.h"
 #include "lib/metrics.h"
@@ -78,12 +79,15 @@ static int metrics_get(struct web_req *req, struct web_res *res, struct err *err
 
 static int feed_get(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const char *taken = web_query(req, "taken");
+	const char *query = web_query(req, "taken");
+	auto_free unsigned char *taken = NULL;
 	json_t *rows;
+	size_t len;
 
-	if (taken && strspn(taken, "{[]()},0123456789") != strlen(taken))
+	if (!query || codec_b64url_decode(query, strlen(query), &taken, &len, NULL) < 0 ||
+		strspn((char *)taken, "{[)},0123456789") != len)
 		return err_set(err, ERR_INVALID, "request.bad_query", "taken is a list of ranges");
-	if (audit_feed(req->worker->db, taken ? taken : "{}", &rows, err) < 0)
+	if (audit_feed(req->worker->db, (char *)taken, &rows, err) < 0)
 		return -1;
 	res->json = json_pack("{s:o}", "items", rows);
 	return 0;

@@ -22,9 +22,13 @@ struct certreg {
 	char *signing_keys_dir; /* <activation>.pem, P-256 */
 	char *pepper;		/* file: at least 32 random bytes */
 	char *mirror_dir;
+	char *audit_key;	       /* file: PEM, Ed25519 */
+	char *witness_keys;	       /* file: verifier keys, or empty */
 	const struct secrets *secrets; /* behind the rows of the table */
+	const struct audit_key *audit;
 };
 
+struct audit_key; /* audit_key.h */
 struct worker;
 
 /* Reads the secrets, brings the mirror up to date; does the bootstrap and ends when one was asked

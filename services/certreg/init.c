@@ -6,8 +6,11 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/service.h"
+#include "services/certreg/audit_append.h"
+#include "services/certreg/audit_key.h"
 #include "services/certreg/bootstrap.h"
 #include "services/certreg/mirror.h"
 #include "services/certreg/signing_keys.h"
@@ -36,6 +39,15 @@ static int read_pepper(const struct certreg *certreg, struct secrets *ret_secret
 	return result;
 }
 
+/* A damaged log is not written to any more; who is who is still told. */
+static void check_log(struct worker *worker)
+{
+	struct err err = { .kind = ERR_NONE };
+
+	if (audit_append_start(worker, &err) < 0)
+		log_failure("the audit log is not in order", &err);
+}
+
 int certreg_init(struct worker *worker, struct err *err)
 {
 	struct certreg *certreg = worker->program;
@@ -45,6 +57,9 @@ int certreg_init(struct worker *worker, struct err *err)
 		read_pepper(certreg, &secrets, err) < 0)
 		return -1;
 	certreg->secrets = &secrets;
+	if (audit_key_read(certreg, worker->conf->base_url, &certreg->audit, err) < 0)
+		return -1;
+	check_log(worker);
 	if (mirror_reconcile(worker, err) < 0)
 		return -1;
 	return bootstrap_when_asked(worker, err);
@@ -53,6 +68,7 @@ int certreg_init(struct worker *worker, struct err *err)
 int certreg_end(int result)
 {
 	signing_keys_free(secrets.signing_keys);
+	audit_key_wipe();
 	explicit_bzero(&secrets, sizeof(secrets));
 	return result;
 }

@@ -2,6 +2,8 @@
 /* certreg: who is who. Tenants, members, API keys, certificates, and the tokens that all services
  * verify offline. */
 #include "lib/service.h"
+#include "services/certreg/audit.h"
+#include "services/certreg/audit_append.h"
 #include "services/certreg/auth_state.h"
 #include "services/certreg/bootstrap.h"
 #include "services/certreg/certificates.h"
@@ -27,9 +29,11 @@ static const struct conf_item config[] = {
 	FILE_ROW(signing_keys_dir, "folder of the P-256 keys that sign tokens, <activation in Unix seconds>.pem"),
 	FILE_ROW(pepper, "file with the secret under which API keys are stored"),
 	FILE_ROW(mirror_dir, "folder of the readable tree of certificates"),
+	FILE_ROW(audit_key, "PEM file of the Ed25519 key that signs the heads of the audit log"),
+	{ "witness_keys", CONF_TEXT, offsetof(struct certreg, witness_keys), "", "file of the verifier keys, one a line, whose cosignatures are kept" },
 	{ NULL, CONF_TEXT, 0, NULL, NULL } };
 /* Token routes may have to ask the provisioner or the orchestrator: they never hold up the rest. */
-static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { NULL, 0, 0 } };
+static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { "export", 1, 16 }, { NULL, 0, 0 } };
 
 static const struct web_route routes[] = {
 	PUBLIC("POST", "/v1/token", "peers", 16384, token_create),
@@ -49,9 +53,17 @@ static const struct web_route routes[] = {
 	READ("/v1/certificates", certificate_list),
 	READ("/v1/certificates/{certificate_id}", certificate_show),
 	REVOKE("/v1/certificates/{certificate_id}", certificate_revoke),
+	/* --- the audit log --- */
+	READ("/v1/audit/records", audit_list),
+	PUBLIC("GET", "/v1/audit/checkpoint", "db", 0, audit_checkpoint),
+	PUBLIC("GET", "/v1/audit/inclusion", "db", 0, audit_inclusion),
+	PUBLIC("GET", "/v1/audit/consistency", "db", 0, audit_consistency),
+	{ "GET", "/v1/audit/export", WEB_MEMBER, "read", "export", 0, false, .handle = audit_export },
+	{ "POST", "/v1/audit/cosignatures", WEB_PUBLIC, NULL, "db", 4096, true, .handle = audit_cosign },
 	{ .method = NULL } };
 static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile, false },
-	{ "signing-keys", NULL, 5000, signing_keys_beat, false }, { NULL, NULL, 0, NULL, false } };
+	{ "signing-keys", NULL, 5000, signing_keys_beat, false }, 
+	{ "audit-append", NULL, AUDIT_APPEND_BEAT_MS, audit_append, false }, { NULL, NULL, 0, NULL, false } };
 static const struct service certreg = {
 	.name = "certreg", .config = config, .config_size = sizeof(struct certreg), .lanes = lanes,
 	.routes = routes, .loops = loops, .migrations = migrations, .forgets = store_forgets, .init = certreg_init };

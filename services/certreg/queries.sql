@@ -117,3 +117,80 @@ SELECT *, floor(extract(epoch FROM not_after))::bigint AS expires_at FROM certif
 
 -- name: certificate_shown
 SELECT id FROM certificate_usable WHERE tenant_id = $1 AND member_id = $2 AND fingerprint = $3
+
+-- --- the audit log ---
+
+-- name: audit_taken
+SELECT service, ids FROM audit_taken
+
+-- name: audit_taken_lock
+SELECT service, ids FROM audit_taken ORDER BY service FOR UPDATE
+
+-- name: audit_taken_set
+UPDATE audit_taken t SET ids = x.ids FROM jsonb_to_recordset($1::jsonb) AS x (service text, ids int8multirange)
+WHERE t.service = x.service
+
+-- name: audit_last_head
+SELECT size, note FROM audit_head ORDER BY size DESC LIMIT 1
+
+-- name: audit_checkpoint
+SELECT h.size, h.note || coalesce((SELECT string_agg(c.line, '' ORDER BY c.witness) FROM audit_cosignature c
+	WHERE c.size = h.size), '') AS note
+FROM audit_head h ORDER BY h.size DESC LIMIT 1
+
+-- name: audit_head_by_size
+SELECT size, note FROM audit_head WHERE size = $1::bigint
+
+-- name: audit_heads
+SELECT h.size, h.note || coalesce((SELECT string_agg(c.line, '' ORDER BY c.witness) FROM audit_cosignature c
+	WHERE c.size = h.size), '') AS note
+FROM audit_head h WHERE h.size > $1::bigint AND h.size <= $2::bigint ORDER BY h.size
+
+-- name: audit_head_insert
+INSERT INTO audit_head (size, note) VALUES ($1::bigint, $2)
+
+-- name: audit_nodes
+SELECT n.level, n.place, encode(n.hash, 'hex') AS hash
+FROM unnest($1::int[], $2::bigint[]) WITH ORDINALITY AS w (level, place, nr)
+	JOIN audit_node n ON n.level = w.level AND n.place = w.place
+ORDER BY w.nr
+
+-- name: audit_node_insert
+INSERT INTO audit_node (level, place, hash)
+SELECT x.level, x.place, decode(x.hash, 'hex') FROM jsonb_to_recordset($1::jsonb) AS x (level int, place bigint, hash text)
+
+-- name: audit_known
+SELECT r.id FROM jsonb_to_recordset($1::jsonb) AS x (tenant text, id text)
+	JOIN audit_record r ON r.tenant_id = x.tenant AND r.id = x.id
+
+-- name: audit_count_raise
+INSERT INTO audit_count AS c (tenant_id, seq)
+SELECT x.tenant, count(*) FROM jsonb_to_recordset($1::jsonb) AS x (tenant text) GROUP BY x.tenant ORDER BY x.tenant
+ON CONFLICT (tenant_id) DO UPDATE SET seq = c.seq + excluded.seq
+RETURNING tenant_id, seq
+
+-- name: audit_end
+SELECT (SELECT max(size) FROM audit_head) AS size,
+	coalesce((SELECT seq FROM audit_count WHERE tenant_id = $1), 0) AS records
+
+-- name: audit_record_insert
+INSERT INTO audit_record (tenant_id, seq, leaf, id, at, service, action, subject, resource, outcome, code, salt, record)
+SELECT x.tenant, x.seq, x.leaf, x.id, x.at, x.service, x.action, x.subject, x.resource, x.outcome, x.code, x.salt, x.record
+FROM jsonb_to_recordset($1::jsonb) AS x (tenant text, seq bigint, leaf bigint, id text, at timestamptz, service text,
+	action text, subject text, resource text, outcome text, code text, salt text, record text)
+
+-- name: audit_record_list
+SELECT id, leaf, salt, record, 1 AS revision FROM audit_record
+WHERE tenant_id = $1 AND id < $2 AND ($4::text IS NULL OR action = $4) AND ($5::text IS NULL OR subject = $5)
+	AND ($6::text IS NULL OR resource = $6) AND ($7::text IS NULL OR outcome = $7)
+	AND ($8::text IS NULL OR at >= $8::timestamptz)
+ORDER BY id DESC LIMIT $3::bigint
+
+-- name: audit_leaves
+SELECT n.place, encode(n.hash, 'hex') AS hash, r.salt, r.record
+FROM audit_node n LEFT JOIN audit_record r ON r.tenant_id = $1 AND r.leaf = n.place
+WHERE n.level = 0 AND n.place >= $2::bigint AND n.place < $3::bigint ORDER BY n.place
+
+-- name: audit_cosignature_insert
+INSERT INTO audit_cosignature (size, witness, line) VALUES ($1::bigint, $2, $3)
+ON CONFLICT (size, witness) DO NOTHING

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import functools
+import hashlib
 import http.client
 import http.server
 import json
@@ -24,6 +25,7 @@ import traffic
 from conftest import BUILD, ROOT, LIMIT_S, short_folder, wait_for
 
 BASE_URL = "https://strongroom.test:8443"
+FEED = "/internal/v1/feed"
 
 
 def openssl(*arguments, data=None):
@@ -145,17 +147,36 @@ class P256:
         return f"{text}.{b64url(r[-32:].rjust(32, bytes(1)) + s[-32:].rjust(32, bytes(1)))}"
 
 
+class Witness:
+    """An Ed25519 key under a name, as C2SP's tlog-cosignature has it; independent of the code under test."""
+
+    def __init__(self, file, name):
+        self.key, self.name = P256(file, kind=("ED25519",)), name
+        public = openssl("pkey", "-in", file, "-pubout", "-outform", "DER")[-32:]
+        self.id = hashlib.sha256(name.encode() + b"\n\x04" + public).digest()[:4]
+        self.vkey = f"{name}+{self.id.hex()}+{base64.b64encode(bytes([4]) + public).decode()}"
+
+    def line(self, note, at):
+        text = note[:note.index("\n\n") + 1]
+        signature = self.key.sign(f"cosignature/v1\ntime {at}\n{text}".encode())
+        return f"\u2014 {self.name} {base64.b64encode(self.id + at.to_bytes(8, 'big') + signature).decode()}\n"
+
+
 class Peer:
     """Another service's internal routes, answered from a table; keeps the assertions it was shown."""
 
     def __init__(self, path):
-        self.table, self.seen, self.path = {}, [], path
+        self.table, self.seen, self.fed, self.path = {FEED: {"items": []}}, [], [], path
         peer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                peer.seen.append(self.headers["Authorization"])
-                found = peer.table.get(self.path)
+                path = self.path.partition("?")[0]
+                if path == FEED:
+                    peer.fed.append(self.path)
+                else:
+                    peer.seen.append(self.headers["Authorization"])
+                found = peer.table.get(path if path == FEED else self.path)
                 body = json.dumps(found or {"code": "sandbox.not_found", "detail": "none", "status": 404}).encode()
                 self.send_response(200 if found else 404)
                 self.send_header("Content-Type", "application/json")
@@ -196,6 +217,9 @@ class Certreg:
         self.signing_keys = self.folder / "signing-keys"
         self.signing_keys.mkdir()
         P256(self.signing_keys / "1700000000.pem")
+        P256(self.folder / "audit.pem", kind=("ED25519",))
+        self.witness = Witness(self.folder / "witness.pem", "witness.test/1")
+        (self.folder / "witnesses").write_text(f"# who may cosign\n{self.witness.vkey}\n")
         key = P256(self.folder / "service.pem")
         (self.folder / "peers" / "certreg.pem").write_bytes(openssl("pkey", "-in", key.file, "-pubout"))
         (self.folder / "pepper").write_text(secrets.token_hex(32))
@@ -206,6 +230,9 @@ class Certreg:
             "orchestrator_url": f"unix:{self.folder}/orchestrator.sock", "log_level": "info",
             "signing_keys_dir": self.signing_keys, "pepper": self.folder / "pepper",
             "mirror_dir": self.mirror}.items()))
+            "signing_key": self.folder / "issuer.pem", "pepper": self.folder / "pepper",
+            "mirror_dir": self.mirror, "audit_key": self.folder / "audit.pem",
+            "witness_keys": self.folder / "witnesses"}.items()))
         self.provisioner = Peer(self.folder / "provisioner.sock")
         self.orchestrator = Peer(self.folder / "orchestrator.sock")
         self.run("--migrate")

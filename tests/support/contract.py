@@ -10,7 +10,7 @@ import jsonschema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROBLEM = "application/problem+json"
-OPS = {"/healthz", "/readyz", "/metrics"}  # of every service, for its operator
+OPS = {"/healthz", "/readyz", "/metrics", "/internal/v1/feed"}  # of every service
 # What is refused before there is a route, by any service: proto/errors/base.json, codes request.*
 BEFORE_ROUTE = {400, 404, 405, 408, 414, 417, 431, 505}
 STATUS_OF_KIND = {

@@ -49,6 +49,8 @@ make_service_keys() {
 			openssl pkey -in "$ROOT/keys/$service.pem" -pubout | put_file "$ROOT/peers/$service.pem" 644 0
 	done
 	make_signing_key
+	[ -e "$ROOT/keys/audit-log-key.pem" ] ||
+		openssl genpkey -algorithm ED25519 | put_file "$ROOT/keys/audit-log-key.pem" 600 "$(uid_of certreg)"
 }
 
 # The first key that signs tokens is active at once; its file is named by that. `stack rotate-signing-key` makes others.

@@ -131,3 +131,42 @@ FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.membe
 	JOIN tenant t ON t.tenant_id = c.tenant_id
 WHERE c.state = 'active' AND m.state = 'active' AND c.not_before <= now() AND c.not_after > now();
 GRANT SELECT ON certificate_usable TO certreg;
+
+-- --- the audit log ---
+-- Records of all services, each in its tenant; the tree over their salted hashes is everybody's. `leaf` is a record's place
+-- in the tree, `seq` its number among its tenant's, so that a missing one shows.
+CREATE TABLE audit_record (
+	tenant_id text NOT NULL, seq bigint NOT NULL, leaf bigint NOT NULL, id text NOT NULL, at timestamptz NOT NULL,
+	service text NOT NULL, action text NOT NULL, subject text, resource text, outcome text NOT NULL, code text,
+	salt text NOT NULL, record text NOT NULL,
+	PRIMARY KEY (tenant_id, seq), UNIQUE (tenant_id, leaf), UNIQUE (tenant_id, id));
+CREATE TABLE audit_count (tenant_id text NOT NULL, seq bigint NOT NULL, PRIMARY KEY (tenant_id));
+-- Hashes of complete subtrees, signed heads, cosignatures of witnesses; and what was taken over last from each service.
+CREATE TABLE audit_node (level int NOT NULL, place bigint NOT NULL, hash bytea NOT NULL, PRIMARY KEY (level, place));
+CREATE TABLE audit_head (size bigint PRIMARY KEY, note text NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE audit_cosignature (
+	size bigint NOT NULL REFERENCES audit_head (size), witness text NOT NULL, line text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (size, witness));
+CREATE TABLE audit_taken (service text PRIMARY KEY, ids int8multirange NOT NULL DEFAULT '{}');
+INSERT INTO audit_taken (service) VALUES ('certreg'), ('provisioner'), ('registry-gw'), ('policy'), ('orchestrator');
+
+DO $$
+DECLARE
+	rule text := 'tenant_id = current_setting(''app.tenant_id'')::scope_id';
+	name text;
+BEGIN
+	FOREACH name IN ARRAY ARRAY['audit_record', 'audit_count'] LOOP
+		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+		EXECUTE format('CREATE POLICY tenant ON %I TO certreg USING (%s) WITH CHECK (%s)', name, rule, rule);
+		EXECUTE format('CREATE POLICY sweep ON %I TO certreg_sweep USING (true) WITH CHECK (true)', name);
+	END LOOP;
+END $$;
+GRANT SELECT ON audit_record, audit_count, audit_node, audit_head, audit_cosignature TO certreg;
+GRANT INSERT ON audit_cosignature TO certreg;
+-- The loop that appends writes records and cannot read them.
+GRANT SELECT (tenant_id, id), INSERT (tenant_id, seq, leaf, id, at, service, action, subject, resource, outcome, code, salt,
+	record) ON audit_record TO certreg_sweep;
+GRANT SELECT (tenant_id, seq), INSERT (tenant_id, seq), UPDATE (seq) ON audit_count TO certreg_sweep;
+GRANT SELECT, INSERT ON audit_node, audit_head TO certreg_sweep;
+GRANT SELECT, UPDATE ON audit_taken TO certreg_sweep;
