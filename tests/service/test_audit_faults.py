@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log when processes, sessions and rows die: each record once, in a tree that every head ever shown fits."""
+import contextlib
+import json
+import threading
+
+import merkle
+from audit_kit import check_export, checkpoint_of, export_of, new_api_key, records, settled
+from certreg_stack import certreg_process, is_problem
+from conftest import short_folder, wait_for
+
+ZERO = "tnt_" + 32 * "0"
+
+
+def test_refusals_are_recorded_ten_times_then_counted(postgres, redis):
+    with short_folder("sr-aud-") as folder, certreg_process(folder, postgres, redis) as own:
+        algo = own.client("acme-algo", scope="read")
+        for _ in range(14):
+            assert is_problem(algo.post("/v1/keys", {"name": "no", "hash": "sha256:" + 64 * "7"}), 403, "auth.scope_missing")
+        for _ in range(3):
+            assert own.token_answer(own.key("acme-owner")[:-4] + "AAAA").status == 401
+        own.stop()  # a clean stop tells what was only counted
+        own.start()
+        reader = own.client("acme-owner")
+        settled(own)
+        told = [item["record"] for item in records(reader, outcome="denied")]
+        assert sorted(record["count"] for record in told) == [1] * 10 + [4]
+        assert {record["who"]["sub"] for record in told} == {algo.claims["sub"]}
+        assert {record["code"] for record in told} == {"auth.scope_missing"}
+        assert {record["on"] for record in told if record["count"] == 1} == {"POST /v1/keys"}
+        unknown = [json.loads(row[0]) for row in own.postgres.sql(
+            f"SELECT record FROM certreg.audit_record WHERE tenant_id = '{ZERO}' AND code = 'auth.invalid_client'")]
+        assert [(record["who"], record["count"]) for record in unknown] == [(None, 3)]
+
+
+def test_each_record_once_whatever_dies(postgres, redis, tmp_path):
+    with short_folder("sr-aud-") as folder, certreg_process(folder, postgres, redis) as own:
+        made, heads, ending = [], [], threading.Event()
+        lines = iter(range(10 ** 6))
+
+        def work():
+            while not ending.is_set():
+                name = f"made-{next(lines)}"
+                with contextlib.suppress(OSError, AssertionError, KeyError, ValueError):
+                    made.append(new_api_key(own.client("acme-owner"), name)["id"])
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        try:
+            for kill in range(4):
+                before = len(made)
+                wait_for(lambda: len(made) >= before + 5, "keys are made")
+                heads.append(checkpoint_of(own))
+                own.kill()
+                if kill == 1:
+                    redis.ask("FLUSHALL")
+                if kill == 2:
+                    postgres.restart()
+                own.start()
+        finally:
+            ending.set()
+            worker.join()
+        heads.append(settled(own))
+        leaves, records_, _ = check_export(export_of(own.client("acme-owner")), tmp_path)
+        created = [record["on"] for record in records_ if record["action"] == "key.create"]
+        assert len(created) == len(set(created)) and set(made) <= set(created)
+        rows = {row[0] for row in own.postgres.sql("SELECT id FROM certreg.api_key")}
+        assert set(created) <= rows, "no record of a key that was never made"
+        for head in heads:
+            assert head.root == merkle.root_of(leaves[:head.size]), "every head that was shown is of this log"
+
+
+def test_damaged_log_is_not_continued(postgres, redis):
+    with short_folder("sr-aud-") as folder, certreg_process(folder, postgres, redis) as own:
+        new_api_key(own.client("acme-owner"), "before")
+        head = settled(own)
+        postgres.sql("UPDATE certreg.audit_node SET hash = decode(repeat('00', 32), 'hex')")
+        new_api_key(own.client("acme-owner"), "after")
+        wait_for(lambda: "audit.damaged" in own.log.read_text(), "certreg sees it")
+        assert checkpoint_of(own).note == head.note
+        own.stop()
+        own.log.write_text("")
+        own.start()
+        assert "audit.damaged" in own.log.read_text()
