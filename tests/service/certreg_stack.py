@@ -95,7 +95,7 @@ def check_contract(method, target, answer):
                     if re.fullmatch(re.sub(r"{[a-z_]+}", "[^/]+", name), path))
     responses = contract()["paths"][template][method.lower()]["responses"]
     assert str(answer.status) in responses, (method, path, answer.status, answer.body)
-    content = responses[str(answer.status)]["content"]
+    content = responses[str(answer.status)].get("content")
     if not content:
         assert not answer.body
         return
@@ -232,8 +232,6 @@ class Certreg:
             "certreg_url": f"unix:{self.socket}", "provisioner_url": f"unix:{self.folder}/provisioner.sock",
             "orchestrator_url": f"unix:{self.folder}/orchestrator.sock", "log_level": "info",
             "signing_keys_dir": self.signing_keys, "pepper": self.folder / "pepper",
-            "mirror_dir": self.mirror}.items()))
-            "signing_key": self.folder / "issuer.pem", "pepper": self.folder / "pepper",
             "mirror_dir": self.mirror, "audit_key": self.folder / "audit.pem",
             "witness_keys": self.folder / "witnesses"}.items()))
         self.provisioner = Peer(self.folder / "provisioner.sock")
