@@ -78,33 +78,43 @@ static void test_cage(void)
 	CHECK(in.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
 }
 
-/* Nothing of the host but what was named, and nothing to be changed but where that was said. */
+/* Nothing of the host but what was named, and nothing to be changed but where that was said. It
+ * tries this on folders of its own only: where the cage fails, the host must not be harmed by its
+ * test. */
 static void test_root(void)
 {
+	char hidden[] = "/tmp/test_launch_hidden.XXXXXX", shown[] = "/tmp/test_launch_shown.XXXXXX";
+	bool are_made = mkdtemp(hidden) && mkdtemp(shown) && chmod(hidden, 0777) == 0;
 	auto_free char *log = in_dir("root.log"), *written = in_dir("written");
-	auto_free char *script =
-		mem_printf("echo /* /dev/* /tmp/*; cd %s; echo a > written;"
-			   "for file in /etc/passwd /bin/new /new /dev/new; do"
-			   "  (echo a > $file) 2>/dev/null && echo made $file; done;"
-			   "cp /bin/true own; ./own || echo refused $?;"
-			   "echo a > /dev/null && grep -c ' / ro,nosuid,nodev,noexec' "
-			   "/proc/self/mountinfo; echo end",
-			dir);
-	char *const argv[] = { (char *)"/bin/sh", (char *)"-c", script, NULL };
+	auto_free char *script = mem_printf(
+		"echo /* /dev/* /tmp/*; cd %s; echo a > written;"
+		"for folder in %s %s; do (echo a > $folder/file) 2>/dev/null && echo made; done;"
+		"test -e /etc/passwd && echo seen; cp /bin/true own; ./own || echo refused $?;"
+		"echo a > /dev/null && grep -c ' / ro,nosuid,nodev,noexec' /proc/self/mountinfo;"
+		"echo end",
+		dir, hidden, shown);
 	auto_free char *expected =
-		mem_printf("/bin /dev /lib /lib64 /proc /tmp /dev/null /dev/zero %s\n"
+		mem_printf("/bin /dev /lib /lib64 /proc /tmp /dev/null /dev/zero %s %s\n"
 			   "/bin/sh: 1: ./own: Permission denied\nrefused 126\n1\nend\n",
-			dir);
+			dir, shown);
+	auto_free char *clean = mem_printf("rm -rf %s %s", hidden, shown), *text = NULL;
+	char *const argv[] = { (char *)"/bin/sh", (char *)"-c", script, NULL };
 	struct launch_conf conf = conf_of(argv, log);
 	auto_fd int listener = -1;
-	auto_free char *text = NULL;
 	struct err err = { 0 };
+	size_t n = 0;
 	pid_t pid = 0;
 
+	CHECK(are_made);
+	while (conf.view[n])
+		n++;
+	conf.view[n] = "--ro";
+	conf.view[n + 1] = shown;
 	CHECK(launch_start(&conf, &pid, &listener, &err) == 0);
 	text = log_of(log);
 	CHECK_TEXT(text ? text : "", expected);
 	CHECK(access(written, F_OK) == 0);
+	CHECK(system(clean) == 0); /* NOLINT: names of our own */
 }
 
 /* A guest that writes its console for ever fills neither the host's disk nor dies of it. */
