@@ -2,12 +2,18 @@
 /* Asking after, and cancelling, the run of last_run.h. */
 #include "client/last_run.h"
 
+#include <string.h>
+
 #include "client/follow.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
 int last_run_keep(struct project *project, const char *run_id, struct err *err)
 {
+	const char *known = json_text(project->state.doc, "run");
+
+	if (known && strcmp(known, run_id) == 0)
+		return 0;
 	json_object_set_new(project->state.doc, "run", json_string(run_id));
 	return state_save(&project->state, "last-run", err);
 }

@@ -36,9 +36,7 @@ static int start_run(struct task *task, const char *pipeline, const char *order,
 	auto_json json_t *body = json_pack("{s:s,s:s,s:s}", "pipeline", pipeline, "sandbox",
 		json_text(sandbox_verified(task->project), "id"), "order", order);
 
-	if (task_create(task, "create-run", "orchestrator", "/v1/runs", body, ret_run, err) < 0)
-		return -1;
-	return last_run_keep(task->project, *ret_run, err);
+	return task_create(task, "create-run", "orchestrator", "/v1/runs", body, ret_run, err);
 }
 
 /* Gives the waiting run another order, for the machine that stands there now. */
@@ -168,6 +166,8 @@ static int execute(
 			start_run(task, pipeline, order, &run_id, err) < 0))
 		return -1;
 	run_id = task_kept(task, "create-run");
+	if (last_run_keep(task->project, run_id, err) < 0)
+		return -1;
 	if (json_integer_value(task_kept_json(task, "round")) > 1 &&
 		order_again(task, policy, run_id, json_integer_value(task_kept_json(task, "round")),
 			err) < 0)

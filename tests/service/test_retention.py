@@ -29,6 +29,7 @@ def copies(program, conf, count=2, **changes):
             log = open(folder / f"{number}.log", "w+")
             copy = subprocess.Popen([program, "--config", conf], env=env, stdin=subprocess.DEVNULL, stderr=log)
             running.callback(ended, copy, log)
+            wait_for((folder / f"{number}.sock").exists, "the copy listens")  # and so takes its signals
         yield
 
 
@@ -74,7 +75,7 @@ def test_challenges_and_used_assertions_are_forgotten(stack):
     old, young = unique("chl-old"), unique("chl-young")
     challenges.add(id=old, expires_at="now() - interval '61 minutes'")
     challenges.add(id=young, expires_at="now() + interval '1 minute'")
-    assertions = Rows(stack, "certreg.assertion", sandbox_id="sbx")
+    assertions = Rows(stack, "certreg.assertion", subject_id="sbx")
     assertions.add(jti="old", expires_at="now() - interval '11 minutes'")
     assertions.add(jti="young", expires_at="now() - interval '1 minute'")
     with copies(BUILD / "bin/strongroom-certreg", stack.folder / "etc/certreg.conf"):
