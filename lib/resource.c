@@ -109,11 +109,18 @@ int resource_page(const struct web_req *req, struct page *ret_page, struct err *
 	return 0;
 }
 
+json_t *resource_page_token(const char *id)
+{
+	auto_free char *token = codec_b64url_text(id, strlen(id));
+
+	return json_string(token);
+}
+
 json_t *resource_list(const struct db_rows *rows, const struct page *page, resource_row *encode)
 {
 	json_t *list = json_object(), *items = json_array();
-	size_t shown = db_count(rows) > page->size ? page->size : db_count(rows);
-	auto_free char *token = NULL;
+	bool more = db_count(rows) > page->size;
+	size_t shown = more ? page->size : db_count(rows);
 
 	for (size_t i = 0; i < shown; i++) {
 		json_t *item = encode(rows, i);
@@ -122,13 +129,9 @@ json_t *resource_list(const struct db_rows *rows, const struct page *page, resou
 			item, "etag", json_sprintf("\"r%lld\"", db_number(rows, i, "revision")));
 		json_array_append_new(items, item);
 	}
-	if (db_count(rows) > page->size) {
-		const char *last = db_text(rows, shown - 1, "id");
-
-		token = codec_b64url_text(last, strlen(last));
-	}
 	json_object_set_new(list, "items", items);
-	json_object_set_new(list, "next_page_token", token ? json_string(token) : json_null());
+	json_object_set_new(list, "next_page_token",
+		more ? resource_page_token(db_text(rows, shown - 1, "id")) : json_null());
 	return list;
 }
 

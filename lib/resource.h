@@ -29,6 +29,9 @@ struct page {
 /* ?page_size= (1 to 200, default 50) and ?page_token=: page.bad_size, page.bad_token. */
 int resource_page(const struct web_req *req, struct page *ret_page, struct err *err);
 
+/* The page_token that goes on behind this id. */
+json_t *resource_page_token(const char *id);
+
 typedef json_t *resource_row(const struct db_rows *rows, size_t row);
 /* {"items":[…],"next_page_token":…} from at most size + 1 rows with the columns `id` and
  * `revision`; items get their `etag`. */

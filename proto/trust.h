@@ -73,6 +73,28 @@ int trust_order_check(const struct trust_policy *policy, const json_t *envelope,
 int trust_order_check_machine(const struct trust_order *order, const json_t *enc_jwk,
 	const json_t *sig_jwk, struct err *err);
 
+/* --- spaces: one tenant's key invites another's by SPKI, which accepts exactly that invitation ---
+ */
+struct trust_invitation {
+	const char *space, *name; /* spc_…, label */
+	const char *tenant;	  /* name of the founding one */
+	const char *to;		  /* SPKI digest of the invited key */
+	long long issued_at, expires_at;
+};
+int trust_invitation_make(EVP_PKEY *key, const struct trust_invitation *invitation,
+	json_t **ret_envelope, struct err *err);
+/* Texts live in the arena; the digest is that of the signed payload, what an acceptance names.
+ * trust.envelope, trust.signature, space_invitation.invalid, space_invitation.not_yet_valid,
+ * space_invitation.expired. */
+int trust_invitation_check(struct arena *arena, const json_t *envelope, long long now,
+	struct trust_invitation *ret_invitation, char ret_spki[DIGEST_TEXT_SIZE],
+	char ret_digest[DIGEST_TEXT_SIZE], struct err *err);
+int trust_acceptance_make(EVP_PKEY *key, const char *invitation_digest, const char *tenant,
+	long long issued_at, json_t **ret_envelope, struct err *err);
+/* By the invited key, for this invitation and tenant: space_invitation.wrong_acceptance. */
+int trust_acceptance_check(const json_t *envelope, const struct trust_invitation *invitation,
+	const char *invitation_digest, const char *tenant, struct err *err);
+
 /* --- grants --- */
 int trust_grant_make(const json_t *machine_enc_jwk, const char *policy_hash, const char *slot,
 	const char *run_nonce, const json_t *opening, json_t **ret_jwe, struct err *err);

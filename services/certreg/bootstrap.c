@@ -15,6 +15,7 @@
 #include "lib/service.h"
 #include "services/certreg/credentials.h"
 #include "services/certreg/keys.h"
+#include "services/certreg/roles.h"
 #include "services/certreg/store.h"
 
 #define SECRET_BYTES 32
@@ -28,7 +29,7 @@ static const struct seat {
 	{ "acme", "data", "data-owner" },
 	{ "acme", "audit", "auditor" },
 	{ "globex", "owner", "owner" },
-	{ "globex", "operator", "operator" },
+	{ SYSTEM_TENANT, "operator", "operator" },
 };
 
 static const char *wanted_dir; /* of the arguments */
@@ -101,10 +102,11 @@ static int ensure_member(struct db *db, struct arena *arena, const struct tenant
 		return -1;
 	if (found)
 		return 0;
-	*ret_member = (struct member) {
-		.id = new_id(arena, "mbr"), .name = seat->member, .roles = seat->roles
-	};
-	return store_member_add(db, tenant, ret_member, err);
+	*ret_member = (struct member) { .id = new_id(arena, "mbr"),
+		.name = seat->member,
+		.kind = "person",
+		.roles = seat->roles };
+	return store_member_add(db, NULL, tenant, ret_member, err);
 }
 
 /* --- keys --- */

@@ -14,6 +14,7 @@
 #include "services/certreg/members.h"
 #include "services/certreg/mirror.h"
 #include "services/certreg/names.h"
+#include "services/certreg/roles.h"
 #include "services/certreg/store.h"
 #include "services/certreg/store_tokens.h"
 

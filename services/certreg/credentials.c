@@ -8,9 +8,11 @@
 #include "lib/auth.h"
 #include "lib/codec.h"
 #include "lib/json.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/certreg/form.h"
+#include "services/certreg/roles.h"
 
 #define ID_DIGITS 32
 #define SECRET_CHARS 43
@@ -51,12 +53,31 @@ void credential_mac(
 	codec_hex(mac, sizeof(mac), ret_mac);
 }
 
+bool credential_same_mac(const char *stored, const char mac[CREDENTIAL_MAC_SIZE])
+{
+	static const char nobodys[] =
+		"0000000000000000000000000000000000000000000000000000000000000000";
+	const char *other = stored ? stored : nobodys;
+
+	return strlen(other) == CREDENTIAL_MAC_SIZE - 1 &&
+	       digest_equal(other, mac, CREDENTIAL_MAC_SIZE - 1);
+}
+
+/* To the minute, and never a reason to refuse. */
+static void note_use(struct web_req *req, const struct credential *credential)
+{
+	struct err failure = { .kind = ERR_NONE };
+
+	if (credential->use_is_news &&
+		store_key_used(req->worker->db, credential->tenant, credential->key, &failure) < 0)
+		log_failure("last use not noted", &failure);
+}
+
 int credential_check(struct web_req *req, const char *key_id, const char *secret,
 	struct credential *ret_credential, struct err *err)
 {
 	char hash[DIGEST_TEXT_SIZE], mac[CREDENTIAL_MAC_SIZE];
 	struct credential credential = { .mac = NULL };
-	const char *stored;
 	bool found, same;
 
 	if (auth_limit_attempt(req->worker->auth, req, key_id, err) < 0)
@@ -65,14 +86,12 @@ int credential_check(struct web_req *req, const char *key_id, const char *secret
 		return credential_refuse(err);
 	if (store_credential(req->worker->db, key_id, req->arena, &credential, &found, err) < 0)
 		return -1;
-	stored = found ? credential.mac
-		       : "0000000000000000000000000000000000000000000000000000000000000000";
 	digest_text(secret, strlen(secret), hash);
 	credential_mac(certreg_of(req->worker), hash, mac);
-	same = strlen(stored) == CREDENTIAL_MAC_SIZE - 1 &&
-	       digest_equal(stored, mac, CREDENTIAL_MAC_SIZE - 1);
+	same = credential_same_mac(found ? credential.mac : NULL, mac);
 	if (!same || !found)
 		return credential_refuse(err);
+	note_use(req, &credential);
 	*ret_credential = credential;
 	return 0;
 }
@@ -106,15 +125,24 @@ static int bind(
 	return 0;
 }
 
+/* Its tenant's own space first, then those that the tenant joined. */
+static json_t *spaces_of(const struct credential *credential)
+{
+	json_t *list = credential->spaces ? roles_json(credential->spaces) : json_array();
+
+	json_array_insert_new(list, 0, json_string(credential->space));
+	return list;
+}
+
 int credential_claims(struct web_req *req, const struct credential *credential, json_t **ret_claims,
 	struct err *err)
 {
 	bool by_key = credential->key != NULL;
-	auto_json json_t *claims = json_pack("{s:s,s:s,s:s,s:s,s:s,s:[s],s:s}", "sub",
+	auto_json json_t *claims = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s}", "sub",
 		credential->member, by_key ? "key" : "crt",
 		by_key ? credential->key : credential->certificate, "tenant", credential->tenant,
 		"tenant_name", credential->tenant_name, "space", credential->space, "spaces",
-		credential->space, "roles", credential->roles);
+		spaces_of(credential), "roles", credential->roles);
 
 	if (bind(req, credential, claims, err) < 0)
 		return -1;

@@ -23,6 +23,9 @@ bool credential_id_of(const char *text, char ret_id[ID_SIZE]);
 void credential_mac(
 	const struct certreg *certreg, const char *hash, char ret_mac[CREDENTIAL_MAC_SIZE]);
 
+/* In constant time; false for a NULL, which takes as long. */
+bool credential_same_mac(const char *stored, const char mac[CREDENTIAL_MAC_SIZE]);
+
 int credential_check(struct web_req *req, const char *key_id, const char *secret,
 	struct credential *ret_credential, struct err *err);
 

@@ -15,11 +15,14 @@
 #include "services/certreg/issuer.h"
 #include "services/certreg/members.h"
 #include "services/certreg/names.h"
+#include "services/certreg/roles.h"
 #include "services/certreg/store.h"
 #include "services/certreg/store_tokens.h"
 
 #define MAX_NAME 63
 #define SCOPES_MAX 8
+#define OVERLAP_DEFAULT_S 86400
+#define OVERLAP_MAX_S 604800
 
 static const char *const known_scopes[] = { "read", "write", NULL };
 
@@ -54,8 +57,7 @@ int scopes_narrow(struct arena *arena, const char *allowed, const char *wanted,
 	return 0;
 }
 
-/* In the future, and written as our own answers write times. */
-static int check_expiry(const char *text, struct err *err)
+int key_check_expiry(const char *text, struct err *err)
 {
 	struct tm parts = { 0 };
 	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &parts);
@@ -133,30 +135,60 @@ static int choose_member(
 	return 0;
 }
 
+/* What every new key has: an id, its client's or a new one, and what is kept of the secret. */
+static int take_secret(struct web_req *req, const char *wanted_id, const char *hash,
+	struct key *key, struct err *err)
+{
+	char *id = arena_alloc(req->arena, ID_SIZE),
+	     *mac = arena_alloc(req->arena, CREDENTIAL_MAC_SIZE);
+
+	if (wanted_id && !id_is(wanted_id, "key"))
+		return err_set(err, ERR_INVALID, "key.bad_id",
+			"an id is key_ and a UUIDv7 in 32 hex digits");
+	id_new("key", id);
+	credential_mac(certreg_of(req->worker), hash, mac);
+	key->id = wanted_id ? wanted_id : id;
+	key->mac = mac;
+	return 0;
+}
+
 static int read_key(struct web_req *req, struct key *ret_key, struct err *err)
 {
 	struct key_input input = { .name = NULL };
-	char *id = arena_alloc(req->arena, ID_SIZE),
-	     *mac = arena_alloc(req->arena, CREDENTIAL_MAC_SIZE);
-	struct key key = { .mac = mac };
+	struct key key = { .id = NULL };
 
-	if (json_decode(req->arena, req->json, key_fields, &input, err) < 0)
+	if (json_decode(req->arena, req->json, key_fields, &input, err) < 0 ||
+		take_secret(req, input.id, input.hash, &key, err) < 0 ||
+		name_check(input.name, err) < 0)
 		return -1;
-	if (input.id && !id_is(input.id, "key"))
-		return err_set(err, ERR_INVALID, "key.bad_id",
-			"an id is key_ and a UUIDv7 in 32 hex digits");
-	if (name_check(input.name, err) < 0)
-		return -1;
-	if (input.expires_at && check_expiry(input.expires_at, err) < 0)
+	if (input.expires_at && key_check_expiry(input.expires_at, err) < 0)
 		return -1;
 	if (read_scopes(req, &input, &key.scopes, err) < 0 ||
 		choose_member(req, input.member, &key.member, err) < 0)
 		return -1;
-	id_new("key", id);
-	credential_mac(certreg_of(req->worker), input.hash, mac);
-	key.id = input.id ? input.id : id;
 	key.name = input.name;
 	key.expires_at = input.expires_at;
+	*ret_key = key;
+	return 0;
+}
+
+static const struct json_field first_fields[] = {
+	FIELD(name, JSON_FIELD_TEXT, true, MAX_NAME),
+	FIELD(id, JSON_FIELD_TEXT, false, ID_SIZE),
+	FIELD(hash, JSON_FIELD_DIGEST, true, 0),
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+int key_read_first(struct web_req *req, json_t *object, struct key *ret_key, struct err *err)
+{
+	struct key_input input = { .name = NULL };
+	struct key key = { .scopes = SCOPES_ALL };
+
+	if (json_decode(req->arena, object, first_fields, &input, err) < 0 ||
+		take_secret(req, input.id, input.hash, &key, err) < 0 ||
+		name_check(input.name, err) < 0)
+		return -1;
+	key.name = input.name;
 	*ret_key = key;
 	return 0;
 }
@@ -169,9 +201,9 @@ json_t *key_json(const struct key *key)
 		if (roles_have(key->scopes, known_scopes[i]))
 			json_array_append_new(scopes, json_string(known_scopes[i]));
 	}
-	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s?}", "id", key->id, "name", key->name,
+	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s?,s:s?}", "id", key->id, "name", key->name,
 		"member", key->member, "scopes", scopes, "state", key->state, "created_at",
-		key->created_at, "expires_at", key->expires_at);
+		key->created_at, "expires_at", key->expires_at, "last_used_at", key->last_used_at);
 }
 
 static int answer(
@@ -226,22 +258,70 @@ int key_show(struct web_req *req, struct web_res *res, struct err *err)
 	return answer(req, res, web_param(req, "key_id"), 200, err);
 }
 
+/* --- rotating --- */
+
+struct rotation {
+	const char *id, *hash;
+	long long overlap_seconds;
+};
+
+static const struct json_field rotation_fields[] = {
+	{ "id", JSON_FIELD_TEXT, offsetof(struct rotation, id), false, ID_SIZE },
+	{ "hash", JSON_FIELD_DIGEST, offsetof(struct rotation, hash), true, 0 },
+	{ "overlap_seconds", JSON_FIELD_COUNT, offsetof(struct rotation, overlap_seconds), false,
+		OVERLAP_MAX_S },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+/* The key of the path, which the caller may change. */
+static int find_to_change(struct web_req *req, struct key *ret_key, struct err *err)
+{
+	const struct principal *who = req->principal;
+
+	if (store_key(req->worker->db, who->tenant, web_param(req, "key_id"), req->arena, ret_key,
+		    err) < 0)
+		return -1;
+	if (!member_may_act_for(who, ret_key->member, ret_key->member_roles))
+		return err_set(err, ERR_NOT_FOUND, "key.not_found", "there is no such key");
+	return resource_if_match(req, ret_key->revision, err);
+}
+
+/* A successor has its predecessor's name, scopes (as far as the caller's token goes) and end. */
+int key_rotate(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct rotation rotation = { .overlap_seconds = OVERLAP_DEFAULT_S };
+	struct key old, key = { .id = NULL };
+	const char *made;
+
+	if (resource_replayed(req, res, KEY_ROTATE_ROUTE, &made, err) < 0)
+		return -1;
+	if (made)
+		return answer(req, res, made, 201, err);
+	if (find_to_change(req, &old, err) < 0 ||
+		json_decode(req->arena, req->json, rotation_fields, &rotation, err) < 0 ||
+		take_secret(req, rotation.id, rotation.hash, &key, err) < 0 ||
+		scopes_narrow(req->arena, req->principal->scope, old.scopes, &key.scopes, err) < 0)
+		return -1;
+	key.name = old.name;
+	key.member = old.member;
+	key.expires_at = old.expires_at;
+	if (store_key_rotate(
+		    req->worker->db, req, &old, &key, (long)rotation.overlap_seconds, err) < 0)
+		return -1;
+	web_header_add(res, "Location", arena_printf(req->arena, "/v1/keys/%s", key.id));
+	return answer(req, res, key.id, 201, err);
+}
+
 int key_revoke(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const struct principal *who = req->principal;
-	const char *id = web_param(req, "key_id");
-	struct db *db = req->worker->db;
 	struct key key;
 
-	if (store_key(db, who->tenant, id, req->arena, &key, err) < 0)
+	if (find_to_change(req, &key, err) < 0)
 		return -1;
-	if (!member_may_act_for(who, key.member, key.member_roles))
-		return err_set(err, ERR_NOT_FOUND, "key.not_found", "there is no such key");
-	if (resource_if_match(req, key.revision, err) < 0)
-		return -1;
-	if (strcmp(key.state, "active") == 0 &&
-		store_key_revoke(db, who->tenant, who->space, id, key.revision, err) < 0)
+	if (strcmp(key.state, "active") == 0 && store_key_revoke(req->worker->db, who->tenant,
+							who->space, key.id, key.revision, err) < 0)
 		return -1;
 	store_revocation_ring(req->worker);
-	return answer(req, res, id, 200, err);
+	return answer(req, res, key.id, 200, err);
 }

@@ -9,12 +9,14 @@
 #include "services/certreg/certificates.h"
 #include "services/certreg/certreg.h"
 #include "services/certreg/challenges.h"
+#include "services/certreg/invitations.h"
 #include "services/certreg/keys.h"
 #include "services/certreg/members.h"
 #include "services/certreg/migrations.h"
 #include "services/certreg/mirror.h"
 #include "services/certreg/registry_tokens.h"
 #include "services/certreg/signing_keys.h"
+#include "services/certreg/spaces.h"
 #include "services/certreg/store.h"
 #include "services/certreg/tenants.h"
 #include "services/certreg/tokens.h"
@@ -25,6 +27,8 @@
 #define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = handler }
 #define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
 #define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler }
+#define REPLACE(path, max, handler) { "PUT", path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
+#define ACT(path, handler) { "POST", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler }
 static const struct conf_item config[] = {
 	FILE_ROW(signing_keys_dir, "folder of the P-256 keys that sign tokens, <activation in Unix seconds>.pem"),
 	FILE_ROW(pepper, "file with the secret under which API keys are stored"),
@@ -42,11 +46,35 @@ static const struct web_route routes[] = {
 	PUBLIC("GET", "/.well-known/jwks.json", "db", 0, auth_state_jwks),
 	PUBLIC("GET", "/internal/v1/auth-state", "db", 0, auth_state_show),
 	READ("/v1/tenants/self", tenant_self),
+	CREATE("/v1/tenants", 8192, tenant_create),
+	READ("/v1/tenants", tenant_list),
+	READ("/v1/tenants/{tenant_id}", tenant_show),
+	ACT("/v1/tenants/{tenant_id}:suspend", tenant_suspend),
+	ACT("/v1/tenants/{tenant_id}:resume", tenant_resume),
+	REVOKE("/v1/tenants/{tenant_id}", tenant_delete),
+	CREATE("/v1/members", 8192, member_create),
 	READ("/v1/members", member_list),
 	READ("/v1/members/self", member_self),
+	READ("/v1/members/{member_id}", member_show),
+	REPLACE("/v1/members/{member_id}", 8192, member_update),
+	REVOKE("/v1/members/{member_id}", member_remove),
+	CREATE("/v1/invitations", 8192, invitation_create),
+	READ("/v1/invitations", invitation_list),
+	READ("/v1/invitations/{invitation_id}", invitation_show),
+	REVOKE("/v1/invitations/{invitation_id}", invitation_withdraw),
+	{ "POST", "/v1/invitations/{invitation_id}:accept", WEB_PUBLIC, NULL, "db", 8192, true, .handle = invitation_accept },
+	CREATE("/v1/spaces", 8192, space_create),
+	READ("/v1/spaces", space_list),
+	READ("/v1/spaces/{space_id}", space_show),
+	CREATE("/v1/spaces/{space_id}:join", 32768, space_join),
+	REVOKE("/v1/spaces/{space_id}/members/{tenant_id}", space_remove),
+	CREATE("/v1/spaces/{space_id}/invitations", 16384, space_invite),
+	READ("/v1/spaces/{space_id}/invitations", space_invitation_list),
+	REVOKE("/v1/spaces/{space_id}/invitations/{invitation_id}", space_invitation_withdraw),
 	CREATE("/v1/keys", 8192, key_create),
 	READ("/v1/keys", key_list),
 	READ("/v1/keys/{key_id}", key_show),
+	CREATE("/v1/keys/{key_id}:rotate", 8192, key_rotate),
 	REVOKE("/v1/keys/{key_id}", key_revoke),
 	CREATE("/v1/challenges", 8192, challenge_create),
 	CREATE("/v1/certificates", 32768, certificate_create),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Members of a tenant and their roles: owner, admin, algorithm-owner, data-owner, auditor,
- * operator. */
+/* Members of a tenant: people, who come by invitation, and service accounts, which are just made.
+ */
 #ifndef CERTREG_MEMBERS_H
 #define CERTREG_MEMBERS_H
 
@@ -10,12 +10,16 @@
 
 struct member;
 
+#define MEMBERS_ROUTE "POST /v1/members"
+
+int member_create(struct web_req *req, struct web_res *res, struct err *err); /* service account */
 int member_list(struct web_req *req, struct web_res *res, struct err *err);
 int member_self(struct web_req *req, struct web_res *res, struct err *err);
+int member_show(struct web_req *req, struct web_res *res, struct err *err);
+int member_update(struct web_req *req, struct web_res *res, struct err *err);
+int member_remove(struct web_req *req, struct web_res *res, struct err *err);
 
 json_t *member_json(const struct member *member);
-/* Whether a text of roles, joined by spaces, has this one. */
-bool roles_have(const char *roles, const char *role);
 /* Whether the caller may act for this member: on oneself always, on others as owner or admin, on an
  * owner as owner. */
 bool member_may_act_for(

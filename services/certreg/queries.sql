@@ -3,8 +3,17 @@
 -- name: tenant_ids
 SELECT tenant_id FROM tenant ORDER BY tenant_id
 
+-- name: tenant_page
+SELECT tenant_id FROM tenant WHERE tenant_id < $1 ORDER BY tenant_id DESC LIMIT $2::bigint
+
 -- name: tenant_by_id
-SELECT tenant_id, space_id, name, revision, at_text(created_at) AS created_at FROM tenant WHERE tenant_id = $1
+SELECT tenant_id AS id, space_id, name, state, revision, at_text(created_at) AS created_at FROM tenant WHERE tenant_id = $1
+
+-- name: tenant_set_state
+UPDATE tenant SET state = $2, revision = revision + 1 WHERE tenant_id = $1 AND revision = $3::bigint AND state <> 'deleted'
+
+-- name: tenant_lock
+SELECT tenant_id FROM tenant WHERE tenant_id = $1 FOR UPDATE
 
 -- name: tenant_name_insert
 INSERT INTO tenant_name (name) VALUES ($1)
@@ -13,28 +22,116 @@ INSERT INTO tenant_name (name) VALUES ($1)
 INSERT INTO tenant (tenant_id, space_id, name) VALUES ($1, $2, $3)
 
 -- name: member_insert
-INSERT INTO member (tenant_id, space_id, id, name, roles) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO member (tenant_id, space_id, id, name, kind, roles) VALUES ($1, $2, $3, $4, $5, $6)
 
 -- name: member_by_id
-SELECT id, name, roles, state, revision, at_text(created_at) AS created_at FROM member WHERE tenant_id = $1 AND id = $2
+SELECT id, name, kind, roles, state, revision, at_text(created_at) AS created_at FROM member WHERE tenant_id = $1 AND id = $2
 
 -- name: member_by_name
-SELECT id, name, roles, state, revision, at_text(created_at) AS created_at FROM member WHERE tenant_id = $1 AND name = $2
+SELECT id, name, kind, roles, state, revision, at_text(created_at) AS created_at FROM member WHERE tenant_id = $1 AND name = $2
 
 -- name: member_list
-SELECT id, name, roles, state, revision, at_text(created_at) AS created_at FROM member
+SELECT id, name, kind, roles, state, revision, at_text(created_at) AS created_at FROM member
 WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3::bigint
+
+-- name: member_update
+UPDATE member SET roles = $3, state = $4, revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND revision = $5::bigint AND state <> 'removed'
+
+-- name: member_in_charge
+SELECT id FROM member WHERE tenant_id = $1 AND state = 'active' AND kind = 'person' AND roles ~ '(^| )(owner|operator)( |$)' LIMIT 1
+
+-- name: member_keys_revoke
+UPDATE api_key SET state = 'revoked', revision = revision + 1 WHERE tenant_id = $1 AND member_id = $2 AND state = 'active'
+
+-- name: invitation_insert
+INSERT INTO invitation (tenant_id, space_id, id, inviter, name, roles, mac, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz)
+
+-- name: invitation_tenant
+SELECT tenant_id FROM invitation WHERE id = $1
+
+-- name: invitation_offer
+SELECT i.mac FROM invitation i JOIN tenant t ON t.tenant_id = i.tenant_id
+WHERE i.tenant_id = $1 AND i.id = $2 AND i.state = 'open' AND i.expires_at > now() AND t.state = 'active'
+
+-- name: invitation_accept
+UPDATE invitation SET state = 'accepted', revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND state = 'open' AND expires_at > now() RETURNING space_id, name, roles
+
+-- name: invitation_by_id
+SELECT * FROM invitation_record WHERE tenant_id = $1 AND id = $2
+
+-- name: invitation_list
+SELECT * FROM invitation_record WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3::bigint
+
+-- name: invitation_withdraw
+UPDATE invitation SET state = 'withdrawn', revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'open'
+
+-- name: certificate_is_own
+SELECT id FROM certificate WHERE tenant_id = $1 AND member_id = $2 AND spki = $3 AND state = 'active' AND not_after > now()
+
+-- name: space_insert
+INSERT INTO space (tenant_id, space_id, id, name) VALUES ($1, $2, $2, $3)
+
+-- name: space_member_insert
+INSERT INTO space_member (tenant_id, space_id, id, tenant_name, space_name, invitation, acceptance) VALUES ($1, $2, $1, $3, $4, $5, $6)
+
+-- name: space_founder
+SELECT tenant_id FROM space WHERE id = $1
+
+-- name: space_by_id
+SELECT m.space_id AS id, m.space_name AS name, m.invitation IS NULL AS is_founder, m.revision, at_text(m.created_at) AS created_at
+FROM space_member m WHERE m.tenant_id = $1 AND m.space_id = $2
+
+-- name: space_list
+SELECT m.space_id AS id, m.space_name AS name, m.invitation IS NULL AS is_founder, m.revision, at_text(m.created_at) AS created_at
+FROM space_member m WHERE m.tenant_id = $1 AND m.space_id < $2 ORDER BY m.space_id DESC LIMIT $3::bigint
+
+-- name: space_members
+SELECT tenant_id, tenant_name, invitation IS NULL AS is_founder, invitation, acceptance, at_text(created_at) AS joined_at
+FROM space_member WHERE space_id = $1 ORDER BY created_at, tenant_id LIMIT 256
+
+-- name: space_member_delete
+DELETE FROM space_member WHERE tenant_id = $1 AND space_id = $2
+
+-- name: space_invitation_insert
+INSERT INTO space_invitation (tenant_id, space_id, id, digest, invited, envelope, expires_at) VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7::bigint))
+
+-- name: space_invitation_open
+SELECT i.id, i.space_id, s.name FROM space_invitation i JOIN space s ON s.tenant_id = i.tenant_id AND s.id = i.space_id
+	JOIN tenant t ON t.tenant_id = i.tenant_id
+WHERE i.tenant_id = $1 AND i.space_id = $2 AND i.digest = $3 AND i.state = 'open' AND i.expires_at > now() AND t.state = 'active'
+
+-- name: space_invitation_by_id
+SELECT * FROM space_invitation_record WHERE tenant_id = $1 AND space_id = $2 AND id = $3
+
+-- name: space_invitation_list
+SELECT * FROM space_invitation_record WHERE tenant_id = $1 AND space_id = $2 AND id < $3 ORDER BY id DESC LIMIT $4::bigint
+
+-- name: space_invitation_withdraw
+UPDATE space_invitation SET state = 'withdrawn', revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'open'
 
 -- name: key_tenant
 SELECT tenant_id FROM api_key WHERE id = $1
 
 -- name: key_credential
 SELECT k.id, k.mac, k.scopes, coalesce(floor(extract(epoch FROM k.expires_at))::bigint, 0) AS expires_at, m.id AS member_id,
-	m.roles, t.tenant_id, t.space_id, t.name AS tenant_name
+	m.roles, t.tenant_id, t.space_id, t.name AS tenant_name,
+	k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS use_is_news,
+	(SELECT string_agg(space_id, ' ') FROM (SELECT space_id FROM space_member WHERE tenant_id = $1 ORDER BY space_id LIMIT 63) s) AS spaces
 FROM api_key k JOIN member m ON m.tenant_id = k.tenant_id AND m.id = k.member_id
 	JOIN tenant t ON t.tenant_id = k.tenant_id
-WHERE k.tenant_id = $1 AND k.id = $2 AND k.state = 'active' AND m.state = 'active'
+WHERE k.tenant_id = $1 AND k.id = $2 AND k.state = 'active' AND m.state = 'active' AND t.state = 'active'
 	AND (k.expires_at IS NULL OR k.expires_at > now())
+
+-- name: key_used
+UPDATE api_key SET last_used_at = now() WHERE tenant_id = $1 AND id = $2
+
+-- name: key_retire
+UPDATE api_key SET expires_at = least(expires_at, now() + make_interval(secs => $4::int)), revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'active'
 
 -- name: key_id_insert
 INSERT INTO key_id (id) VALUES ($1)
@@ -113,7 +210,9 @@ DELETE FROM assertion WHERE expires_at < now() - interval '10 minutes'
 SELECT tenant_id FROM certificate WHERE id = $1
 
 -- name: certificate_credential
-SELECT *, floor(extract(epoch FROM not_after))::bigint AS expires_at FROM certificate_usable WHERE tenant_id = $1 AND id = $2
+SELECT *, floor(extract(epoch FROM not_after))::bigint AS expires_at,
+	(SELECT string_agg(space_id, ' ') FROM (SELECT space_id FROM space_member WHERE tenant_id = $1 ORDER BY space_id LIMIT 63) s) AS spaces
+FROM certificate_usable WHERE tenant_id = $1 AND id = $2
 
 -- name: certificate_shown
 SELECT id FROM certificate_usable WHERE tenant_id = $1 AND member_id = $2 AND fingerprint = $3

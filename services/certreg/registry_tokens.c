@@ -14,7 +14,7 @@
 #include "services/certreg/credentials.h"
 #include "services/certreg/form.h"
 #include "services/certreg/issuer.h"
-#include "services/certreg/members.h"
+#include "services/certreg/roles.h"
 
 #define AUDIENCE "registry-gw"
 #define GRANT_PASSWORD "password"

@@ -35,24 +35,28 @@ int store_tenant(struct db *db, const char *tenant_id, struct arena *arena,
 	if (db_count(rows) == 0)
 		return err_set(err, ERR_NOT_FOUND, "tenant.not_found", "there is no such tenant");
 	*ret_tenant = (struct tenant) {
-		.id = store_text(rows, 0, "tenant_id", arena),
+		.id = store_text(rows, 0, "id", arena),
 		.space = store_text(rows, 0, "space_id", arena),
 		.name = store_text(rows, 0, "name", arena),
+		.state = store_text(rows, 0, "state", arena),
 		.created_at = store_text(rows, 0, "created_at", arena),
 		.revision = db_number(rows, 0, "revision"),
 	};
 	return 0;
 }
 
-static int add_tenant(struct db *db, void *arg, struct err *err)
+int store_tenant_insert(struct db *db, const struct tenant *tenant, struct err *err)
 {
-	const struct tenant *tenant = arg;
-
 	if (db_exec(db, &SQL_TENANT_NAME_INSERT, DB_PARAMS(tenant->name), NULL, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) { .action = "create", .on = tenant->id });
 	return db_exec(db, &SQL_TENANT_INSERT, DB_PARAMS(tenant->id, tenant->space, tenant->name),
 		NULL, err);
+}
+
+static int add_tenant(struct db *db, void *arg, struct err *err)
+{
+	return store_tenant_insert(db, arg, err);
 }
 
 int store_tenant_add(struct db *db, const struct tenant *tenant, struct err *err)
@@ -67,6 +71,7 @@ static struct member member_of(const struct db_rows *rows, size_t row, struct ar
 	return (struct member) {
 		.id = store_text(rows, row, "id", arena),
 		.name = store_text(rows, row, "name", arena),
+		.kind = store_text(rows, row, "kind", arena),
 		.roles = store_text(rows, row, "roles", arena),
 		.state = store_text(rows, row, "state", arena),
 		.created_at = store_text(rows, row, "created_at", arena),
@@ -102,14 +107,33 @@ int store_member_named(struct db *db, const char *tenant_id, const char *name, s
 	return 0;
 }
 
-int store_member_add(
-	struct db *db, const struct tenant *tenant, const struct member *member, struct err *err)
-{
-	const struct audit_act act = { .action = "create", .on = member->id };
+struct joining {
+	const struct web_req *req;
+	const struct tenant *tenant;
+	const struct member *member;
+};
 
-	if (audit_run(db, DB_TENANT(tenant->id), &SQL_MEMBER_INSERT,
-		    DB_PARAMS(tenant->id, tenant->space, member->id, member->name, member->roles),
-		    &act, NULL, err) == 0)
+static int add_member(struct db *db, void *arg, struct err *err)
+{
+	const struct joining *joining = arg;
+	const struct member *member = joining->member;
+
+	if (db_exec(db, &SQL_MEMBER_INSERT,
+		    DB_PARAMS(joining->tenant->id, joining->tenant->space, member->id, member->name,
+			    member->kind, member->roles),
+		    NULL, err) < 0)
+		return -1;
+	audit(db, &(const struct audit_act) { .action = "create", .on = member->id });
+	return joining->req ? resource_remember(db, joining->req, MEMBERS_ROUTE, member->id, err)
+			    : 0;
+}
+
+int store_member_add(struct db *db, const struct web_req *req, const struct tenant *tenant,
+	const struct member *member, struct err *err)
+{
+	struct joining joining = { req, tenant, member };
+
+	if (db_tx(db, DB_TENANT(tenant->id), add_member, &joining, err) == 0)
 		return 0;
 	return store_conflict(err, "member.exists", "this name is taken");
 }

@@ -18,12 +18,12 @@ extern const struct sql *const store_forgets[]; /* of struct service */
 
 /* --- tenants and members (store.c) --- */
 struct tenant {
-	const char *id, *space, *name, *created_at;
+	const char *id, *space, *name, *state, *created_at;
 	long long revision;
 };
 
 struct member {
-	const char *id, *name, *roles, *state, *created_at;
+	const char *id, *name, *kind, *roles, *state, *created_at;
 	long long revision;
 };
 
@@ -39,22 +39,28 @@ int store_member(struct db *db, const char *tenant_id, const char *id, struct ar
 	struct member *ret_member, struct err *err);
 int store_member_named(struct db *db, const char *tenant_id, const char *name, struct arena *arena,
 	struct member *ret_member, bool *ret_found, struct err *err);
-int store_member_add(
-	struct db *db, const struct tenant *tenant, const struct member *member, struct err *err);
+/* `req` for its Idempotency-Key, or NULL. member.exists. */
+int store_member_add(struct db *db, const struct web_req *req, const struct tenant *tenant,
+	const struct member *member, struct err *err);
 int store_member_list(struct db *db, const char *tenant_id, const struct page *page,
 	json_t **ret_list, struct err *err);
 
 /* --- API keys (store_keys.c) --- */
 struct key {
-	const char *id, *member, *member_roles, *name, *scopes, *state, *created_at,
-		*expires_at; /* expires_at or NULL */
-	const char *mac;     /* for store_key_add() only */
+	const char *id, *member, *member_roles, *name, *scopes, *state, *created_at, *expires_at,
+		*last_used_at; /* these two or NULL */
+	const char *mac;       /* for store_key_add() only */
 	long long revision;
 };
 
 /* `req` for its Idempotency-Key, or NULL. key.exists. */
 int store_key_add(struct db *db, const struct web_req *req, const char *tenant_id,
 	const char *space_id, const struct key *key, struct err *err);
+/* A successor for `replaced` (of this revision), which lives on for `overlap_s`: key.exists,
+ * key.not_active. */
+int store_key_rotate(struct db *db, const struct web_req *req, const struct key *replaced,
+	const struct key *key, long overlap_s, struct err *err);
+int store_key_used(struct db *db, const char *tenant_id, const char *key_id, struct err *err);
 int store_key(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
 	struct key *ret_key, struct err *err);
 /* Of one member, or of all with member NULL. */
@@ -97,6 +103,9 @@ int store_certificate_add(struct db *db, const struct web_req *req,
 	bool *ret_is_new, struct err *err);
 int store_certificate(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
 	struct certificate *ret_certificate, struct err *err);
+/* Whether this key is an active certificate of that member: certificate.not_own. */
+int store_certificate_is_own(struct db *db, const char *tenant_id, const char *member,
+	const char *spki, struct err *err);
 /* `state` filters, or is NULL. */
 int store_certificate_list(struct db *db, const char *tenant_id, const char *state,
 	const struct page *page, json_t **ret_list, struct err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* API keys in the database. */
 #include "lib/audit.h"
+#include "lib/auth.h"
 #include "lib/mem.h"
 #include "services/certreg/keys.h"
 #include "services/certreg/queries.h"
@@ -20,6 +21,7 @@ static struct key key_of(const struct db_rows *rows, size_t row, struct arena *a
 		.state = store_text(rows, row, "state", arena),
 		.created_at = store_text(rows, row, "created_at", arena),
 		.expires_at = store_text(rows, row, "expires_at", arena),
+		.last_used_at = store_text(rows, row, "last_used_at", arena),
 		.revision = db_number(rows, row, "revision"),
 	};
 }
@@ -27,23 +29,55 @@ static struct key key_of(const struct db_rows *rows, size_t row, struct arena *a
 struct adding {
 	const struct web_req *req;
 	const char *tenant, *space;
-	const struct key *key;
+	const struct key *key, *replaced; /* replaced or NULL */
+	long overlap_s;
 };
+
+int store_key_insert(struct db *db, const char *tenant_id, const char *space_id,
+	const struct key *key, struct err *err)
+{
+	if (db_exec(db, &SQL_KEY_ID_INSERT, DB_PARAMS(key->id), NULL, err) < 0)
+		return -1;
+	return db_exec(db, &SQL_KEY_INSERT,
+		DB_PARAMS(tenant_id, space_id, key->id, key->member, key->name, key->mac,
+			key->scopes, key->expires_at),
+		NULL, err);
+}
+
+/* The key that another replaces has its rest of life cut to the overlap. */
+static int retire(struct db *db, const struct adding *adding, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+	auto_free char *revision = NULL, *seconds = NULL;
+
+	if (!adding->replaced)
+		return 0;
+	revision = mem_printf("%lld", adding->replaced->revision);
+	seconds = mem_printf("%ld", adding->overlap_s);
+	if (db_exec(db, &SQL_KEY_RETIRE,
+		    DB_PARAMS(adding->tenant, adding->replaced->id, revision, seconds), &rows,
+		    err) < 0)
+		return -1;
+	if (db_affected(rows) == 0)
+		return err_set(err, ERR_CONFLICT, "key.not_active", "the key is not active");
+	audit(db, &(const struct audit_act) { .action = "rotate",
+			  .on = adding->replaced->id,
+			  .detail = adding->key->id });
+	return 0;
+}
 
 static int add_key(struct db *db, void *arg, struct err *err)
 {
 	const struct adding *adding = arg;
 	const struct key *key = adding->key;
 
-	if (db_exec(db, &SQL_KEY_ID_INSERT, DB_PARAMS(key->id), NULL, err) < 0)
-		return -1;
-	if (db_exec(db, &SQL_KEY_INSERT,
-		    DB_PARAMS(adding->tenant, adding->space, key->id, key->member, key->name,
-			    key->mac, key->scopes, key->expires_at),
-		    NULL, err) < 0)
+	if (retire(db, adding, err) < 0 ||
+		store_key_insert(db, adding->tenant, adding->space, key, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) { .action = "create", .on = key->id });
-	return adding->req ? resource_remember(db, adding->req, KEYS_ROUTE, key->id, err) : 0;
+	return adding->req ? resource_remember(db, adding->req,
+				     adding->replaced ? KEY_ROTATE_ROUTE : KEYS_ROUTE, key->id, err)
+			   : 0;
 }
 
 int store_key_add(struct db *db, const struct web_req *req, const char *tenant_id,
@@ -52,6 +86,21 @@ int store_key_add(struct db *db, const struct web_req *req, const char *tenant_i
 	struct adding adding = { .req = req, .tenant = tenant_id, .space = space_id, .key = key };
 
 	if (db_tx(db, DB_TENANT(tenant_id), add_key, &adding, err) == 0)
+		return 0;
+	return store_conflict(err, "key.exists", "a key of this id exists");
+}
+
+int store_key_rotate(struct db *db, const struct web_req *req, const struct key *replaced,
+	const struct key *key, long overlap_s, struct err *err)
+{
+	struct adding adding = { .req = req,
+		.tenant = req->principal->tenant,
+		.space = req->principal->space,
+		.key = key,
+		.replaced = replaced,
+		.overlap_s = overlap_s };
+
+	if (db_tx(db, DB_TENANT(adding.tenant), add_key, &adding, err) == 0)
 		return 0;
 	return store_conflict(err, "key.exists", "a key of this id exists");
 }

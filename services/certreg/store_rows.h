@@ -7,6 +7,9 @@
 
 #include "lib/db.h"
 
+struct key;
+struct tenant;
+
 /* A column's text: in the arena, or borrowed from the rows without one. NULL for SQL NULL. */
 static inline const char *store_text(
 	const struct db_rows *rows, size_t row, const char *column, struct arena *arena)
@@ -24,6 +27,10 @@ static inline int store_conflict(struct err *err, const char *code, const char *
 	return -1;
 }
 
+/* Of no tenant: where a key or an invitation that does not exist is looked for, so that both take
+ * the same statements. */
+#define STORE_NO_TENANT "tnt_00000000000000000000000000000000"
+
 struct store_revoking {
 	const char *tenant, *space, *id;
 	long long revision;
@@ -33,5 +40,8 @@ struct store_revoking {
  * (store_revocations.c). */
 int store_revoke(struct db *db, const struct sql *update, const struct store_revoking *revoking,
 	struct err *err);
+int store_tenant_insert(struct db *db, const struct tenant *tenant, struct err *err);
+int store_key_insert(struct db *db, const char *tenant_id, const char *space_id,
+	const struct key *key, struct err *err);
 
 #endif

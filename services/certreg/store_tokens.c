@@ -8,10 +8,6 @@
 #include "services/certreg/queries.h"
 #include "services/certreg/store_rows.h"
 
-/* Of no tenant: where a credential that does not exist is looked for, so that both take the same
- * statements. */
-#define NO_TENANT "tnt_00000000000000000000000000000000"
-
 static struct credential credential_of(
 	const struct db_rows *rows, bool by_certificate, struct arena *arena)
 {
@@ -21,6 +17,7 @@ static struct credential credential_of(
 		.tenant = store_text(rows, 0, "tenant_id", arena),
 		.space = store_text(rows, 0, "space_id", arena),
 		.tenant_name = store_text(rows, 0, "tenant_name", arena),
+		.spaces = store_text(rows, 0, "spaces", arena),
 		.expires_at = db_number(rows, 0, "expires_at"),
 	};
 
@@ -34,6 +31,7 @@ static struct credential credential_of(
 		credential.key = store_text(rows, 0, "id", arena);
 		credential.mac = store_text(rows, 0, "mac", arena);
 		credential.scopes = store_text(rows, 0, "scopes", arena);
+		credential.use_is_news = db_bool(rows, 0, "use_is_news");
 	}
 	return credential;
 }
@@ -48,7 +46,7 @@ int store_credential(struct db *db, const char *id, struct arena *arena,
 	if (db_run(db, DB_SWEEP, by_certificate ? &SQL_CERTIFICATE_TENANT : &SQL_KEY_TENANT,
 		    DB_PARAMS(id), &owner, err) < 0)
 		return -1;
-	tenant = db_count(owner) == 1 ? db_text(owner, 0, "tenant_id") : NO_TENANT;
+	tenant = db_count(owner) == 1 ? db_text(owner, 0, "tenant_id") : STORE_NO_TENANT;
 	if (db_run(db, DB_TENANT(tenant),
 		    by_certificate ? &SQL_CERTIFICATE_CREDENTIAL : &SQL_KEY_CREDENTIAL,
 		    DB_PARAMS(tenant, id), &rows, err) < 0)
@@ -57,6 +55,12 @@ int store_credential(struct db *db, const char *id, struct arena *arena,
 	if (*ret_found)
 		*ret_credential = credential_of(rows, by_certificate, arena);
 	return 0;
+}
+
+int store_key_used(struct db *db, const char *tenant_id, const char *key_id, struct err *err)
+{
+	return db_run(
+		db, DB_TENANT(tenant_id), &SQL_KEY_USED, DB_PARAMS(tenant_id, key_id), NULL, err);
 }
 
 int store_certificate_shown(struct db *db, const struct credential *of, const char *fingerprint,

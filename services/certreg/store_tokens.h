@@ -23,9 +23,12 @@ struct credential {
 	const char *certificate;
 	const char *spki, *fingerprint, *pem; /* the fingerprint is hex of the DER's SHA-256 */
 	const char *scopes, *member, *roles, *tenant, *space, *tenant_name;
+	const char *spaces;   /* that the tenant joined, or NULL; its own is not among them */
 	long long expires_at; /* Unix seconds; 0: never */
+	bool use_is_news;     /* of a key: its last use lies more than a minute back */
 };
 
+int store_key_used(struct db *db, const char *tenant_id, const char *key_id, struct err *err);
 /* Always two statements, whether or not there is such a key or certificate that is good now. */
 int store_credential(struct db *db, const char *id, struct arena *arena,
 	struct credential *ret_credential, bool *ret_found, struct err *err);

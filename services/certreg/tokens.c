@@ -15,6 +15,7 @@
 #include "services/certreg/form.h"
 #include "services/certreg/issuer.h"
 #include "services/certreg/keys.h"
+#include "services/certreg/roles.h"
 
 #define GRANT_KEY "client_credentials"
 

@@ -28,7 +28,7 @@ def make_api_key(client, **more):
 def test_bootstrap_makes_private_files_once(certreg):
     before = {path.name: path.read_bytes() for path in certreg.keys.iterdir()}
     assert set(before) == {f"{who}.key" for who in ("acme-owner", "acme-algo", "acme-data", "acme-audit", "globex-owner",
-                                                    "globex-operator")}
+                                                    "system-operator")}
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in certreg.keys.iterdir())
     assert all(re.fullmatch(rb"sr_[0-9a-f]{32}_[A-Za-z0-9_-]{43}\n", text) for text in before.values())
     rows = certreg.postgres.sql("SELECT count(*) FROM certreg.api_key")

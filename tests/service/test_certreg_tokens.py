@@ -194,7 +194,7 @@ def test_registry_token(certreg):
     ("acme-owner", ["repository:acme/a:pull,push,delete"], {"acme/a": ["pull", "push", "delete"]}),
     ("acme-audit", ["repository:acme/a:pull,push,delete"], {"acme/a": ["pull"]}),
     ("acme-data", ["repository:acme/a:pull,push"], {"acme/a": ["pull"]}),
-    ("globex-operator", ["repository:globex/a:pull"], {}),
+    ("system-operator", ["repository:globex/a:pull"], {}),
     ("acme-owner", ["repository:globex/a:pull", "repository:acme/a:pull"], {"acme/a": ["pull"]}),
     ("acme-owner", ["repository:acme/a:pull%20repository:acme/b:push"], {"acme/a": ["pull"], "acme/b": ["push"]}),
     ("acme-owner", ["repository:acmeevil/a:pull", "repository:acme/../globex/a:pull", "repository:acme:pull"], {}),

@@ -17,6 +17,7 @@
 #include "services/certreg/members.h"
 #include "services/certreg/names.h"
 #include "services/certreg/registry_tokens.h"
+#include "services/certreg/roles.h"
 #include "services/certreg/signing_keys.h"
 #include "tests/unit/check.h"
 

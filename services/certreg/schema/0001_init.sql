@@ -10,13 +10,15 @@ GRANT INSERT ON tenant_name, key_id TO certreg;
 CREATE TABLE tenant (
 	tenant_id text NOT NULL, space_id text NOT NULL,
 	name text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended', 'deleted')),
 	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id));
 
 CREATE TABLE member (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
 	name text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
-	roles text NOT NULL, state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled')),
+	kind text NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'service')),
+	roles text NOT NULL, state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled', 'removed')),
 	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, name),
 	FOREIGN KEY (tenant_id) REFERENCES tenant (tenant_id));
@@ -26,9 +28,42 @@ CREATE TABLE api_key (
 	name text NOT NULL, mac text NOT NULL, scopes text NOT NULL,
 	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'revoked')),
 	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(), expires_at timestamptz,
+	last_used_at timestamptz, -- to the minute
 	PRIMARY KEY (tenant_id, id),
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
 CREATE INDEX api_key_id ON api_key (id); -- the tenant of a key that is shown
+
+-- Whoever shows the secret becomes a member of this name with these roles, once.
+CREATE TABLE invitation (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	inviter text NOT NULL, -- a member, or an operator of the instance
+	name text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'), roles text NOT NULL, mac text NOT NULL,
+	state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'accepted', 'withdrawn')),
+	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(), expires_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, id));
+CREATE INDEX invitation_id ON invitation (id); -- the tenant of an invitation that is shown
+
+-- Where members of several tenants work together. A tenant's own space has no row here.
+CREATE TABLE space (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL CHECK (id = space_id), -- tenant_id: the founder
+	name text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, name));
+CREATE INDEX space_id ON space (id); -- the founder of a space that is joined
+
+-- By signed word on both sides (trust.md 4); the founder has neither.
+CREATE TABLE space_invitation (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	digest text NOT NULL, invited text NOT NULL, envelope text NOT NULL, -- digest: of the signed payload; invited: SPKI
+	state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'withdrawn')),
+	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(), expires_at timestamptz NOT NULL,
+	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, digest));
+CREATE TABLE space_member (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL CHECK (id = tenant_id),
+	tenant_name text NOT NULL, space_name text NOT NULL, invitation text, acceptance text, -- invitation: its digest
+	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, space_id), UNIQUE (space_id, invitation));
+CREATE INDEX space_member_space ON space_member (space_id);
 
 CREATE TABLE challenge (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, member_id text NOT NULL,
@@ -47,7 +82,7 @@ CREATE TABLE certificate (
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, spki),
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
 
--- Ids of keys, certificates, members and tenants that no token may rest on any more. The last row of an id counts: a
+-- Ids of keys, certificates, members and tenants, and "<space>/<tenant>", that no token may rest on any more. The last row of an id counts: a
 -- lifted one says that tokens made from then on are good again. seq is the epoch of auth-state, which never falls: rows
 -- stay.
 CREATE TABLE revocation (
@@ -75,17 +110,21 @@ GRANT INSERT ON outbox TO certreg;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO certreg_sweep;
 
 -- docs/ROW-LEVEL-SECURITY.md
-SELECT tenant_rows('tenant', 'member', 'api_key', 'challenge', 'certificate', 'revocation', 'assertion',
-	'idempotency');
-GRANT SELECT, INSERT ON tenant, member, revocation, assertion, idempotency TO certreg;
-GRANT SELECT, INSERT, UPDATE ON api_key, challenge, certificate TO certreg;
+SELECT tenant_rows('tenant', 'member', 'api_key', 'invitation', 'space', 'space_invitation', 'space_member', 'challenge',
+	'certificate', 'revocation', 'assertion', 'idempotency');
+GRANT SELECT, INSERT ON space, revocation, assertion, idempotency TO certreg;
+GRANT SELECT, INSERT, UPDATE ON tenant, member, api_key, invitation, space_invitation, challenge, certificate TO certreg;
+GRANT SELECT, INSERT, DELETE ON space_member TO certreg;
 
--- Without a tenant: whose key or certificate is it, which tenants are there, what is revoked.
+-- Without a tenant: whose key, certificate, invitation or space is it, which tenants are there (the operators' list), what is revoked.
 CREATE POLICY sweep ON api_key TO certreg_sweep USING (true);
 CREATE POLICY sweep ON certificate TO certreg_sweep USING (true);
+CREATE POLICY sweep ON invitation TO certreg_sweep USING (true);
+CREATE POLICY sweep ON space TO certreg_sweep USING (true);
 CREATE POLICY sweep ON tenant TO certreg_sweep USING (true);
 CREATE POLICY sweep ON revocation TO certreg_sweep USING (true);
 GRANT SELECT (tenant_id, id) ON api_key, certificate TO certreg_sweep;
+GRANT SELECT (tenant_id, id) ON invitation, space TO certreg_sweep;
 GRANT SELECT (tenant_id) ON tenant TO certreg_sweep;
 GRANT SELECT (id, seq, state, created_at) ON revocation TO certreg_sweep;
 
@@ -102,7 +141,7 @@ CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PARAL
 
 CREATE VIEW api_key_record WITH (security_invoker = true) AS
 SELECT k.tenant_id, k.id, k.member_id, m.roles AS member_roles, k.name, k.scopes, k.state, k.revision,
-	at_text(k.created_at) AS created_at, at_text(k.expires_at) AS expires_at
+	at_text(k.created_at) AS created_at, at_text(k.expires_at) AS expires_at, at_text(k.last_used_at) AS last_used_at
 FROM api_key k JOIN member m ON m.tenant_id = k.tenant_id AND m.id = k.member_id;
 
 CREATE VIEW certificate_record WITH (security_invoker = true) AS
@@ -111,7 +150,18 @@ SELECT c.tenant_id, c.id, c.member_id, m.name AS member_name, t.name AS tenant_n
 	c.state, c.revision, at_text(c.created_at) AS created_at
 FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.member_id
 	JOIN tenant t ON t.tenant_id = c.tenant_id;
-GRANT SELECT ON api_key_record, certificate_record TO certreg;
+
+CREATE VIEW invitation_record WITH (security_invoker = true) AS
+SELECT tenant_id, id, inviter, name, roles, CASE WHEN state = 'open' AND expires_at <= now() THEN 'expired' ELSE state END AS state,
+	revision, at_text(created_at) AS created_at, at_text(expires_at) AS expires_at
+FROM invitation;
+
+CREATE VIEW space_invitation_record WITH (security_invoker = true) AS
+SELECT i.tenant_id, i.space_id, i.id, i.digest, i.invited, i.envelope, CASE WHEN m.id IS NOT NULL THEN 'accepted'
+	WHEN i.state = 'open' AND i.expires_at <= now() THEN 'expired' ELSE i.state END AS state,
+	i.revision, at_text(i.created_at) AS created_at, at_text(i.expires_at) AS expires_at
+FROM space_invitation i LEFT JOIN space_member m ON m.space_id = i.space_id AND m.invitation = i.digest;
+GRANT SELECT ON api_key_record, certificate_record, invitation_record, space_invitation_record TO certreg;
 
 -- Records of security decisions on their way to certreg (lib/audit.h): a tenant's scope writes them, the sweep hands them over.
 CREATE TABLE audit_outbox (
@@ -129,7 +179,7 @@ CREATE VIEW certificate_usable WITH (security_invoker = true) AS
 SELECT c.tenant_id, c.space_id, c.id, c.member_id, m.roles, t.name AS tenant_name, c.fingerprint, c.spki, c.pem, c.not_after
 FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.member_id
 	JOIN tenant t ON t.tenant_id = c.tenant_id
-WHERE c.state = 'active' AND m.state = 'active' AND c.not_before <= now() AND c.not_after > now();
+WHERE c.state = 'active' AND m.state = 'active' AND t.state = 'active' AND c.not_before <= now() AND c.not_after > now();
 GRANT SELECT ON certificate_usable TO certreg;
 
 -- --- the audit log ---
