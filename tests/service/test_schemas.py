@@ -26,11 +26,18 @@ RULES = {
         WHERE NOT (relrowsecurity AND relforcerowsecurity)""",
     "no row without a tenant": f"""SELECT t.relname FROM ({TENANT_TABLES}) t JOIN pg_attribute a
         ON a.attrelid = t.oid AND a.attname = 'tenant_id' WHERE NOT a.attnotnull""",
-    "one policy for the service, in its scope": f"""SELECT t.relname FROM ({TENANT_TABLES}) t WHERE 1 <>
+    "one policy for the service, in its tenant": f"""SELECT t.relname FROM ({TENANT_TABLES}) t WHERE 1 <>
         (SELECT count(*) FROM pg_policies p WHERE p.schemaname = %(schema)s AND p.tablename = t.relname
         AND p.roles = ARRAY[%(schema)s]::name[] AND p.cmd = 'ALL' AND p.permissive = 'PERMISSIVE'
-        AND p.qual LIKE '%%(tenant_id = ((current_setting(''app.tenant_id''::text))::%%scope_id)::text)%%'
+        AND p.qual = '(tenant_id = ((current_setting(''app.tenant_id''::text))::' || %(schema)s || '.scope_id)::text)'
         AND coalesce(p.with_check, p.qual) = p.qual)""",
+    "one policy to read what is in its spaces": f"""SELECT t.relname FROM ({TENANT_TABLES}) t WHERE
+        (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attname = 'space_id' AND NOT a.attisdropped) <>
+        (SELECT count(*) FROM pg_policies p WHERE p.schemaname = %(schema)s AND p.tablename = t.relname
+        AND p.roles = ARRAY[%(schema)s]::name[] AND p.cmd = 'SELECT' AND p.permissive = 'PERMISSIVE'
+        AND p.qual = '(space_id = ANY (string_to_array(current_setting(''app.space_ids''::text), '',''::text)))')""",
+    "two policies for the service at most": """SELECT tablename FROM pg_policies WHERE schemaname = %(schema)s
+        AND roles = ARRAY[%(schema)s]::name[] AND (cmd, policyname) NOT IN (('ALL', 'tenant'), ('SELECT', 'space'))""",
     "no other policies but the sweep's": """SELECT tablename, policyname FROM pg_policies WHERE schemaname = %(schema)s
         AND roles NOT IN (ARRAY[%(schema)s]::name[], ARRAY[%(schema)s || '_sweep']::name[])""",
     "keys start with the tenant": f"""SELECT t.relname, i.indexrelid::regclass FROM ({TENANT_TABLES}) t
@@ -107,9 +114,13 @@ def test_statements_fit_the_schema(postgres, folder):
     ("ALTER TABLE note NO FORCE ROW LEVEL SECURITY", "row-level security is on and forced"),
     ("ALTER TABLE note DISABLE ROW LEVEL SECURITY", "row-level security is on and forced"),
     ("ALTER TABLE remark DROP CONSTRAINT remark_pkey, ALTER tenant_id DROP NOT NULL", "no row without a tenant"),
-    ("DROP POLICY tenant ON note", "one policy for the service, in its scope"),
-    ("ALTER POLICY tenant ON note USING (true)", "one policy for the service, in its scope"),
-    ("ALTER POLICY tenant ON note WITH CHECK (true)", "one policy for the service, in its scope"),
+    ("DROP POLICY tenant ON note", "one policy for the service, in its tenant"),
+    ("ALTER POLICY tenant ON note USING (true)", "one policy for the service, in its tenant"),
+    ("ALTER POLICY tenant ON note WITH CHECK (true)", "one policy for the service, in its tenant"),
+    ("DROP POLICY space ON note; CREATE POLICY space ON note TO probe"
+     " USING (space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))", "one policy to read what is in its spaces"),
+    ("ALTER POLICY space ON note USING (true)", "one policy to read what is in its spaces"),
+    ("CREATE POLICY more ON note FOR UPDATE TO probe USING (true)", "two policies for the service at most"),
     ("CREATE POLICY more ON note USING (true)", "no other policies but the sweep's"),
     ("CREATE UNIQUE INDEX own ON note (id)", "keys start with the tenant"),
     ("ALTER TABLE note ADD UNIQUE (tenant_id, id, fence);"
@@ -132,3 +143,34 @@ def test_rules_notice(postgres, change, rule):
         assert rule in exceptions(postgres, schema)
     finally:
         postgres.sql("ALTER ROLE probe NOINHERIT NOBYPASSRLS")
+
+
+IN_A_SHARED_SPACE = """SET LOCAL ROLE {schema};
+    SELECT set_config('app.tenant_id', 'tnt_b', true), set_config('app.space_ids', 'spc_b,spc_shared', true);"""
+
+
+def as_tenant(postgres, schema, statement):
+    """Rows changed or found by another tenant of the space, as the service's role."""
+    with psycopg2.connect(postgres.conninfo()) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SET search_path = {schema};" + IN_A_SHARED_SPACE.format(schema=schema))
+        cursor.execute(statement)
+        count = cursor.rowcount
+        connection.rollback()
+        return count
+
+
+def test_rows_in_a_shared_space_are_for_others_to_read_only(postgres):
+    schema = migrate(postgres, PROBE)
+    postgres.sql(f"SET search_path = {schema}; INSERT INTO note (tenant_id, space_id, id, body) VALUES"
+                 " ('tnt_a', 'spc_shared', 'n1', 'x'), ('tnt_a', 'spc_a', 'n2', 'x'), ('tnt_b', 'spc_shared', 'n3', 'x')")
+    assert as_tenant(postgres, schema, "SELECT id FROM note WHERE tenant_id = 'tnt_a'") == 1
+    assert as_tenant(postgres, schema, "SELECT id FROM note") == 2
+    assert as_tenant(postgres, schema, "UPDATE note SET body = 'y'") == 1
+    assert as_tenant(postgres, schema, "DELETE FROM note") == 1
+    assert as_tenant(postgres, schema, "SELECT id FROM note FOR UPDATE") == 1
+    for statement in ("INSERT INTO note (tenant_id, space_id, id, body) VALUES ('tnt_a', 'spc_shared', 'n4', 'x')",
+                      "UPDATE note SET tenant_id = 'tnt_a'",
+                      "INSERT INTO note (tenant_id, space_id, id, body) VALUES ('tnt_a', 'spc_shared', 'n1', 'x')"
+                      " ON CONFLICT (tenant_id, id) DO UPDATE SET body = 'y'"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="row-level security"):
+            as_tenant(postgres, schema, statement)
