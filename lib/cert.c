@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "lib/cert_key.h"
+#include "lib/cert_name.h"
 #include "lib/codec.h"
 #include "lib/id.h"
 #include "lib/mem.h"
@@ -37,6 +38,8 @@ static void x509_cleanup(X509 **cert)
 
 /* --- reading --- */
 
+static const char pem_begin[] = "-----BEGIN ";
+
 static bool only_space(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -53,11 +56,12 @@ static int unwrap_pem(
 	char *name = NULL, *header = NULL, *rest = NULL;
 	unsigned char *der = NULL;
 	long der_len = 0, rest_len = 0;
-	bool good;
+	bool good, several;
 
 	good = bio && PEM_read_bio(bio, &name, &header, &der, &der_len) == 1 &&
 	       strcmp(name, PEM_STRING_X509) == 0 && header[0] == '\0';
 	rest_len = good ? BIO_get_mem_data(bio, &rest) : 0;
+	several = good && memmem(rest, (size_t)rest_len, pem_begin, strlen(pem_begin));
 	good = good && only_space(rest, (size_t)rest_len);
 	if (good) {
 		*ret_der = mem_dup(der, (size_t)der_len);
@@ -67,18 +71,19 @@ static int unwrap_pem(
 	OPENSSL_free(header);
 	OPENSSL_free(der);
 	BIO_free(bio);
-	return good ? 0 : failed(err, "the PEM text does not hold exactly one certificate");
+	if (several)
+		return err_set(err, ERR_INVALID, "cert.bundle",
+			"the PEM text holds more than one object: send the leaf alone");
+	return good ? 0 : failed(err, "the PEM text does not hold a certificate and nothing else");
 }
 
-static int to_der(
+int cert_der(
 	const void *data, size_t len, unsigned char **ret_der, size_t *ret_len, struct err *err)
 {
-	static const char begin[] = "-----BEGIN ";
-
 	if (len > MAX_CERT)
 		return err_set(err, ERR_TOO_LARGE, "cert.too_large",
 			"a certificate has at most %u bytes", MAX_CERT);
-	if (len >= sizeof(begin) && memcmp(data, begin, sizeof(begin) - 1) == 0)
+	if (len > strlen(pem_begin) && memcmp(data, pem_begin, strlen(pem_begin)) == 0)
 		return unwrap_pem(data, len, ret_der, ret_len, err);
 	*ret_der = mem_dup(data, len);
 	*ret_len = len;
@@ -100,22 +105,6 @@ static X509 *parse_der(const unsigned char *der, size_t len, struct err *err)
 	X509_free(cert);
 	failed(err, "not a DER certificate");
 	return NULL;
-}
-
-static int read_subject(X509 *cert, struct cert_info *info, struct err *err)
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	char *text = NULL;
-	bool good;
-	long len;
-
-	good = bio && X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) >= 0;
-	len = good ? BIO_get_mem_data(bio, &text) : 0;
-	good = good && (size_t)len < sizeof(info->subject);
-	if (good)
-		snprintf(info->subject, sizeof(info->subject), "%.*s", (int)len, text ? text : "");
-	BIO_free(bio);
-	return good ? 0 : failed(err, "the subject is unreadable or too long");
 }
 
 static int read_serial(const X509 *cert, struct cert_info *info, struct err *err)
@@ -141,24 +130,45 @@ static int read_time(const ASN1_TIME *time, long long *ret_seconds, struct err *
 	return 0;
 }
 
+void cert_fingerprint(const void *der, size_t len, char ret_text[CERT_FINGERPRINT_SIZE])
+{
+	unsigned char digest[DIGEST_SIZE];
+
+	digest_sha256(der, len, digest);
+	codec_hex(digest, sizeof(digest), ret_text);
+}
+
+/* A certificate that names itself as its issuer must be signed by its own key. */
+static int read_issuer(X509 *cert, EVP_PKEY *key, struct cert_info *info, struct err *err)
+{
+	info->is_ca = (X509_get_extension_flags(cert) & (EXFLAG_CA | EXFLAG_INVALID)) != 0;
+	info->is_self_signed =
+		X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
+	if (!info->is_self_signed || X509_verify(cert, key) == 1)
+		return 0;
+	ERR_clear_error();
+	return err_set(err, ERR_UNPROCESSABLE, "cert.self_signature",
+		"the certificate is not signed by its own key, though it says so");
+}
+
 static int read_fields(
 	X509 *cert, const unsigned char *der, size_t len, struct cert_info *info, struct err *err)
 {
-	unsigned char fingerprint[DIGEST_SIZE];
 	EVP_PKEY *key = X509_get0_pubkey(cert);
 
-	digest_sha256(der, len, fingerprint);
-	codec_hex(fingerprint, sizeof(fingerprint), info->fingerprint);
+	cert_fingerprint(der, len, info->fingerprint);
 	if (!key)
 		return failed(err, "the certificate's key is unreadable");
 	if (cert_key_algorithm(key, info->algorithm, err) < 0 ||
 		cert_spki(key, info->spki, err) < 0)
 		return -1;
-	if (read_subject(cert, info, err) < 0 || read_serial(cert, info, err) < 0)
+	if (cert_name_text(X509_get_subject_name(cert), info->subject, err) < 0 ||
+		cert_name_check_others(cert, err) < 0 || read_serial(cert, info, err) < 0)
 		return -1;
-	if (read_time(X509_get0_notBefore(cert), &info->not_before, err) < 0)
+	if (read_time(X509_get0_notBefore(cert), &info->not_before, err) < 0 ||
+		read_time(X509_get0_notAfter(cert), &info->not_after, err) < 0)
 		return -1;
-	return read_time(X509_get0_notAfter(cert), &info->not_after, err);
+	return read_issuer(cert, key, info, err);
 }
 
 int cert_parse(const void *data, size_t len, struct cert_info *ret_info, EVP_PKEY **ret_key,
@@ -169,7 +179,7 @@ int cert_parse(const void *data, size_t len, struct cert_info *ret_info, EVP_PKE
 	auto_x509 *cert = NULL;
 	size_t der_len = 0;
 
-	if (to_der(data, len, &der, &der_len, err) < 0)
+	if (cert_der(data, len, &der, &der_len, err) < 0)
 		return -1;
 	cert = parse_der(der, der_len, err);
 	if (!cert || read_fields(cert, der, der_len, &info, err) < 0)

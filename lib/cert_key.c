@@ -7,9 +7,12 @@
 
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <pthread.h>
+#include <string.h>
 
 #include "lib/mem.h"
 
@@ -17,6 +20,8 @@
 #define MAX_SPKI_DER 2048
 #define MIN_RSA_BITS 2048
 #define MAX_RSA_BITS 8192
+#define MIN_STRENGTH 112 /* bits, as NIST SP 800-57 counts them: RSA-2048 has that many */
+#define P256_POINT 65
 
 static int failed(struct err *err, enum err_kind kind, const char *code, const char *what)
 {
@@ -49,6 +54,10 @@ int cert_key_algorithm(EVP_PKEY *key, char ret_name[CERT_ALGORITHM_SIZE], struct
 	int bits = EVP_PKEY_get_bits(key);
 	const char *name = NULL;
 
+	if (EVP_PKEY_get_security_bits(key) < MIN_STRENGTH ||
+		(EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && bits < MIN_RSA_BITS))
+		return failed(err, ERR_INVALID, "cert.key_weak",
+			"the key is too weak: RSA needs 2048 bits, curves P-256 or P-384");
 	switch (EVP_PKEY_get_base_id(key)) {
 	case EVP_PKEY_ED25519:
 		name = "Ed25519";
@@ -57,7 +66,7 @@ int cert_key_algorithm(EVP_PKEY *key, char ret_name[CERT_ALGORITHM_SIZE], struct
 		name = curve_of(key);
 		break;
 	case EVP_PKEY_RSA:
-		if (bits < MIN_RSA_BITS || bits > MAX_RSA_BITS)
+		if (bits > MAX_RSA_BITS)
 			break;
 		snprintf(ret_name, CERT_ALGORITHM_SIZE, "RSA-%d", bits);
 		return 0;
@@ -129,11 +138,63 @@ int cert_key_write(EVP_PKEY *key, char **ret_pem, struct err *err)
 	return 0;
 }
 
+/* --- SubjectPublicKeyInfo --- */
+
+/* OpenSSL 3.0 looks its encoders and decoders up at each call, which takes longer than a signature.
+ * The keys that nearly everybody has are these bytes and a point, so that they go without. */
+static const unsigned char p256_head[] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+	0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03,
+	0x42, 0x00 };
+#define P256_SPKI (sizeof(p256_head) + P256_POINT)
+
+static EVP_PKEY *p256_parameters; /* of a key that nobody keeps; made once */
+
+static void make_p256_parameters(void)
+{
+	p256_parameters = EVP_EC_gen("P-256");
+}
+
+static EVP_PKEY *p256_read(const unsigned char *point)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	EVP_PKEY *key = EVP_PKEY_new();
+
+	pthread_once(&once, make_p256_parameters);
+	if (p256_parameters && key && EVP_PKEY_copy_parameters(key, p256_parameters) == 1 &&
+		EVP_PKEY_set1_encoded_public_key(key, point, P256_POINT) == 1)
+		return key; /* and the point is on the curve */
+	EVP_PKEY_free(key);
+	return NULL;
+}
+
+/* False when the key is of another kind. */
+static bool p256_write(EVP_PKEY *key, unsigned char **ret_der, size_t *ret_len)
+{
+	const char *curve = EVP_PKEY_get_base_id(key) == EVP_PKEY_EC ? curve_of(key) : NULL;
+	unsigned char *point = NULL;
+	bool good;
+
+	if (!curve || strcmp(curve, "EC-P256") != 0)
+		return false;
+	good = EVP_PKEY_get1_encoded_public_key(key, &point) == P256_POINT;
+	if (good) {
+		*ret_der = mem_alloc(P256_SPKI);
+		*ret_len = P256_SPKI;
+		memcpy(*ret_der, p256_head, sizeof(p256_head));
+		memcpy(*ret_der + sizeof(p256_head), point, P256_POINT);
+	}
+	OPENSSL_free(point);
+	return good;
+}
+
 int cert_spki_der(EVP_PKEY *key, unsigned char **ret_der, size_t *ret_len, struct err *err)
 {
 	unsigned char *der = NULL;
-	int len = i2d_PUBKEY(key, &der);
+	int len;
 
+	if (p256_write(key, ret_der, ret_len))
+		return 0;
+	len = i2d_PUBKEY(key, &der);
 	if (len <= 0)
 		return failed(err, ERR_INTERNAL, "internal.crypto", "cannot encode the public key");
 	*ret_der = mem_dup(der, (size_t)len);
@@ -173,11 +234,18 @@ int cert_spki_read(const void *der, size_t len, EVP_PKEY **ret_key, struct err *
 
 	if (len > MAX_SPKI_DER)
 		return err_set(err, ERR_TOO_LARGE, "cert.too_large", "the public key is too large");
-	key = d2i_PUBKEY(NULL, &at, (long)len);
-	if (!key || !is_canonical(key, der, len)) {
-		EVP_PKEY_free(key);
-		return failed(err, ERR_INVALID, "cert.syntax", "not a DER SubjectPublicKeyInfo");
+	if (len == P256_SPKI && memcmp(der, p256_head, sizeof(p256_head)) == 0 &&
+		at[sizeof(p256_head)] == POINT_CONVERSION_UNCOMPRESSED) {
+		key = p256_read(at + sizeof(p256_head));
+	} else {
+		key = d2i_PUBKEY(NULL, &at, (long)len);
+		if (key && !is_canonical(key, der, len)) {
+			EVP_PKEY_free(key);
+			key = NULL;
+		}
 	}
+	if (!key)
+		return failed(err, ERR_INVALID, "cert.syntax", "not a DER SubjectPublicKeyInfo");
 	if (cert_key_algorithm(key, algorithm, err) < 0) {
 		EVP_PKEY_free(key);
 		return -1;

@@ -13,6 +13,8 @@
 
 #include "lib/mem.h"
 
+#define LINE 64
+
 static const char hex_digits[] = "0123456789abcdef";
 static const char b64_alphabet[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -81,6 +83,17 @@ char *codec_b64_text(const void *data, size_t len)
 char *codec_b64url_text(const void *data, size_t len)
 {
 	return encode(b64url_alphabet, false, data, len);
+}
+
+char *codec_b64_lines(const void *data, size_t len)
+{
+	auto_free char *text = codec_b64_text(data, len);
+	size_t total = strlen(text);
+	char *lines = mem_alloc(total + total / LINE + 2), *end = lines;
+
+	for (size_t at = 0; at < total; at += LINE)
+		end += snprintf(end, LINE + 2, "%.*s\n", LINE, text + at);
+	return lines;
 }
 
 static void reverse(const char *alphabet, signed char ret_table[256])

@@ -20,6 +20,7 @@ int codec_hex_decode(
 
 char *codec_b64_text(const void *data, size_t len);
 char *codec_b64url_text(const void *data, size_t len);
+char *codec_b64_lines(const void *data, size_t len); /* base64 in lines of 64, as PEM has it */
 
 /* -1 with code "encoding.base64" on any deviation; the caller frees *ret_data. */
 int codec_b64_decode(const char *text, size_t text_len, unsigned char **ret_data, size_t *ret_len,

@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registering, reading and revoking certificates. */
+/* Registering certificates and replacing them: fingerprint first, then proof, then the row. */
 #include "services/certreg/certificates.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/auth.h"
 #include "lib/cert.h"
 #include "lib/codec.h"
+#include "lib/jose.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/certreg/issuer.h"
-#include "services/certreg/members.h"
 #include "services/certreg/mirror.h"
 #include "services/certreg/names.h"
-#include "services/certreg/roles.h"
-#include "services/certreg/store.h"
-#include "services/certreg/store_tokens.h"
+#include "services/certreg/store_certificates.h"
 
-#define PEM_LINE 64
 #define PEM_MAX (16 * 1024)
 #define MAX_NAME 127
 #define NONCE_BYTES 32
 #define SIGNATURE_MAX 2048
+#define SKEW_SECONDS 300
+#define SKEW_SECONDS_LIKELY 86400 /* further ahead nobody's clock is to blame */
+#define OVERLAP_SECONDS 86400
+#define OVERLAP_MAX_SECONDS (30 * 86400)
 
 /* --- rules --- */
 
@@ -34,42 +36,75 @@ const char *certificate_message(struct arena *arena, const struct certificate_pr
 
 const char *certificate_pem(struct arena *arena, const unsigned char *der, size_t len)
 {
-	auto_free char *text = codec_b64_text(der, len);
-	size_t total = strlen(text), at = 0;
-	char *pem = arena_alloc(arena, total + total / PEM_LINE + 64), *end = pem;
+	auto_free char *lines = codec_b64_lines(der, len);
 
-	end = stpcpy(end, "-----BEGIN CERTIFICATE-----\n");
-	for (; at < total; at += PEM_LINE)
-		end += snprintf(end, PEM_LINE + 2, "%.*s\n", PEM_LINE, text + at);
-	stpcpy(end, "-----END CERTIFICATE-----\n");
-	return pem;
+	return arena_printf(
+		arena, "-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n", lines);
 }
 
-json_t *certificate_json(const struct certificate *c)
+const char *certificate_default_name(struct arena *arena, const char *subject, const char *spki)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "id", c->id, "name",
-		c->name, "fingerprint", c->fingerprint, "spki", c->spki, "subject", c->subject,
-		"serial", c->serial, "not_before", c->not_before, "not_after", c->not_after,
-		"algorithm", c->algorithm, "state", c->state, "member", c->member, "created_at",
-		c->created_at);
+	return arena_printf(arena, "%.100s (%.12s)", subject, spki + strlen("sha256:"));
 }
 
-/* --- registering --- */
+static int check_times(const struct cert_info *info, struct err *err)
+{
+	long long now = issuer_now();
+
+	if (info->not_after <= now)
+		return err_set(err, ERR_UNPROCESSABLE, "certificate.expired",
+			"the certificate has expired");
+	if (info->not_before > now + SKEW_SECONDS_LIKELY)
+		return err_set(err, ERR_UNPROCESSABLE, "certificate.not_yet_valid",
+			"the certificate is not valid yet");
+	if (info->not_before > now + SKEW_SECONDS)
+		return err_set(err, ERR_UNPROCESSABLE, "certificate.clock_skew",
+			"the certificate begins %lld s from now: a clock is wrong",
+			info->not_before - now);
+	return 0;
+}
+
+static int check_leaf(const struct cert_info *info, struct err *err)
+{
+	if (info->is_ca)
+		return err_set(err, ERR_UNPROCESSABLE, "certificate.ca",
+			"the certificate is a CA's (CA:TRUE): a leaf is wanted");
+	return check_times(info, err);
+}
+
+/* --- what came in --- */
 
 struct certificate_input {
-	const char *certificate_pem, *name;
-	json_t *proof;
+	const char *certificate_pem, *certificate_der, *name;
+	json_t *labels, *proof, *proof_old;
+	long long overlap_seconds;
 };
 
 struct proof_input {
 	const char *challenge, *client_nonce, *signature;
 };
 
-static const struct json_field certificate_fields[] = {
-	{ "certificate_pem", JSON_FIELD_TEXT, offsetof(struct certificate_input, certificate_pem),
-		true, PEM_MAX },
-	{ "name", JSON_FIELD_TEXT, offsetof(struct certificate_input, name), false, MAX_NAME },
-	{ "proof", JSON_FIELD_OBJECT, offsetof(struct certificate_input, proof), true, 0 },
+#define FIELD(member, kind, required, max)                                                         \
+	{                                                                                          \
+#member, kind, offsetof(struct certificate_input, member), required, max           \
+	}
+#define FIELDS_OF_BOTH                                                                             \
+	FIELD(certificate_pem, JSON_FIELD_TEXT, false, PEM_MAX),                                   \
+		FIELD(certificate_der, JSON_FIELD_TEXT, false, PEM_MAX)
+
+static const struct json_field register_fields[] = {
+	FIELDS_OF_BOTH,
+	FIELD(name, JSON_FIELD_TEXT, false, MAX_NAME),
+	FIELD(labels, JSON_FIELD_OBJECT, false, 0),
+	FIELD(proof, JSON_FIELD_OBJECT, false, 0),
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+static const struct json_field rotate_fields[] = {
+	FIELDS_OF_BOTH,
+	FIELD(overlap_seconds, JSON_FIELD_COUNT, false, OVERLAP_MAX_SECONDS),
+	FIELD(proof, JSON_FIELD_OBJECT, true, 0),
+	FIELD(proof_old, JSON_FIELD_OBJECT, true, 0),
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
@@ -82,21 +117,87 @@ static const struct json_field proof_fields[] = {
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
+static const struct json_field old_proof_fields[] = {
+	{ "signature", JSON_FIELD_TEXT, offsetof(struct proof_input, signature), true,
+		SIGNATURE_MAX },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
 /* A certificate that came in, before and after its proof. */
 struct candidate {
 	struct certificate_input input;
 	struct proof_input proof;
 	struct cert_info info;
 	EVP_PKEY *key;
-	const char *pem; /* our spelling */
-	unsigned char *signature;
-	size_t signature_len;
+	unsigned char *der;
+	size_t der_len;
+	const char *labels, *message; /* the text that was to be signed */
 };
 
 static void candidate_cleanup(struct candidate *candidate)
 {
 	EVP_PKEY_free(candidate->key);
-	free(candidate->signature);
+	free(candidate->der);
+}
+#define auto_candidate __attribute__((cleanup(candidate_cleanup))) struct candidate
+
+/* The bytes of the certificate, not parsed yet. */
+static int read_der(struct candidate *candidate, struct err *err)
+{
+	const struct certificate_input *input = &candidate->input;
+	const char *pem = input->certificate_pem, *base64 = input->certificate_der;
+
+	if (!pem == !base64)
+		return err_set(err, ERR_INVALID, "certificate.one_of_two",
+			"send certificate_pem or certificate_der");
+	if (base64 && codec_b64_decode(base64, strlen(base64), &candidate->der, &candidate->der_len,
+			      NULL) < 0)
+		return err_set(err, ERR_INVALID, "cert.syntax",
+			"certificate_der must be base64 without white space");
+	if (base64)
+		return 0;
+	if (strncmp(pem, "-----BEGIN ", 11) != 0)
+		return err_set(err, ERR_INVALID, "cert.syntax", "certificate_pem must be PEM");
+	return cert_der(pem, strlen(pem), &candidate->der, &candidate->der_len, err);
+}
+
+static int read_candidate(struct web_req *req, const struct json_field *fields,
+	struct candidate *candidate, struct err *err)
+{
+	struct certificate_input *input = &candidate->input;
+
+	input->overlap_seconds = OVERLAP_SECONDS;
+	if (json_decode(req->arena, req->json, fields, input, err) < 0 ||
+		read_der(candidate, err) < 0)
+		return -1;
+	if (input->name && name_check(input->name, err) < 0)
+		return -1;
+	return certificate_labels(req->arena, input->labels, &candidate->labels, err);
+}
+
+static int parse_candidate(struct candidate *candidate, struct err *err)
+{
+	if (cert_parse(candidate->der, candidate->der_len, &candidate->info, &candidate->key, NULL,
+		    NULL, err) < 0)
+		return -1;
+	return check_leaf(&candidate->info, err);
+}
+
+/* --- possession --- */
+
+static int check_signature(
+	EVP_PKEY *key, const char *message, const char *base64, const char *whose, struct err *err)
+{
+	auto_free unsigned char *signature = NULL;
+	size_t len = 0;
+
+	if (codec_b64_decode(base64, strlen(base64), &signature, &len, NULL) < 0)
+		return err_set(
+			err, ERR_INVALID, "certificate.bad_signature", "signature must be base64");
+	if (cert_verify(key, message, strlen(message), signature, len, NULL) < 0)
+		return err_set(err, ERR_UNPROCESSABLE, "certificate.proof_invalid",
+			"the signature is not by the %s key over the expected message", whose);
+	return 0;
 }
 
 static int read_proof(struct web_req *req, struct candidate *candidate, struct err *err)
@@ -109,57 +210,20 @@ static int read_proof(struct web_req *req, struct candidate *candidate, struct e
 	if (codec_hex_decode(proof->client_nonce, nonce, sizeof(nonce), NULL) < 0)
 		return err_set(err, ERR_INVALID, "certificate.bad_nonce",
 			"client_nonce must be 64 hex digits");
-	if (codec_b64_decode(proof->signature, strlen(proof->signature), &candidate->signature,
-		    &candidate->signature_len, NULL) < 0)
-		return err_set(
-			err, ERR_INVALID, "certificate.bad_signature", "signature must be base64");
 	return 0;
-}
-
-static int check_times(const struct cert_info *info, struct err *err)
-{
-	long long now = issuer_now();
-
-	if (info->not_after <= now)
-		return err_set(err, ERR_UNPROCESSABLE, "certificate.expired",
-			"the certificate has expired");
-	if (info->not_before > now + 300)
-		return err_set(err, ERR_UNPROCESSABLE, "certificate.not_yet_valid",
-			"the certificate is not valid yet");
-	return 0;
-}
-
-static int read_candidate(struct web_req *req, struct candidate *candidate, struct err *err)
-{
-	struct certificate_input *input = &candidate->input;
-	auto_free unsigned char *der = NULL;
-	size_t der_len;
-
-	if (json_decode(req->arena, req->json, certificate_fields, input, err) < 0 ||
-		read_proof(req, candidate, err) < 0)
-		return -1;
-	if (input->name && name_check(input->name, err) < 0)
-		return -1;
-	if (strncmp(input->certificate_pem, "-----BEGIN ", 11) != 0)
-		return err_set(err, ERR_INVALID, "cert.syntax", "certificate_pem must be PEM");
-	if (cert_parse(input->certificate_pem, strlen(input->certificate_pem), &candidate->info,
-		    &candidate->key, &der, &der_len, err) < 0)
-		return -1;
-	candidate->pem = certificate_pem(req->arena, der, der_len);
-	return check_times(&candidate->info, err);
 }
 
 /* The challenge is burnt before anything is compared: one try for each. */
-static int check_possession(struct web_req *req, const struct candidate *candidate, struct err *err)
+static int check_possession(struct web_req *req, struct candidate *candidate, struct err *err)
 {
 	const struct principal *who = req->principal;
 	struct certificate_proof proof = { .base_url = req->worker->conf->base_url,
 		.tenant_name = who->tenant_name };
 	struct challenge challenge;
-	const char *message;
 
-	if (store_challenge_use(req->worker->db, who->tenant, who->subject,
-		    candidate->proof.challenge, req->arena, &challenge, err) < 0)
+	if (read_proof(req, candidate, err) < 0 ||
+		store_challenge_use(req->worker->db, who->tenant, who->subject,
+			candidate->proof.challenge, req->arena, &challenge, err) < 0)
 		return -1;
 	if (strcmp(challenge.spki, candidate->info.spki) != 0)
 		return err_set(err, ERR_UNPROCESSABLE, "challenge.other_key",
@@ -167,125 +231,140 @@ static int check_possession(struct web_req *req, const struct candidate *candida
 	proof.spki = challenge.spki;
 	proof.server_nonce = challenge.nonce;
 	proof.client_nonce = candidate->proof.client_nonce;
-	message = certificate_message(req->arena, &proof);
-	if (cert_verify(candidate->key, message, strlen(message), candidate->signature,
-		    candidate->signature_len, NULL) < 0)
-		return err_set(err, ERR_UNPROCESSABLE, "certificate.proof_invalid",
-			"the signature is not by the certificate's key over the expected message");
-	return 0;
+	candidate->message = certificate_message(req->arena, &proof);
+	return check_signature(candidate->key, candidate->message, candidate->proof.signature,
+		"certificate's", err);
 }
 
-static void answer(
-	struct web_req *req, struct web_res *res, const struct certificate *certificate, int status)
+/* Of a rotation: the old key signs the very message that the new one signed. */
+static int check_old_possession(struct web_req *req, const struct candidate *candidate,
+	const struct certificate *old, struct err *err)
 {
-	res->status = status;
-	res->json = certificate_json(certificate);
-	resource_etag(req, res, certificate->revision);
+	struct proof_input proof = { .signature = NULL };
+	auto_key EVP_PKEY *key = NULL;
+	struct cert_info info;
+
+	if (json_decode(req->arena, candidate->input.proof_old, old_proof_fields, &proof, err) < 0)
+		return err_wrap(err, "proof_old");
+	if (cert_parse(old->pem, strlen(old->pem), &info, &key, NULL, NULL, err) < 0)
+		return err_wrap(err, "the certificate to be replaced");
+	return check_signature(key, candidate->message, proof.signature, "old", err);
 }
 
-static int find_and_answer(
-	struct web_req *req, struct web_res *res, const char *id, int status, struct err *err)
-{
-	struct certificate certificate;
+/* --- registering --- */
 
-	if (store_certificate(
-		    req->worker->db, req->principal->tenant, id, req->arena, &certificate, err) < 0)
-		return -1;
-	answer(req, res, &certificate, status);
-	return 0;
-}
-
-static int register_candidate(struct web_req *req, struct web_res *res,
-	const struct candidate *candidate, struct err *err)
+static int keep(struct web_req *req, struct web_res *res, const struct candidate *candidate,
+	struct registration *registration, struct err *err)
 {
-	const char *name = candidate->input.name;
-	struct registration registration = { .pem = candidate->pem, .info = &candidate->info };
 	struct certificate certificate;
 	char id[ID_SIZE];
 	bool is_new;
 
 	id_new("crt", id);
-	registration.id = id;
-	registration.name = name ? name : candidate->info.subject;
-	if (store_certificate_add(req->worker->db, req, &registration, &certificate, &is_new, err) <
+	registration->id = id;
+	registration->info = &candidate->info;
+	registration->pem = certificate_pem(req->arena, candidate->der, candidate->der_len);
+	registration->source =
+		candidate->info.is_self_signed ? CERTIFICATE_SELF_SIGNED : CERTIFICATE_EXTERNAL;
+	if (store_certificate_add(req->worker->db, req, registration, &certificate, &is_new, err) <
 		0)
 		return -1;
-	if (strcmp(certificate.state, "active") != 0)
+	if (strcmp(certificate.state, "revoked") == 0)
 		return err_set(err, ERR_CONFLICT, "certificate.revoked",
 			"this key was revoked: make another");
 	mirror_add(certreg_of(req->worker), &certificate);
 	web_header_add(
 		res, "Location", arena_printf(req->arena, "/v1/certificates/%s", certificate.id));
-	answer(req, res, &certificate, is_new ? 201 : 200);
+	certificate_answer(req, res, &certificate, is_new ? 201 : 200);
+	return 0;
+}
+
+/* Without a proof only what the tenant has already: found by its fingerprint, nothing is parsed. */
+static int reuse(struct web_req *req, struct web_res *res, const struct candidate *candidate,
+	struct err *err)
+{
+	char fingerprint[CERT_FINGERPRINT_SIZE];
+	struct certificate certificate;
+	bool found;
+
+	cert_fingerprint(candidate->der, candidate->der_len, fingerprint);
+	if (store_certificate_known(req->worker->db, req->principal->tenant, fingerprint,
+		    req->arena, &certificate, &found, err) < 0)
+		return -1;
+	if (!found)
+		return err_set(err, ERR_UNPROCESSABLE, "certificate.proof_missing",
+			"a certificate that is new here needs a proof of possession");
+	if (strcmp(certificate.state, "revoked") == 0)
+		return err_set(err, ERR_CONFLICT, "certificate.revoked",
+			"this key was revoked: make another");
+	certificate_answer(req, res, &certificate, 200);
+	return 0;
+}
+
+static int answer_again(struct web_req *req, struct web_res *res, const char *id, struct err *err)
+{
+	struct certificate certificate;
+
+	if (store_certificate(
+		    req->worker->db, req->principal->tenant, id, req->arena, &certificate, err) < 0)
+		return -1;
+	certificate_answer(req, res, &certificate, 200);
 	return 0;
 }
 
 int certificate_create(struct web_req *req, struct web_res *res, struct err *err)
 {
-	__attribute__((cleanup(candidate_cleanup))) struct candidate candidate = { .key = NULL };
+	auto_candidate candidate = { .key = NULL };
+	struct registration registration = { .name = NULL };
 	const char *made;
 
 	if (resource_replayed(req, res, CERTIFICATES_ROUTE, &made, err) < 0)
 		return -1;
 	if (made)
-		return find_and_answer(req, res, made, 200, err);
-	if (read_candidate(req, &candidate, err) < 0 || check_possession(req, &candidate, err) < 0)
+		return answer_again(req, res, made, err);
+	if (read_candidate(req, register_fields, &candidate, err) < 0)
 		return -1;
-	return register_candidate(req, res, &candidate, err);
+	if (!candidate.input.proof)
+		return reuse(req, res, &candidate, err);
+	if (parse_candidate(&candidate, err) < 0 || check_possession(req, &candidate, err) < 0)
+		return -1;
+	registration.name = candidate.input.name;
+	if (!registration.name)
+		registration.name = certificate_default_name(
+			req->arena, candidate.info.subject, candidate.info.spki);
+	registration.labels = candidate.labels;
+	return keep(req, res, &candidate, &registration, err);
 }
 
-/* --- reading and revoking --- */
-
-int certificate_list(struct web_req *req, struct web_res *res, struct err *err)
+/* The new certificate takes name and labels over; the old one is good until its overlap ends. */
+int certificate_rotate(struct web_req *req, struct web_res *res, struct err *err)
 {
-	struct page page;
-
-	if (resource_page(req, &page, err) < 0)
-		return -1;
-	return store_certificate_list(req->worker->db, req->principal->tenant,
-		web_query(req, "state"), &page, &res->json, err);
-}
-
-int certificate_show(struct web_req *req, struct web_res *res, struct err *err)
-{
-	const char *accept = web_header(req, "Accept"), *id = web_param(req, "certificate_id");
-	struct certificate certificate;
-
-	if (!accept || strcmp(accept, "application/x-pem-file") != 0)
-		return find_and_answer(req, res, id, 200, err);
-	if (store_certificate(
-		    req->worker->db, req->principal->tenant, id, req->arena, &certificate, err) < 0)
-		return -1;
-	res->text = certificate.pem;
-	res->text_len = strlen(certificate.pem);
-	res->content_type = "application/x-pem-file";
-	resource_etag(req, res, certificate.revision);
-	return 0;
-}
-
-int certificate_revoke(struct web_req *req, struct web_res *res, struct err *err)
-{
-	const struct principal *who = req->principal;
-	const char *id = web_param(req, "certificate_id");
+	const char *id = web_param(req, "certificate_id"), *tenant_id = req->principal->tenant;
+	auto_candidate candidate = { .key = NULL };
 	struct db *db = req->worker->db;
-	struct certificate certificate;
+	struct certificate old, retiring;
+	struct registration registration;
+	const char *made;
 
-	if (store_certificate(db, who->tenant, id, req->arena, &certificate, err) < 0)
+	if (resource_replayed(req, res, CERTIFICATE_ROTATE_ROUTE, &made, err) < 0)
 		return -1;
-	if (strcmp(certificate.member, who->subject) != 0 && !roles_have(who->roles, "owner") &&
-		!roles_have(who->roles, "admin"))
-		return err_set(err, ERR_FORBIDDEN, "auth.role_missing",
-			"certificates of other members are for owner and admin");
-	if (resource_if_match(req, certificate.revision, err) < 0)
+	if (made)
+		return answer_again(req, res, made, err);
+	if (store_certificate(db, tenant_id, id, req->arena, &old, err) < 0 ||
+		certificate_may_change(req, &old, err) < 0 ||
+		read_candidate(req, rotate_fields, &candidate, err) < 0 ||
+		parse_candidate(&candidate, err) < 0 ||
+		check_possession(req, &candidate, err) < 0 ||
+		check_old_possession(req, &candidate, &old, err) < 0)
 		return -1;
-	if (strcmp(certificate.state, "active") == 0 &&
-		store_certificate_revoke(
-			db, who->tenant, who->space, id, certificate.revision, err) < 0)
+	registration = (struct registration) { .name = old.name,
+		.labels = old.labels,
+		.replaces = &old,
+		.overlap_seconds = candidate.input.overlap_seconds };
+	if (keep(req, res, &candidate, &registration, err) < 0)
 		return -1;
-	store_revocation_ring(req->worker);
-	if (store_certificate(db, who->tenant, id, req->arena, &certificate, err) < 0)
+	if (store_certificate(db, tenant_id, id, req->arena, &retiring, err) < 0)
 		return -1;
-	mirror_add(certreg_of(req->worker), &certificate);
-	answer(req, res, &certificate, 200);
+	mirror_add(certreg_of(req->worker), &retiring);
 	return 0;
 }

@@ -13,13 +13,32 @@
 struct certificate;
 
 #define CERTIFICATES_ROUTE "POST /v1/certificates"
+#define CERTIFICATE_ROTATE_ROUTE "POST /v1/certificates/{certificate_id}:rotate"
+
+/* Where a certificate comes from. */
+#define CERTIFICATE_SELF_SIGNED "self-signed"
+#define CERTIFICATE_EXTERNAL "external" /* another CA's */
+#define CERTIFICATE_ISSUED "issued"	/* by our own CA, to a machine */
 
 int certificate_create(struct web_req *req, struct web_res *res, struct err *err);
+int certificate_rotate(struct web_req *req, struct web_res *res, struct err *err);
 int certificate_list(struct web_req *req, struct web_res *res, struct err *err);
 int certificate_show(struct web_req *req, struct web_res *res, struct err *err);
+int certificate_describe(struct web_req *req, struct web_res *res, struct err *err);
 int certificate_revoke(struct web_req *req, struct web_res *res, struct err *err);
 
 json_t *certificate_json(const struct certificate *certificate);
+void certificate_answer(struct web_req *req, struct web_res *res,
+	const struct certificate *certificate, int status);
+/* On one's own certificates always, on others' as owner or admin; else auth.role_missing. */
+int certificate_may_change(
+	const struct web_req *req, const struct certificate *certificate, struct err *err);
+/* {"team":"x"} as the text that is stored; at most 64, keys [A-Za-z0-9._/-]{1,63}, values up to 255
+ * printable characters. label.invalid. NULL gives NULL. */
+int certificate_labels(
+	struct arena *arena, const json_t *labels, const char **ret_text, struct err *err);
+/* The name of a certificate that was given none: unique, since it has a part of the SPKI digest. */
+const char *certificate_default_name(struct arena *arena, const char *subject, const char *spki);
 
 /* What a proof signs. The client builds the same text from what it knows itself. */
 struct certificate_proof {

@@ -15,12 +15,14 @@ struct signing_keys;
 
 struct secrets {
 	struct signing_keys *signing_keys;
+	struct ca *ca;				  /* ca.h: for certificates of machines */
 	unsigned char pepper_digest[DIGEST_SIZE]; /* SHA-256 of the pepper file: the HMAC's key */
 };
 
 struct certreg {
-	char *signing_keys_dir; /* <activation>.pem, P-256 */
-	char *pepper;		/* file: at least 32 random bytes */
+	char *signing_keys_dir;	       /* <activation>.pem, P-256 */
+	char *pepper;		       /* file: at least 32 random bytes */
+	char *ca_key, *ca_certificate; /* files: PEM */
 	char *mirror_dir;
 	char *audit_key;	       /* file: PEM, Ed25519 */
 	char *witness_keys;	       /* file: verifier keys, or empty */

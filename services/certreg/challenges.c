@@ -6,7 +6,7 @@
 #include "lib/codec.h"
 #include "lib/json.h"
 #include "lib/service.h"
-#include "services/certreg/store.h"
+#include "services/certreg/store_certificates.h"
 
 #define CHALLENGE_SECONDS 300
 #define NONCE_BYTES 32

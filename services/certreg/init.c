@@ -12,6 +12,8 @@
 #include "services/certreg/audit_append.h"
 #include "services/certreg/audit_key.h"
 #include "services/certreg/bootstrap.h"
+#include "services/certreg/ca.h"
+#include "services/certreg/expiry.h"
 #include "services/certreg/mirror.h"
 #include "services/certreg/signing_keys.h"
 
@@ -56,6 +58,10 @@ int certreg_init(struct worker *worker, struct err *err)
 		signing_keys_open(certreg->signing_keys_dir, &secrets.signing_keys, err) < 0 ||
 		read_pepper(certreg, &secrets, err) < 0)
 		return -1;
+	secrets.ca = ca_load(certreg->ca_key, certreg->ca_certificate, worker->conf->base_url, err);
+	if (!secrets.ca)
+		return -1;
+	expiry_register();
 	certreg->secrets = &secrets;
 	if (audit_key_read(certreg, worker->conf->base_url, &certreg->audit, err) < 0)
 		return -1;
@@ -69,6 +75,7 @@ int certreg_end(int result)
 {
 	signing_keys_free(secrets.signing_keys);
 	audit_key_wipe();
+	ca_free(secrets.ca);
 	explicit_bzero(&secrets, sizeof(secrets));
 	return result;
 }

@@ -9,11 +9,15 @@
 #include "services/certreg/certificates.h"
 #include "services/certreg/certreg.h"
 #include "services/certreg/challenges.h"
+#include "services/certreg/crl.h"
+#include "services/certreg/est.h"
+#include "services/certreg/expiry.h"
 #include "services/certreg/invitations.h"
 #include "services/certreg/keys.h"
 #include "services/certreg/members.h"
 #include "services/certreg/migrations.h"
 #include "services/certreg/mirror.h"
+#include "services/certreg/ocsp.h"
 #include "services/certreg/registry_tokens.h"
 #include "services/certreg/signing_keys.h"
 #include "services/certreg/spaces.h"
@@ -26,12 +30,15 @@
 #define PUBLIC(method, path, lane, max, handler) { method, path, WEB_PUBLIC, NULL, lane, max, false, .handle = handler }
 #define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = handler }
 #define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
+#define CHANGE(method, path, max, handler) { method, path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
 #define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler }
 #define REPLACE(path, max, handler) { "PUT", path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
 #define ACT(path, handler) { "POST", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler }
 static const struct conf_item config[] = {
 	FILE_ROW(signing_keys_dir, "folder of the P-256 keys that sign tokens, <activation in Unix seconds>.pem"),
 	FILE_ROW(pepper, "file with the secret under which API keys are stored"),
+	FILE_ROW(ca_key, "PEM file of the key of the CA that issues certificates to machines"),
+	FILE_ROW(ca_certificate, "PEM file of that CA's certificate"),
 	FILE_ROW(mirror_dir, "folder of the readable tree of certificates"),
 	FILE_ROW(audit_key, "PEM file of the Ed25519 key that signs the heads of the audit log"),
 	{ "witness_keys", CONF_TEXT, offsetof(struct certreg, witness_keys), "", "file of the verifier keys, one a line, whose cosignatures are kept" },
@@ -80,7 +87,15 @@ static const struct web_route routes[] = {
 	CREATE("/v1/certificates", 32768, certificate_create),
 	READ("/v1/certificates", certificate_list),
 	READ("/v1/certificates/{certificate_id}", certificate_show),
-	REVOKE("/v1/certificates/{certificate_id}", certificate_revoke),
+	CHANGE("PUT", "/v1/certificates/{certificate_id}", 32768, certificate_describe),
+	CREATE("/v1/certificates/{certificate_id}:rotate", 65536, certificate_rotate),
+	CREATE("/v1/certificates/{certificate_id}:revoke", 8192, certificate_revoke),
+	PUBLIC("GET", "/.well-known/est/cacerts", "db", 0, est_cacerts),
+	PUBLIC("POST", "/.well-known/est/simpleenroll", "db", 32768, est_enroll),
+	PUBLIC("POST", "/.well-known/est/simplereenroll", "db", 32768, est_reenroll),
+	PUBLIC("GET", "/v1/crl", "db", 0, crl_show),
+	PUBLIC("POST", "/v1/ocsp", "db", 8192, ocsp_post),
+	PUBLIC("GET", "/v1/ocsp", "db", 0, ocsp_get),
 	/* --- the audit log --- */
 	READ("/v1/audit/records", audit_list),
 	PUBLIC("GET", "/v1/audit/checkpoint", "db", 0, audit_checkpoint),
@@ -89,9 +104,12 @@ static const struct web_route routes[] = {
 	{ "GET", "/v1/audit/export", WEB_MEMBER, "read", "export", 0, false, .handle = audit_export },
 	{ "POST", "/v1/audit/cosignatures", WEB_PUBLIC, NULL, "db", 4096, true, .handle = audit_cosign },
 	{ .method = NULL } };
-static const struct service_loop loops[] = { { "mirror", NULL, 60000, mirror_reconcile, false },
-	{ "signing-keys", NULL, 5000, signing_keys_beat, false }, 
-	{ "audit-append", NULL, AUDIT_APPEND_BEAT_MS, audit_append, false }, { NULL, NULL, 0, NULL, false } };
+static const struct service_loop loops[] = {
+	{ "mirror", NULL, 60000, mirror_reconcile, false },
+	{ "expiry", NULL, 60000, expiry_watch, false },
+	{ "signing-keys", NULL, 5000, signing_keys_beat, false },
+	{ "audit-append", NULL, AUDIT_APPEND_BEAT_MS, audit_append, false },
+	{ NULL, NULL, 0, NULL, false } };
 static const struct service certreg = {
 	.name = "certreg", .config = config, .config_size = sizeof(struct certreg), .lanes = lanes,
 	.routes = routes, .loops = loops, .migrations = migrations, .forgets = store_forgets, .init = certreg_init };

@@ -4,6 +4,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,7 +16,7 @@
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/certreg/certificates.h"
-#include "services/certreg/store.h"
+#include "services/certreg/store_certificates.h"
 
 #define FILE_MAX (64 * 1024)
 #define DIR_MODE 0755
@@ -22,13 +24,23 @@
 
 /* --- one certificate --- */
 
+/* A new folder is on the disk before anything is put into it. */
+static int sync_dir(const char *path, struct err *err)
+{
+	auto_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && fsync(fd) == 0 ? 0 : err_errno(err, "sync the folder '%s'", path);
+}
+
 static int make_dir(const char *path, struct err *err)
 {
+	auto_free char *copy = mem_strdup(path);
+
 	if (mkdir(path, DIR_MODE) < 0)
 		return errno == EEXIST ? 0 : err_errno(err, "make the folder '%s'", path);
 	if (chmod(path, DIR_MODE) < 0) /* whatever the umask */
 		return err_errno(err, "open the folder '%s'", path);
-	return 0;
+	return sync_dir(dirname(copy), err);
 }
 
 static bool is_same(const char *path, const char *text)

@@ -165,9 +165,10 @@ WHERE tenant_id = $1 AND member_id = $2 AND id = $3 AND used_at IS NULL AND expi
 RETURNING spki, nonce
 
 -- name: certificate_insert
-INSERT INTO certificate (tenant_id, space_id, id, member_id, name, fingerprint, spki, subject, serial, not_before, not_after,
-	algorithm, pem)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10::bigint), to_timestamp($11::bigint), $12, $13)
+INSERT INTO certificate (tenant_id, space_id, id, member_id, name, labels, fingerprint, spki, subject, serial, not_before,
+	not_after, algorithm, source, pem, replaces)
+VALUES ($1, $2, $3, $4, $5, coalesce($6::jsonb, '{}'), $7, $8, $9, $10, to_timestamp($11::bigint), to_timestamp($12::bigint), $13,
+	$14, $15, $16)
 ON CONFLICT (tenant_id, spki) DO NOTHING RETURNING id
 
 -- name: certificate_by_id
@@ -176,13 +177,59 @@ SELECT * FROM certificate_record WHERE tenant_id = $1 AND id = $2
 -- name: certificate_by_spki
 SELECT * FROM certificate_record WHERE tenant_id = $1 AND spki = $2
 
+-- name: certificate_by_fingerprint
+SELECT * FROM certificate_record WHERE tenant_id = $1 AND fingerprint = $2
+
 -- name: certificate_list
 SELECT * FROM certificate_record WHERE tenant_id = $1 AND id < $2 AND ($3::text IS NULL OR state = $3)
-ORDER BY id DESC LIMIT $4::bigint
+	AND ($4::timestamptz IS NULL OR ends_at < $4::timestamptz) AND ($5::jsonb IS NULL OR labels @> $5::jsonb)
+ORDER BY id DESC LIMIT $6::bigint
+
+-- name: certificate_describe
+UPDATE certificate SET name = $4, labels = coalesce($5::jsonb, '{}'), revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint RETURNING id
 
 -- name: certificate_revoke
-UPDATE certificate SET state = 'revoked', revision = revision + 1
+UPDATE certificate SET state = 'revoked', revoked_at = now(), revision = revision + 1
 WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'active'
+
+-- name: certificate_reason
+UPDATE certificate SET revocation_reason = $3, revocation_comment = $4 WHERE tenant_id = $1 AND id = $2
+
+-- name: certificate_replace
+UPDATE certificate SET replaced_by = $3, retires_at = now() + make_interval(secs => $4::int), revision = revision + 1
+WHERE tenant_id = $1 AND id = $2 AND state = 'active' AND replaced_by IS NULL AND not_after > now() RETURNING id
+
+-- name: certificate_holders
+SELECT tenant_id, id FROM certificate WHERE fingerprint = $1 ORDER BY tenant_id LIMIT 16
+
+-- name: certificate_warn
+UPDATE certificate SET warned_days = warning_days(state, replaced_by, not_after)
+WHERE tenant_id = $1 AND warning_days(state, replaced_by, not_after) < coalesce(warned_days, 31)
+	AND not_after < now() + interval '30 days'
+RETURNING space_id, id, member_id, name, warned_days, at_text(not_after) AS not_after
+
+-- name: certificate_ends
+SELECT coalesce(floor(extract(epoch FROM min(not_after)))::bigint, 0) AS earliest,
+	count(*) FILTER (WHERE not_after <= now() + interval '1 day') AS day,
+	count(*) FILTER (WHERE not_after <= now() + interval '7 days') AS week,
+	count(*) FILTER (WHERE not_after <= now() + interval '14 days') AS fortnight,
+	count(*) FILTER (WHERE not_after <= now() + interval '30 days') AS month
+FROM certificate WHERE tenant_id = $1 AND state = 'active' AND replaced_by IS NULL AND not_after > now()
+
+-- name: issued_insert
+INSERT INTO issued_serial (serial, not_after) VALUES ($1, to_timestamp($2::bigint))
+
+-- name: issued_end
+UPDATE issued_serial SET revoked_at = now() + make_interval(secs => $2::int), reason = $3 WHERE serial = $1
+
+-- name: issued_state
+SELECT coalesce(revoked_at <= now(), false) AS revoked, floor(extract(epoch FROM revoked_at))::bigint AS revoked_at, reason
+FROM issued_serial WHERE serial = $1
+
+-- name: issued_revoked
+SELECT serial, floor(extract(epoch FROM revoked_at))::bigint AS revoked_at, reason FROM issued_serial
+WHERE revoked_at <= now() AND not_after > now() - interval '1 day' ORDER BY revoked_at
 
 -- name: revocation_insert
 WITH told AS (INSERT INTO outbox (topic, key) VALUES ('epoch', 'changed'))

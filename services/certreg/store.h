@@ -11,7 +11,6 @@
 #include <stdbool.h>
 
 #include "lib/arena.h"
-#include "lib/cert.h"
 #include "lib/resource.h"
 
 extern const struct sql *const store_forgets[]; /* of struct service */
@@ -69,52 +68,5 @@ int store_key_list(struct db *db, const char *tenant_id, const char *member,
 /* Takes the key away and tells auth-state, in one transaction. */
 int store_key_revoke(struct db *db, const char *tenant_id, const char *space_id, const char *id,
 	long long revision, struct err *err);
-
-/* --- challenges and certificates (store_certificates.c) --- */
-struct challenge {
-	const char *id, *member, *spki, *nonce, *expires_at;
-	bool is_used, is_expired;
-};
-
-int store_challenge_add(struct db *db, const struct web_req *req, const struct challenge *challenge,
-	long seconds, struct err *err);
-int store_challenge(struct db *db, const char *tenant_id, const char *member, const char *id,
-	struct arena *arena, struct challenge *ret_challenge, struct err *err);
-/* Burns it: challenge.unknown, challenge.used, challenge.expired. */
-int store_challenge_use(struct db *db, const char *tenant_id, const char *member, const char *id,
-	struct arena *arena, struct challenge *ret_challenge, struct err *err);
-
-struct certificate {
-	const char *id, *name, *fingerprint, *spki, *subject, *serial, *not_before, *not_after,
-		*algorithm, *state, *member, *member_name, *tenant_name, *created_at, *pem;
-	long long revision;
-};
-
-/* A certificate whose proof was good. */
-struct registration {
-	const char *id, *name, *pem;
-	const struct cert_info *info;
-};
-
-/* Keeps the certificate, unless its SPKI is known to the tenant. Either way *ret_certificate is the
- * one record of that SPKI and *ret_is_new says which. */
-int store_certificate_add(struct db *db, const struct web_req *req,
-	const struct registration *registration, struct certificate *ret_certificate,
-	bool *ret_is_new, struct err *err);
-int store_certificate(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
-	struct certificate *ret_certificate, struct err *err);
-/* Whether this key is an active certificate of that member: certificate.not_own. */
-int store_certificate_is_own(struct db *db, const char *tenant_id, const char *member,
-	const char *spki, struct err *err);
-/* `state` filters, or is NULL. */
-int store_certificate_list(struct db *db, const char *tenant_id, const char *state,
-	const struct page *page, json_t **ret_list, struct err *err);
-int store_certificate_revoke(struct db *db, const char *tenant_id, const char *space_id,
-	const char *id, long long revision, struct err *err);
-/* All of a tenant, newest first, in pages. */
-typedef int store_certificate_visit(
-	const struct certificate *certificate, void *arg, struct err *err);
-int store_certificates_each(struct db *db, const char *tenant_id, store_certificate_visit *visit,
-	void *arg, struct err *err);
 
 #endif

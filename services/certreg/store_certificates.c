@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Challenges and certificates in the database. */
+#include "services/certreg/store_certificates.h"
+
 #include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/mem.h"
 #include "services/certreg/certificates.h"
 #include "services/certreg/challenges.h"
 #include "services/certreg/queries.h"
-#include "services/certreg/store.h"
 #include "services/certreg/store_rows.h"
 
 #define EACH_PAGE "200"
@@ -95,6 +96,7 @@ static struct certificate certificate_of(
 	return (struct certificate) {
 		.id = store_text(rows, row, "id", arena),
 		.name = store_text(rows, row, "name", arena),
+		.labels = store_text(rows, row, "labels", arena),
 		.fingerprint = store_text(rows, row, "fingerprint", arena),
 		.spki = store_text(rows, row, "spki", arena),
 		.subject = store_text(rows, row, "subject", arena),
@@ -102,12 +104,22 @@ static struct certificate certificate_of(
 		.not_before = store_text(rows, row, "not_before", arena),
 		.not_after = store_text(rows, row, "not_after", arena),
 		.algorithm = store_text(rows, row, "algorithm", arena),
+		.source = store_text(rows, row, "source", arena),
 		.state = store_text(rows, row, "state", arena),
 		.member = store_text(rows, row, "member_id", arena),
 		.member_name = store_text(rows, row, "member_name", arena),
+		.member_state = store_text(rows, row, "member_state", arena),
+		.tenant = store_text(rows, row, "tenant_id", arena),
 		.tenant_name = store_text(rows, row, "tenant_name", arena),
+		.space = store_text(rows, row, "space_id", arena),
 		.created_at = store_text(rows, row, "created_at", arena),
 		.pem = store_text(rows, row, "pem", arena),
+		.replaces = store_text(rows, row, "replaces", arena),
+		.replaced_by = store_text(rows, row, "replaced_by", arena),
+		.retires_at = store_text(rows, row, "retires_at", arena),
+		.revoked_at = store_text(rows, row, "revoked_at", arena),
+		.revocation_reason = store_text(rows, row, "revocation_reason", arena),
+		.warning_days = db_number(rows, row, "warning_days"),
 		.revision = db_number(rows, row, "revision"),
 	};
 }
@@ -122,43 +134,79 @@ struct registering {
 static int insert_certificate(struct db *db, struct registering *registering, struct err *err)
 {
 	const struct principal *who = registering->req->principal;
-	const struct registration *registration = registering->registration;
-	const struct cert_info *info = registration->info;
+	const struct registration *new = registering->registration;
+	const struct cert_info *info = new->info;
 	auto_rows struct db_rows *rows = NULL;
 	auto_free char *not_before = mem_printf("%lld", info->not_before);
 	auto_free char *not_after = mem_printf("%lld", info->not_after);
 
 	if (db_exec(db, &SQL_CERTIFICATE_INSERT,
-		    DB_PARAMS(who->tenant, who->space, registration->id, who->subject,
-			    registration->name, info->fingerprint, info->spki, info->subject,
-			    info->serial, not_before, not_after, info->algorithm,
-			    registration->pem),
+		    DB_PARAMS(who->tenant, who->space, new->id, who->subject, new->name,
+			    new->labels, info->fingerprint, info->spki, info->subject, info->serial,
+			    not_before, not_after, info->algorithm, new->source, new->pem,
+			    new->replaces ? new->replaces->id : NULL),
 		    &rows, err) < 0)
-		return -1;
+		return store_conflict(err, "certificate.name_taken",
+			"another certificate of this tenant has this name");
 	registering->is_new = db_count(rows) == 1;
 	if (registering->is_new)
 		audit(db,
-			&(const struct audit_act) {
-				.action = "create", .on = registration->id, .detail = info->spki });
-	return 0;
+			&(const struct audit_act) { .action = new->replaces ? "replace" : "create",
+				.on = new->id,
+				.detail = info->spki });
+	if (!registering->is_new || strcmp(new->source, CERTIFICATE_ISSUED) != 0)
+		return 0;
+	return db_exec(db, &SQL_ISSUED_INSERT, DB_PARAMS(info->serial, not_after), NULL, err);
+}
+
+static int end_issued(struct db *db, const struct certificate *certificate, const char *in_seconds,
+	const char *reason, struct err *err)
+{
+	if (strcmp(certificate->source, CERTIFICATE_ISSUED) != 0)
+		return 0;
+	return db_exec(
+		db, &SQL_ISSUED_END, DB_PARAMS(certificate->serial, in_seconds, reason), NULL, err);
+}
+
+static int retire_certificate(
+	struct db *db, const char *tenant_id, const struct registration *new, struct err *err)
+{
+	auto_free char *overlap = mem_printf("%lld", new->overlap_seconds);
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_exec(db, &SQL_CERTIFICATE_REPLACE,
+		    DB_PARAMS(tenant_id, new->replaces->id, new->id, overlap), &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return err_set(err, ERR_CONFLICT, "certificate.not_active",
+			"only an active certificate is replaced, and only once");
+	return end_issued(db, new->replaces, overlap, "superseded", err);
 }
 
 static int register_certificate(struct db *db, void *arg, struct err *err)
 {
 	struct registering *registering = arg;
+	const struct registration *new = registering->registration;
 	const struct web_req *req = registering->req;
+	const char *tenant_id = req->principal->tenant;
 	auto_rows struct db_rows *rows = NULL;
 
-	if (insert_certificate(db, registering, err) < 0 ||
-		db_exec(db, &SQL_CERTIFICATE_BY_SPKI,
-			DB_PARAMS(req->principal->tenant, registering->registration->info->spki),
-			&rows, err) < 0)
+	if ((new->replaces &&retire_certificate(db, tenant_id, new, err) < 0) ||
+		insert_certificate(db, registering, err) < 0)
+		return -1;
+	if (new->replaces && !registering->is_new)
+		return err_set(err, ERR_CONFLICT, "certificate.key_known",
+			"this key has a record already: a replacement needs a new key");
+	if (db_exec(db, &SQL_CERTIFICATE_BY_SPKI, DB_PARAMS(tenant_id, new->info->spki), &rows,
+		    err) < 0)
 		return -1;
 	if (db_count(rows) != 1)
 		return err_set(err, ERR_INTERNAL, "certificate.lost",
 			"the certificate is not there after its insert");
 	registering->certificate = certificate_of(rows, 0, req->arena);
-	return resource_remember(db, req, CERTIFICATES_ROUTE, registering->certificate.id, err);
+	return resource_remember(db, req,
+		new->replaces ? CERTIFICATE_ROTATE_ROUTE : CERTIFICATES_ROUTE,
+		registering->certificate.id, err);
 }
 
 int store_certificate_add(struct db *db, const struct web_req *req,
@@ -175,18 +223,58 @@ int store_certificate_add(struct db *db, const struct web_req *req,
 	return 0;
 }
 
-int store_certificate(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
-	struct certificate *ret_certificate, struct err *err)
+static int find_certificate(struct db *db, const struct sql *sql, const char *tenant_id,
+	const char *value, struct arena *arena, struct certificate *ret_certificate,
+	bool *ret_found, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(db, DB_TENANT(tenant_id), &SQL_CERTIFICATE_BY_ID, DB_PARAMS(tenant_id, id),
-		    &rows, err) < 0)
+	if (db_run(db, DB_TENANT(tenant_id), sql, DB_PARAMS(tenant_id, value), &rows, err) < 0)
 		return -1;
-	if (db_count(rows) == 0)
+	*ret_found = db_count(rows) > 0;
+	if (*ret_found)
+		*ret_certificate = certificate_of(rows, 0, arena);
+	return 0;
+}
+
+int store_certificate(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
+	struct certificate *ret_certificate, struct err *err)
+{
+	bool found;
+
+	if (find_certificate(db, &SQL_CERTIFICATE_BY_ID, tenant_id, id, arena, ret_certificate,
+		    &found, err) < 0)
+		return -1;
+	if (!found)
 		return err_set(err, ERR_NOT_FOUND, "certificate.not_found",
 			"there is no such certificate");
-	*ret_certificate = certificate_of(rows, 0, arena);
+	return 0;
+}
+
+int store_certificate_known(struct db *db, const char *tenant_id, const char *fingerprint_or_spki,
+	struct arena *arena, struct certificate *ret_certificate, bool *ret_found, struct err *err)
+{
+	const struct sql *sql = strchr(fingerprint_or_spki, ':') ? &SQL_CERTIFICATE_BY_SPKI
+								 : &SQL_CERTIFICATE_BY_FINGERPRINT;
+
+	return find_certificate(
+		db, sql, tenant_id, fingerprint_or_spki, arena, ret_certificate, ret_found, err);
+}
+
+int store_certificate_issued(struct db *db, const char *fingerprint, struct arena *arena,
+	struct certificate *ret_certificate, bool *ret_found, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	*ret_found = false;
+	if (db_run(db, DB_SWEEP, &SQL_CERTIFICATE_HOLDERS, DB_PARAMS(fingerprint), &rows, err) < 0)
+		return -1;
+	for (size_t i = 0; i < db_count(rows) && !*ret_found; i++) {
+		if (store_certificate(db, db_text(rows, i, "tenant_id"), db_text(rows, i, "id"),
+			    arena, ret_certificate, err) < 0)
+			return -1;
+		*ret_found = strcmp(ret_certificate->source, CERTIFICATE_ISSUED) == 0;
+	}
 	return 0;
 }
 
@@ -197,31 +285,70 @@ static json_t *encode_certificate(const struct db_rows *rows, size_t row)
 	return certificate_json(&certificate);
 }
 
-int store_certificate_list(struct db *db, const char *tenant_id, const char *state,
-	const struct page *page, json_t **ret_list, struct err *err)
+int store_certificate_list(struct db *db, const char *tenant_id,
+	const struct certificate_filter *filter, const struct page *page, json_t **ret_list,
+	struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(db, DB_TENANT(tenant_id), &SQL_CERTIFICATE_LIST,
-		    DB_PARAMS(tenant_id, page->before, state, page->limit), &rows, err) < 0)
+		    DB_PARAMS(tenant_id, page->before, filter->state, filter->expires_before,
+			    filter->labels, page->limit),
+		    &rows, err) < 0)
 		return -1;
 	*ret_list = resource_list(rows, page, encode_certificate);
 	return 0;
 }
 
-static int revoke_certificate(struct db *db, void *arg, struct err *err)
+int store_certificate_describe(struct db *db, const struct certificate *certificate,
+	const char *name, const char *labels, struct err *err)
 {
-	return store_revoke(db, &SQL_CERTIFICATE_REVOKE, arg, err);
+	auto_free char *revision = mem_printf("%lld", certificate->revision);
+	auto_rows struct db_rows *rows = NULL;
+
+	if (audit_run(db, DB_TENANT(certificate->tenant), &SQL_CERTIFICATE_DESCRIBE,
+		    DB_PARAMS(certificate->tenant, certificate->id, revision, name, labels),
+		    &(const struct audit_act) { .action = "update", .on = certificate->id }, &rows,
+		    err) < 0)
+		return store_conflict(err, "certificate.name_taken",
+			"another certificate of this tenant has this name");
+	if (db_count(rows) == 0)
+		return err_set(err, ERR_PRECONDITION_FAILED, "resource.changed",
+			"the resource has just changed");
+	return 0;
 }
 
-int store_certificate_revoke(struct db *db, const char *tenant_id, const char *space_id,
-	const char *id, long long revision, struct err *err)
+struct revoking {
+	const struct certificate *certificate;
+	const char *reason, *comment;
+};
+
+static int revoke_certificate(struct db *db, void *arg, struct err *err)
 {
-	struct store_revoking revoking = {
-		.tenant = tenant_id, .space = space_id, .id = id, .revision = revision
+	const struct revoking *revoking = arg;
+	const struct certificate *certificate = revoking->certificate;
+	struct store_revoking common = { .tenant = certificate->tenant,
+		.space = certificate->space,
+		.id = certificate->id,
+		.revision = certificate->revision };
+
+	if (store_revoke(db, &SQL_CERTIFICATE_REVOKE, &common, err) < 0 ||
+		db_exec(db, &SQL_CERTIFICATE_REASON,
+			DB_PARAMS(certificate->tenant, certificate->id, revoking->reason,
+				revoking->comment),
+			NULL, err) < 0)
+		return -1;
+	return end_issued(db, certificate, "0", revoking->reason, err);
+}
+
+int store_certificate_revoke(struct db *db, const struct certificate *certificate,
+	const char *reason, const char *comment, struct err *err)
+{
+	struct revoking revoking = {
+		.certificate = certificate, .reason = reason, .comment = comment
 	};
 
-	return db_tx(db, DB_TENANT(tenant_id), revoke_certificate, &revoking, err);
+	return db_tx(db, DB_TENANT(certificate->tenant), revoke_certificate, &revoking, err);
 }
 
 /* One page; the id to go on below, or "" behind the last. */
@@ -232,7 +359,7 @@ static int visit_page(struct db *db, const char *tenant_id, char before[ID_SIZE]
 	size_t count;
 
 	if (db_run(db, DB_TENANT(tenant_id), &SQL_CERTIFICATE_LIST,
-		    DB_PARAMS(tenant_id, before, NULL, EACH_PAGE), &rows, err) < 0)
+		    DB_PARAMS(tenant_id, before, NULL, NULL, NULL, EACH_PAGE), &rows, err) < 0)
 		return -1;
 	count = db_count(rows);
 	for (size_t i = 0; i < count; i++) {

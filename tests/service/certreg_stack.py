@@ -92,7 +92,7 @@ def check_contract(method, target, answer):
     if path == "/readyz":
         return
     template = next(name for name in sorted(contract()["paths"], key=lambda name: ("{" in name, -len(name)))
-                    if re.fullmatch(re.sub(r"{[a-z_]+}", "[^/]+", name), path))
+                    if re.fullmatch(re.sub(r"{[a-z_]+}", "[^/:]+", name), path))
     responses = contract()["paths"][template][method.lower()]["responses"]
     assert str(answer.status) in responses, (method, path, answer.status, answer.body)
     content = responses[str(answer.status)].get("content")
@@ -122,13 +122,18 @@ class P256:
         return "sha256:" + openssl("dgst", "-sha256", "-hex", "-r",
                                    data=openssl("pkey", "-in", self.file, "-pubout", "-outform", "DER"))[:64].decode()
 
-    def certificate(self, name, *more):
-        return openssl("req", "-x509", "-new", "-key", self.file, "-subj", f"/CN={name}", "-days", "30", *more).decode()
+    def certificate(self, name, *more, ca="FALSE", days=365):
+        return openssl("req", "-x509", "-new", "-key", self.file, "-subj", f"/CN={name}", "-days", days, "-addext",
+                       f"basicConstraints=critical,CA:{ca}", *more).decode()
+
+    def request(self, subject="/CN=machine"):
+        """A PKCS#10 request, as EST wants it: base64 of the DER."""
+        return base64.encodebytes(openssl("req", "-new", "-key", self.file, "-subj", subject, "-outform", "DER")).decode()
 
     def certificate_between(self, start, end):
         """`openssl req` knows no dates in the past, `openssl ca` does."""
         folder = self.file.parent
-        (folder / "index").touch()
+        (folder / "index").write_text("")
         (folder / "ca.conf").write_text(f"[ca]\ndefault_ca = own\n[own]\ndatabase = {folder}/index\nnew_certs_dir = {folder}\n"
                                         "rand_serial = yes\ndefault_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n")
         request = folder / "request.pem"
@@ -223,6 +228,8 @@ class Certreg:
         P256(self.folder / "audit.pem", kind=("ED25519",))
         self.witness = Witness(self.folder / "witness.pem", "witness.test/1")
         (self.folder / "witnesses").write_text(f"# who may cosign\n{self.witness.vkey}\n")
+        (self.folder / "ca.pem").write_text(P256(self.folder / "ca.key").certificate(
+            "machine CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign", ca="TRUE"))
         key = P256(self.folder / "service.pem")
         (self.folder / "peers" / "certreg.pem").write_bytes(openssl("pkey", "-in", key.file, "-pubout"))
         (self.folder / "pepper").write_text(secrets.token_hex(32))
@@ -232,7 +239,7 @@ class Certreg:
             "certreg_url": f"unix:{self.socket}", "provisioner_url": f"unix:{self.folder}/provisioner.sock",
             "orchestrator_url": f"unix:{self.folder}/orchestrator.sock", "log_level": "info",
             "signing_keys_dir": self.signing_keys, "pepper": self.folder / "pepper",
-            "mirror_dir": self.mirror, "audit_key": self.folder / "audit.pem",
+            "ca_key": self.folder / "ca.key", "ca_certificate": self.folder / "ca.pem", "mirror_dir": self.mirror, "audit_key": self.folder / "audit.pem",
             "witness_keys": self.folder / "witnesses"}.items()))
         self.provisioner = Peer(self.folder / "provisioner.sock")
         self.orchestrator = Peer(self.folder / "orchestrator.sock")
@@ -328,9 +335,24 @@ class Client:
         return {"challenge": challenge["id"], "client_nonce": client_nonce,
                 "signature": base64.b64encode(key.sign(message.encode())).decode()}
 
-    def register(self, key, *more, headers=None, **proof):
+    def register(self, key, *more, headers=None, body=None, **proof):
         return self.post("/v1/certificates", {"certificate_pem": key.certificate("somebody", *more),
-                                              "proof": self.proof(key, **proof)}, **(headers or {}))
+                                              "proof": self.proof(key, **proof), **(body or {})}, **(headers or {}))
+
+    def certificate(self, id_):
+        return self.get(f"/v1/certificates/{id_}").json
+
+    def revoke(self, id_, **body):
+        return self.post(f"/v1/certificates/{id_}:revoke", body)
+
+    def rotation(self, old, new, **more):
+        """A body for :rotate: one message, signed by both keys."""
+        challenge = self.post("/v1/challenges", {"spki": new.spki()}).json
+        proof = self.proof(new, challenge=challenge)
+        message = (f"strongroom-cert-pop-v1\n{BASE_URL}\n{self.claims['tenant_name']}\n{new.spki()}\n{challenge['nonce']}\n"
+                   f"{proof['client_nonce']}\n")
+        return {"certificate_pem": new.certificate("somebody"), "proof": proof,
+                "proof_old": {"signature": base64.b64encode(old.sign(message.encode())).decode()}, **more}
 
 
 @contextlib.contextmanager

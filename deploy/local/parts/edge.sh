@@ -24,7 +24,8 @@ free_port() {
 
 edge_routes() {
 	cat <<-'END'
-		certreg      /v1/(?:tenants|members|keys|challenges|certificates|token|registry-token|audit)(?:[/:]|$)
+		certreg      /v1/(?:tenants|members|keys|challenges|certificates|token|registry-token|audit|crl)(?:[/:]|$)
+		certreg      /v1/ocsp$
 		certreg      /[.]well-known/
 		provisioner  /v1/(?:templates|sandboxes|enrolments)(?:[/:]|$)
 		registry-gw  /v2(?:/|$)
@@ -49,6 +50,13 @@ edge_locations() {
 			pages=' error_page 429 = @limited_oci; error_page 502 504 = @unavailable_oci; error_page 400 = @refused_oci;'
 		printf "\t\tlocation ~ '^%s' {%s proxy_pass http://%s; }\n" "$pattern" "$pages" "$service"
 	done < <(edge_routes)
+	# RFC 6960 appendix A puts base64 with slashes into the path; the service takes it as a parameter.
+	cat <<-'END'
+		location ^~ /v1/ocsp/ {
+			if ($request_uri ~ "^/v1/ocsp/([^?]+)$") { set $ocsp_request $1; }
+			proxy_pass http://certreg/v1/ocsp?request=$ocsp_request;
+		}
+	END
 }
 
 edge_listen() {

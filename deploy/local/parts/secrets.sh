@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 # Keys that this instance makes for itself at the first start: a CA and the edge's certificate, a key pair per service for its
-# assertions, the token issuer's key, passwords of database roles. Nothing secret is ever an argument of a program.
+# assertions, the CA of machines, the token issuer's key, passwords of database roles. Nothing secret is ever an argument of a program.
 
 private_key() {
 	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null
@@ -19,6 +19,15 @@ make_ca() {
 	openssl req -x509 -new -key "$dir/ca.key" -sha256 -days 3650 -subj "/CN=Strongroom local CA $STACK_ID" \
 		-addext basicConstraints=critical,CA:TRUE,pathlen:0 \
 		-addext keyUsage=critical,keyCertSign,cRLSign | put_file "$ROOT/pki/ca.pem" 644 0
+}
+
+# The CA of machines (EST), certreg's own: it vouches for nobody but the machines of a tenant, and never for a server.
+make_machine_ca() {
+	make_key "$ROOT/keys/machine-ca.key" "$(uid_of certreg)"
+	[ -e "$ROOT/pki/machine-ca.pem" ] ||
+		openssl req -x509 -new -key "$ROOT/keys/machine-ca.key" -sha256 -days 3650 -subj "/CN=Strongroom machine CA $STACK_ID" \
+			-addext basicConstraints=critical,CA:TRUE,pathlen:0 \
+			-addext keyUsage=critical,keyCertSign,cRLSign,digitalSignature | put_file "$ROOT/pki/machine-ca.pem" 644 0
 }
 
 # The edge's certificate is renewed at a start within thirty days of its end. 10.0.2.2 is the edge as a guest sees it. The
@@ -76,6 +85,7 @@ make_secrets() {
 	make_ca
 	make_edge_certificate
 	make_service_keys
+	make_machine_ca
 	make_secret registry-http-secret "$(uid_of registry-gw)"
 	make_secret api-key-pepper "$(uid_of certreg)"
 	for service in "${SERVICES[@]}"; do

@@ -73,14 +73,28 @@ CREATE TABLE challenge (
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
 CREATE INDEX challenge_expiry ON challenge (expires_at);
 
+-- A name belongs to one certificate that is neither revoked nor replaced; one key (SPKI) has one record.
 CREATE TABLE certificate (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, member_id text NOT NULL,
-	name text NOT NULL, fingerprint text NOT NULL, spki text NOT NULL, subject text NOT NULL, serial text NOT NULL,
-	not_before timestamptz NOT NULL, not_after timestamptz NOT NULL, algorithm text NOT NULL, pem text NOT NULL,
+	name text NOT NULL, labels jsonb NOT NULL DEFAULT '{}', fingerprint text NOT NULL, spki text NOT NULL,
+	subject text NOT NULL, serial text NOT NULL, not_before timestamptz NOT NULL, not_after timestamptz NOT NULL,
+	algorithm text NOT NULL, source text NOT NULL CHECK (source IN ('self-signed', 'external', 'issued')), pem text NOT NULL,
 	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'revoked')),
+	revoked_at timestamptz, revocation_reason text, revocation_comment text,
+	replaces text, replaced_by text, retires_at timestamptz, warned_days int,
 	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, spki),
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
+CREATE UNIQUE INDEX certificate_name ON certificate (tenant_id, name) WHERE state = 'active' AND replaced_by IS NULL;
+CREATE INDEX certificate_fingerprint ON certificate (fingerprint); -- the tenant of a certificate that is shown
+CREATE INDEX certificate_end ON certificate (tenant_id, not_after);
+
+-- Standing of what our own CA issued, by serial number alone: the CRL and OCSP answer for all tenants and name none.
+-- revoked_at may lie ahead: then the certificate was replaced, and its overlap still runs.
+CREATE TABLE issued_serial (
+	serial text PRIMARY KEY, not_after timestamptz NOT NULL, revoked_at timestamptz, reason text);
+CREATE INDEX issued_serial_revoked ON issued_serial (revoked_at) WHERE revoked_at IS NOT NULL;
+GRANT SELECT, INSERT, UPDATE ON issued_serial TO certreg;
 
 -- Ids of keys, certificates, members and tenants, and "<space>/<tenant>", that no token may rest on any more. The last row of an id counts: a
 -- lifted one says that tokens made from then on are good again. seq is the epoch of auth-state, which never falls: rows
@@ -125,6 +139,7 @@ CREATE POLICY sweep ON tenant TO certreg_sweep USING (true);
 CREATE POLICY sweep ON revocation TO certreg_sweep USING (true);
 GRANT SELECT (tenant_id, id) ON api_key, certificate TO certreg_sweep;
 GRANT SELECT (tenant_id, id) ON invitation, space TO certreg_sweep;
+GRANT SELECT (fingerprint) ON certificate TO certreg_sweep;
 GRANT SELECT (tenant_id) ON tenant TO certreg_sweep;
 GRANT SELECT (id, seq, state, created_at) ON revocation TO certreg_sweep;
 
@@ -139,15 +154,25 @@ GRANT SELECT (created_at), DELETE ON idempotency TO certreg_sweep;
 CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 
+-- 30, 14, 7 or 1: a certificate in use ends within that many days. NULL: none of them, or nobody needs to care.
+CREATE FUNCTION warning_days(state text, replaced_by text, ends_at timestamptz) RETURNS int LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN CASE WHEN state = 'revoked' OR replaced_by IS NOT NULL OR ends_at <= now() OR ends_at > now() + interval '30 days'
+		THEN NULL WHEN ends_at <= now() + interval '1 day' THEN 1 WHEN ends_at <= now() + interval '7 days' THEN 7
+		WHEN ends_at <= now() + interval '14 days' THEN 14 ELSE 30 END;
+
 CREATE VIEW api_key_record WITH (security_invoker = true) AS
 SELECT k.tenant_id, k.id, k.member_id, m.roles AS member_roles, k.name, k.scopes, k.state, k.revision,
 	at_text(k.created_at) AS created_at, at_text(k.expires_at) AS expires_at, at_text(k.last_used_at) AS last_used_at
 FROM api_key k JOIN member m ON m.tenant_id = k.tenant_id AND m.id = k.member_id;
 
 CREATE VIEW certificate_record WITH (security_invoker = true) AS
-SELECT c.tenant_id, c.id, c.member_id, m.name AS member_name, t.name AS tenant_name, c.name, c.fingerprint, c.spki,
-	c.subject, c.serial, at_text(c.not_before) AS not_before, at_text(c.not_after) AS not_after, c.algorithm, c.pem,
-	c.state, c.revision, at_text(c.created_at) AS created_at
+SELECT c.tenant_id, c.space_id, c.id, c.member_id, m.name AS member_name, CASE t.state WHEN 'active' THEN m.state ELSE 'disabled' END AS member_state, t.name AS tenant_name, c.name,
+	c.labels, c.fingerprint, c.spki, c.subject, c.serial, at_text(c.not_before) AS not_before, at_text(c.not_after) AS not_after,
+	c.not_after AS ends_at, c.algorithm, c.source, c.pem, c.replaces, c.replaced_by, at_text(c.retires_at) AS retires_at,
+	at_text(c.revoked_at) AS revoked_at, c.revocation_reason,
+	CASE WHEN c.state = 'revoked' THEN 'revoked' WHEN c.not_after <= now() THEN 'expired'
+		WHEN c.retires_at <= now() THEN 'retired' WHEN c.retires_at IS NOT NULL THEN 'retiring' ELSE 'active' END AS state,
+	warning_days(c.state, c.replaced_by, c.not_after) AS warning_days, c.revision, at_text(c.created_at) AS created_at
 FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.member_id
 	JOIN tenant t ON t.tenant_id = c.tenant_id;
 
@@ -176,10 +201,12 @@ GRANT SELECT (id, record), DELETE ON audit_outbox TO certreg_sweep;
 -- Certificates that may vouch for their member now: for tokens by them, and for tokens bound to them.
 CREATE INDEX certificate_id ON certificate (id); -- the tenant of a certificate that asks for a token
 CREATE VIEW certificate_usable WITH (security_invoker = true) AS
-SELECT c.tenant_id, c.space_id, c.id, c.member_id, m.roles, t.name AS tenant_name, c.fingerprint, c.spki, c.pem, c.not_after
+SELECT c.tenant_id, c.space_id, c.id, c.member_id, m.roles, t.name AS tenant_name, c.fingerprint, c.spki, c.pem,
+	least(c.not_after, c.retires_at) AS not_after
 FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.member_id
 	JOIN tenant t ON t.tenant_id = c.tenant_id
-WHERE c.state = 'active' AND m.state = 'active' AND t.state = 'active' AND c.not_before <= now() AND c.not_after > now();
+WHERE c.state = 'active' AND m.state = 'active' AND t.state = 'active' AND c.not_before <= now()
+	AND least(c.not_after, c.retires_at) > now();
 GRANT SELECT ON certificate_usable TO certreg;
 
 -- --- the audit log ---

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who asks, for which key, and the certificate that comes of it. */
+#include "services/certreg/est.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/auth.h"
+#include "lib/codec.h"
+#include "lib/mem.h"
+#include "lib/service.h"
+#include "services/certreg/ca.h"
+#include "services/certreg/certificates.h"
+#include "services/certreg/credentials.h"
+#include "services/certreg/names.h"
+#include "services/certreg/roles.h"
+#include "services/certreg/store_certificates.h"
+
+#define OVERLAP_SECONDS 86400
+#define PKCS7_TYPE "application/pkcs7-mime; smime-type=certs-only"
+
+static const struct ca *ca_of(const struct web_req *req)
+{
+	return certreg_of(req->worker)->secrets->ca;
+}
+
+/* --- who --- */
+
+static void release_claims(void *claims)
+{
+	json_decref(claims);
+}
+
+/* `credential` is what the audit record names: {"key":…} or {"crt":…}, as in a token. */
+static struct principal *new_principal(
+	const struct web_req *req, const char *kind, const char *credential)
+{
+	struct principal *who = arena_alloc(req->arena, sizeof(*who));
+	json_t *claims = json_pack("{s:s}", kind, credential);
+
+	arena_defer(req->arena, release_claims, claims);
+	who->kind = WEB_MEMBER;
+	who->claims = claims;
+	return who;
+}
+
+/* The API key itself; the user name may be its id or anything else, as at `docker login`. */
+static int by_key(struct web_req *req, struct err *err)
+{
+	struct credential credential;
+	struct principal *who;
+	const char *user, *password;
+	char id[ID_SIZE];
+
+	if (credential_basic(req, &user, &password, err) < 0)
+		return -1;
+	if (credential_id_of(password, id))
+		user = id;
+	if (credential_check(req, user, password, &credential, err) < 0)
+		return -1;
+	if (!roles_have(credential.scopes, "write"))
+		return err_set(err, ERR_FORBIDDEN, "auth.scope_missing", "needs scope 'write'");
+	who = new_principal(req, "key", credential.key);
+	who->subject = credential.member;
+	who->tenant = credential.tenant;
+	who->tenant_name = credential.tenant_name;
+	who->space = credential.space;
+	who->roles = credential.roles;
+	who->scope = credential.scopes;
+	req->principal = who;
+	return 0;
+}
+
+static int authenticate(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *header = web_header(req, "Authorization");
+	int result;
+
+	if (header && strncasecmp(header, "Bearer ", 7) == 0)
+		result = auth_check(
+			req->worker->auth, req, WEB_MEMBER, "write", &req->principal, err);
+	else
+		result = by_key(req, err);
+	if (result < 0 && err->kind == ERR_UNAUTHENTICATED)
+		web_header_add(
+			res, "WWW-Authenticate", "Basic realm=\"strongroom\", charset=\"UTF-8\"");
+	return result;
+}
+
+/* The certificate of the connection, when our CA issued it, it is active, and so is its member. */
+static int by_certificate(struct web_req *req, struct certificate *ret_old, struct err *err)
+{
+	char fingerprint[CERT_FINGERPRINT_SIZE];
+	unsigned char digest[DIGEST_SIZE];
+	struct principal *who;
+	bool shown, found;
+
+	if (auth_client_certificate(req, digest, &shown, err) < 0)
+		return -1;
+	if (!shown)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.certificate_missing",
+			"no client certificate was shown in the TLS handshake");
+	codec_hex(digest, sizeof(digest), fingerprint);
+	if (store_certificate_issued(
+		    req->worker->db, fingerprint, req->arena, ret_old, &found, err) < 0)
+		return -1;
+	if (!found || strcmp(ret_old->state, "active") != 0 ||
+		strcmp(ret_old->member_state, "active") != 0)
+		return credential_refuse(err);
+	who = new_principal(req, "crt", ret_old->id);
+	who->subject = ret_old->member;
+	who->tenant = ret_old->tenant;
+	who->tenant_name = ret_old->tenant_name;
+	who->space = ret_old->space;
+	req->principal = who;
+	return 0;
+}
+
+/* --- for what --- */
+
+/* Base64 in lines of any length. */
+static int read_request(struct web_req *req, struct cert_request *ret_request, struct err *err)
+{
+	const char *type = web_header(req, "Content-Type");
+	char *text = arena_alloc(req->arena, req->body_len + 1), *end = text;
+	auto_free unsigned char *der = NULL;
+	size_t len = 0;
+
+	if (!type || strncasecmp(type, "application/pkcs10", 18) != 0 ||
+		(type[18] && !strchr("; ", type[18])))
+		return err_set(err, ERR_UNSUPPORTED_TYPE, "est.not_pkcs10",
+			"the body must be application/pkcs10");
+	for (size_t i = 0; i < req->body_len; i++) {
+		if (!strchr(" \t\r\n", req->body[i]) || !req->body[i])
+			*end++ = (char)req->body[i];
+	}
+	if (codec_b64_decode(text, (size_t)(end - text), &der, &len, NULL) < 0)
+		return err_set(err, ERR_INVALID, "est.not_base64", "the body must be base64");
+	return cert_request_parse(der, len, ret_request, err);
+}
+
+static int check_name(const struct cert_request *request, struct err *err)
+{
+	if (name_check(request->common_name, NULL) < 0)
+		return err_set(err, ERR_UNPROCESSABLE, "est.no_name",
+			"the request needs one CN of 1 to 64 printable characters");
+	return 0;
+}
+
+/* --- what comes of it --- */
+
+static int answer(struct web_req *req, struct web_res *res, X509 *cert, struct err *err)
+{
+	auto_free char *text = NULL;
+
+	if (ca_certs_only(cert, &text, err) < 0)
+		return -1;
+	res->text = arena_strdup(req->arena, text);
+	res->text_len = strlen(text);
+	res->content_type = PKCS7_TYPE;
+	web_header_add(res, "Content-Transfer-Encoding", "base64");
+	return 0;
+}
+
+/* A machine that asks again with the same key, since the answer was lost, gets the same. */
+static int answer_known(struct web_req *req, struct web_res *res,
+	const struct certificate *certificate, struct err *err)
+{
+	auto_free unsigned char *der = NULL;
+	const unsigned char *at;
+	X509 *cert;
+	size_t len;
+	int result;
+
+	if (strcmp(certificate->state, "revoked") == 0)
+		return err_set(err, ERR_CONFLICT, "certificate.revoked",
+			"this key was revoked: make another");
+	if (strcmp(certificate->source, CERTIFICATE_ISSUED) != 0 ||
+		strcmp(certificate->state, "active") != 0 ||
+		strcmp(certificate->member, req->principal->subject) != 0)
+		return err_set(err, ERR_CONFLICT, "certificate.key_known",
+			"this key has a record already: make another key");
+	if (cert_der(certificate->pem, strlen(certificate->pem), &der, &len, err) < 0)
+		return -1;
+	at = der;
+	cert = d2i_X509(NULL, &at, (long)len);
+	result = cert ? answer(req, res, cert, err)
+		      : err_set(err, ERR_INTERNAL, "certificate.lost",
+				"the stored certificate is unreadable");
+	X509_free(cert);
+	return result;
+}
+
+/* Not in the mirror yet: its loop adds what machines enrolled. */
+static int issue(struct web_req *req, struct web_res *res, const struct cert_request *request,
+	struct registration *registration, struct err *err)
+{
+	auto_leaf leaf = { .cert = NULL };
+	struct certificate certificate;
+	char id[ID_SIZE];
+	bool is_new;
+
+	if (check_name(request, err) < 0 ||
+		ca_issue(ca_of(req), request, req->principal->tenant_name, request->common_name,
+			&leaf, err) < 0)
+		return -1;
+	id_new("crt", id);
+	registration->id = id;
+	registration->source = CERTIFICATE_ISSUED;
+	registration->info = &leaf.info;
+	registration->pem = certificate_pem(req->arena, leaf.der, leaf.der_len);
+	if (!registration->name)
+		registration->name =
+			certificate_default_name(req->arena, request->common_name, request->spki);
+	if (store_certificate_add(req->worker->db, req, registration, &certificate, &is_new, err) <
+		0)
+		return -1;
+	return is_new ? answer(req, res, leaf.cert, err)
+		      : answer_known(req, res, &certificate, err);
+}
+
+int est_cacerts(struct web_req *req, struct web_res *res, struct err *err)
+{
+	(void)err;
+	res->text = ca_certificates_text(ca_of(req));
+	res->text_len = strlen(res->text);
+	res->content_type = PKCS7_TYPE;
+	web_header_add(res, "Content-Transfer-Encoding", "base64");
+	return 0;
+}
+
+int est_enroll(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct registration registration = { .name = NULL };
+	auto_request request = { .key = NULL };
+
+	if (authenticate(req, res, err) < 0 || read_request(req, &request, err) < 0)
+		return -1;
+	return issue(req, res, &request, &registration, err);
+}
+
+int est_reenroll(struct web_req *req, struct web_res *res, struct err *err)
+{
+	struct registration registration = { .overlap_seconds = OVERLAP_SECONDS };
+	auto_request request = { .key = NULL };
+	struct certificate old;
+
+	if (by_certificate(req, &old, err) < 0 || read_request(req, &request, err) < 0)
+		return -1;
+	if (strcmp(request.subject, old.subject) != 0)
+		return err_set(err, ERR_UNPROCESSABLE, "est.other_subject",
+			"a renewal has the subject of the certificate that it renews");
+	registration.name = old.name;
+	registration.labels = old.labels;
+	registration.replaces = &old;
+	return issue(req, res, &request, &registration, err);
+}

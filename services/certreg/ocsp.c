@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is not a request, or asks about another CA, gets the protocol's own answer with status 200.
+ */
+#include "services/certreg/ocsp.h"
+
+#include <openssl/err.h>
+#include <openssl/ocsp.h>
+#include <string.h>
+
+#include "lib/codec.h"
+#include "lib/mem.h"
+#include "lib/service.h"
+#include "services/certreg/ca.h"
+#include "services/certreg/crl.h"
+#include "services/certreg/issuer.h"
+#include "services/certreg/store_certificates.h"
+
+#define QUESTIONS_MAX 8
+
+static void request_cleanup(OCSP_REQUEST **request)
+{
+	OCSP_REQUEST_free(*request);
+}
+
+static void basic_cleanup(OCSP_BASICRESP **basic)
+{
+	OCSP_BASICRESP_free(*basic);
+}
+
+static int failed(struct err *err)
+{
+	ERR_clear_error();
+	return err_set(err, ERR_INTERNAL, "internal.crypto", "cannot make the OCSP answer");
+}
+
+static int answer(struct web_req *req, struct web_res *res, int status, OCSP_BASICRESP *basic,
+	struct err *err)
+{
+	OCSP_RESPONSE *response = OCSP_response_create(status, basic);
+	unsigned char *der = NULL;
+	int len = response ? i2d_OCSP_RESPONSE(response, &der) : -1;
+
+	OCSP_RESPONSE_free(response);
+	if (len <= 0)
+		return failed(err);
+	res->text = arena_dup(req->arena, der, (size_t)len);
+	res->text_len = (size_t)len;
+	OPENSSL_free(der);
+	res->content_type = "application/ocsp-response";
+	web_header_add(res, "Cache-Control", "no-store");
+	return 0;
+}
+
+/* Whether the question is about a certificate of ours; by the digest that the client chose. */
+static bool is_ours(const struct ca *ca, OCSP_CERTID *id)
+{
+	ASN1_OBJECT *algorithm;
+	OCSP_CERTID *own;
+	const EVP_MD *md;
+	bool same;
+
+	OCSP_id_get0_info(NULL, &algorithm, NULL, NULL, id);
+	md = EVP_get_digestbyobj(algorithm);
+	own = md ? OCSP_cert_to_id(md, NULL, ca_certificate(ca)) : NULL;
+	same = own && OCSP_id_issuer_cmp(own, id) == 0;
+	OCSP_CERTID_free(own);
+	return same;
+}
+
+static int find_state(
+	struct web_req *req, OCSP_CERTID *id, struct issued_state *ret_state, struct err *err)
+{
+	ASN1_INTEGER *serial;
+	BIGNUM *number;
+	char *hex;
+
+	OCSP_id_get0_info(NULL, NULL, NULL, &serial, id);
+	number = ASN1_INTEGER_to_BN(serial, NULL);
+	hex = number ? BN_bn2hex(number) : NULL;
+	BN_free(number);
+	if (!hex)
+		return failed(err);
+	for (char *at = hex; *at; at++)
+		*at = (char)(*at >= 'A' && *at <= 'F' ? *at + 'a' - 'A' : *at);
+	hex[strnlen(hex, 64)] = '\0';
+	ret_state->serial = arena_strdup(req->arena, hex);
+	OPENSSL_free(hex);
+	return store_issued_state(req->worker->db, ret_state->serial, req->arena, ret_state, err);
+}
+
+static int add_status(
+	OCSP_BASICRESP *basic, OCSP_CERTID *id, const struct issued_state *state, struct err *err)
+{
+	long long now = issuer_now();
+	ASN1_TIME *begin = ASN1_TIME_set(NULL, now), *end = ASN1_TIME_set(NULL, now + CRL_SECONDS);
+	ASN1_TIME *revoked = ASN1_TIME_set(NULL, state->revoked_at);
+	int status = state->is_revoked ? V_OCSP_CERTSTATUS_REVOKED
+		     : state->is_known ? V_OCSP_CERTSTATUS_GOOD
+				       : V_OCSP_CERTSTATUS_UNKNOWN;
+	int reason = crl_reason(state->reason);
+	bool good = begin && end && revoked &&
+		    OCSP_basic_add1_status(basic, id, status,
+			    reason ? reason : OCSP_REVOKED_STATUS_NOSTATUS,
+			    state->is_revoked ? revoked : NULL, begin, end) != NULL;
+
+	ASN1_TIME_free(begin);
+	ASN1_TIME_free(end);
+	ASN1_TIME_free(revoked);
+	return good ? 0 : failed(err);
+}
+
+static int answer_questions(
+	struct web_req *req, struct web_res *res, OCSP_REQUEST *request, struct err *err)
+{
+	const struct ca *ca = certreg_of(req->worker)->secrets->ca;
+	__attribute__((cleanup(basic_cleanup))) OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+	int count = OCSP_request_onereq_count(request);
+
+	if (!basic)
+		return failed(err);
+	if (count < 1 || count > QUESTIONS_MAX)
+		return answer(req, res, OCSP_RESPONSE_STATUS_MALFORMEDREQUEST, NULL, err);
+	for (int i = 0; i < count; i++) {
+		OCSP_CERTID *id = OCSP_onereq_get0_id(OCSP_request_onereq_get0(request, i));
+		struct issued_state state = { .serial = NULL };
+
+		if (is_ours(ca, id) && find_state(req, id, &state, err) < 0)
+			return -1;
+		if (add_status(basic, id, &state, err) < 0)
+			return -1;
+	}
+	if (OCSP_copy_nonce(basic, request) < 0 ||
+		OCSP_basic_sign(basic, ca_certificate(ca), ca_key(ca), ca_digest(ca), NULL,
+			OCSP_NOCERTS | OCSP_RESPID_KEY) != 1)
+		return failed(err);
+	return answer(req, res, OCSP_RESPONSE_STATUS_SUCCESSFUL, basic, err);
+}
+
+static int answer_bytes(struct web_req *req, struct web_res *res, const unsigned char *der,
+	size_t len, struct err *err)
+{
+	const unsigned char *at = der;
+	__attribute__((cleanup(request_cleanup))) OCSP_REQUEST *request =
+		d2i_OCSP_REQUEST(NULL, &at, (long)len);
+
+	if (request && at == der + len)
+		return answer_questions(req, res, request, err);
+	ERR_clear_error();
+	return answer(req, res, OCSP_RESPONSE_STATUS_MALFORMEDREQUEST, NULL, err);
+}
+
+int ocsp_post(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return answer_bytes(req, res, req->body, req->body_len, err);
+}
+
+int ocsp_get(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *query = web_query(req, "request");
+	char *text = arena_strdup(req->arena, query ? query : "");
+	auto_free unsigned char *der = NULL;
+	size_t len = 0;
+
+	for (char *space = text; (space = strchr(space, ' '));)
+		*space = '+'; /* that one was not escaped in the path */
+	if (codec_b64_decode(text, strlen(text), &der, &len, NULL) < 0)
+		return answer(req, res, OCSP_RESPONSE_STATUS_MALFORMEDREQUEST, NULL, err);
+	return answer_bytes(req, res, der, len, err);
+}
