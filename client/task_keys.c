@@ -81,15 +81,18 @@ int task_certs(struct task *task, struct err *err)
 	const char *name = task_field(task, "name"), *folder = task_field(task, "path");
 	auto_free char *key_path = mem_printf("keys/%s-certificate.jwe", name);
 	auto_free char *path = mem_printf("%s/%s.crt", folder, name);
-	auto_free char *id = NULL;
+	auto_free char *id = NULL, *unique = NULL;
 	auto_key EVP_PKEY *key = NULL;
 	struct cert_info info;
 
 	if (check_name(name, err) < 0 || files_make_dirs("keys", 0700, err) < 0 ||
 		files_make_dirs(folder, 0755, err) < 0 ||
 		key_pair(task, key_path, may_make, &key, err) < 0 ||
-		certificate_file(task, path, key, &info, err) < 0 ||
-		certificate_register(task->project->api, path, name, key, &id, err) < 0)
+		certificate_file(task, path, key, &info, err) < 0)
+		return -1;
+	/* projects of one plan share its name, a tenant's certificates do not */
+	unique = mem_printf("%s (%.12s)", name, info.spki + strlen("sha256:"));
+	if (certificate_register(task->project->api, path, unique, key, &id, err) < 0)
 		return -1;
 	task_put(task, "path", folder);
 	task_put(task, "name", name);

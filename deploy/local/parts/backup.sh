@@ -137,7 +137,7 @@ own_files() {
 	chown -R "${SUDO_UID:-0}:${SUDO_GID:-0}" "$ROOT/credentials"
 	chown "$(uid_of edge):0" "$ROOT/keys/edge.key"
 	chown "$(uid_of registry-gw):0" "$ROOT/keys/registry-http-secret"
-	chown "$(uid_of certreg):0" "$ROOT/keys/api-key-pepper" "$ROOT/keys/audit-log-key.pem"
+	chown "$(uid_of certreg):0" "$ROOT/keys/api-key-pepper" "$ROOT/keys/machine-ca.key" "$ROOT/keys/audit-log-key.pem"
 	chown -R "$(uid_of certreg):$(gid_of certreg)" "$ROOT/keys/token-signing"
 	for service in "${SERVICES[@]}"; do
 		role=$(role_of "$service")
