@@ -89,7 +89,7 @@ def contract():
 def check_contract(method, target, answer):
     """Every answer of these tests is one that the contract knows."""
     path = target.partition("?")[0]
-    if path == "/readyz":
+    if path in ("/readyz", "/metrics"):
         return
     template = next(name for name in sorted(contract()["paths"], key=lambda name: ("{" in name, -len(name)))
                     if re.fullmatch(re.sub(r"{[a-z_]+}", "[^/:]+", name), path))
