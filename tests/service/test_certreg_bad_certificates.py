@@ -96,9 +96,9 @@ def test_nul_in_a_name(algo, new_key, more):
 
 
 def with_nul(key, subject="/CN=x", alternative="good.test"):
-    der = base64.b64decode("".join(key.certificate(subject[4:].replace("\0", "~"), "-addext", "subjectAltName=DNS:" +
-                                                   alternative.replace("\0", "~")).splitlines()[1:-1]))
-    body = der[4:4 + 4 + int.from_bytes(der[6:8], "big")].replace(b"~", b"\0")
+    der = base64.b64decode("".join(key.certificate(subject[4:].replace("\0", "~~~~"), "-addext", "subjectAltName=DNS:" +
+                                                   alternative.replace("\0", "~~~~")).splitlines()[1:-1]))
+    body = der[4:4 + 4 + int.from_bytes(der[6:8], "big")].replace(b"~~~~", bytes(4))
     algorithm = bytes.fromhex("300a06082a8648ce3d040302")
     signature = key.sign(body)
     inner = body + algorithm + b"\x03" + bytes([len(signature) + 1, 0]) + signature
