@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* strongroom cert list|show|register|revoke. */
+/* strongroom cert register|list|show|rotate|revoke. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,75 +12,167 @@
 #include "lib/mem.h"
 
 static const struct cli_option options[] = {
-	{ "certificate", "FILE", "register: the certificate, PEM" },
-	{ "key", "FILE", "register: its private key, PEM" },
-	{ "name", "NAME", "register: under this name" },
+	{ "certificate", "FILE", "register, rotate: the (new) certificate, PEM" },
+	{ "key", "FILE", "register, rotate: its private key, PEM" },
+	{ "name", "NAME", "register: under this name; of itself the subject's" },
+	{ "old-key", "FILE", "rotate: private key of the certificate that is replaced" },
+	{ "overlap", "SECONDS", "rotate: how long the old one stays good (86400)" },
+	{ "state", "STATE", "list: active, retiring, retired, expired or revoked" },
+	{ "label", "KEY=VALUE", "list: with this label" },
+	{ "expires-before", "TIME", "list: such as 2030-01-31T12:00:00Z" },
+	{ "reason", "REASON", "revoke: of RFC 5280, such as keyCompromise" },
+	{ "comment", "TEXT", "revoke: for whoever reads the record" },
 	{ NULL, NULL, NULL },
 };
+
+static int usage(struct err *err, const char *what)
+{
+	return err_set(err, ERR_INVALID, "usage.arguments", "usage: strongroom cert %s", what);
+}
+
+static int read_key(const char *path, EVP_PKEY **ret_key, struct err *err)
+{
+	auto_buf pem = BUF_INIT(64 * 1024);
+
+	if (buf_read_file(&pem, path, err) < 0)
+		return -1;
+	return cert_key_read((char *)pem.data, pem.len, ret_key, err);
+}
 
 static int register_file(struct session *session, const struct cli *cli, struct err *err)
 {
 	const char *path = cli_value(cli, "certificate"), *key_path = cli_value(cli, "key");
-	const char *name = cli_value(cli, "name");
-	auto_buf pem = BUF_INIT(64 * 1024);
 	auto_key EVP_PKEY *key = NULL;
 	auto_free char *id = NULL;
 
 	if (!path || !key_path)
-		return err_set(err, ERR_INVALID, "usage.arguments",
-			"usage: strongroom cert register --certificate FILE --key FILE");
-	if (buf_read_file(&pem, key_path, err) < 0 ||
-		cert_key_read((char *)pem.data, pem.len, &key, err) < 0 ||
-		certificate_register(session->api, path, name ? name : "cli", key, &id, err) < 0)
+		return usage(err, "register --certificate FILE --key FILE");
+	if (read_key(key_path, &key, err) < 0 ||
+		certificate_register(session->api, path, cli_value(cli, "name"), key, &id, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_pack("{s:s}", "id", id), "%s", id);
 	return 0;
 }
 
-static int on_one(struct session *session, const struct cli *cli, bool revoke, struct err *err)
+static int rotate(struct session *session, const struct cli *cli, struct err *err)
 {
-	auto_free char *path = NULL;
-	struct api_call call = { .label = "show", .audience = "certreg", .method = "GET" };
+	const char *key_path = cli_value(cli, "key"), *old_path = cli_value(cli, "old-key");
+	const char *overlap = cli_value(cli, "overlap");
+	auto_key EVP_PKEY *key = NULL, *old_key = NULL;
+	struct certificate_rotation rotation = { .id = cli->arguments[1],
+		.pem_path = cli_value(cli, "certificate"),
+		.overlap_seconds = -1 };
 	auto_json json_t *record = NULL;
+	char *end = NULL;
 
-	if (cli->n_arguments < 2)
-		return err_set(err, ERR_INVALID, "usage.arguments", "which certificate? (crt_…)");
-	path = mem_printf("/v1/certificates/%s", cli->arguments[1]);
-	if (!revoke)
-		return session_show(session, cli, "certreg", path, err);
-	call.path = path;
-	if (api_call(session->api, &call, &record, NULL, err) < 0)
+	if (overlap)
+		rotation.overlap_seconds = strtoll(overlap, &end, 10);
+	if (!key_path || !old_path || !rotation.pem_path ||
+		(overlap && (end == overlap || *end || rotation.overlap_seconds < 0)))
+		return usage(err, "rotate ID --certificate FILE --key FILE --old-key FILE "
+				  "[--overlap SECONDS]");
+	if (read_key(key_path, &key, err) < 0 || read_key(old_path, &old_key, err) < 0)
 		return -1;
-	return session_change(
-		session, "certreg", "DELETE", path, NULL, json_text(record, "etag"), NULL, err);
+	rotation.key = key;
+	rotation.old_key = old_key;
+	if (certificate_rotate(session->api, &rotation, &record, err) < 0)
+		return -1;
+	ui_result(cli->ui, json_incref(record), "%s", json_text(record, "id"));
+	return 0;
 }
 
-static int act(struct session *session, const struct cli *cli, struct err *err)
+static int revoke(struct session *session, const struct cli *cli, struct err *err)
 {
-	static const char *const members[] = { "id", "name", "state", "algorithm", "spki", NULL };
-	const char *verb = cli->arguments[0];
+	auto_free char *path = mem_printf("/v1/certificates/%s:revoke", cli->arguments[1]);
+	const char *reason = cli_value(cli, "reason"), *comment = cli_value(cli, "comment");
+	auto_json json_t *body = json_object(), *record = NULL;
 
-	if (strcmp(verb, "list") == 0)
-		return session_list(session, cli, "certreg", "/v1/certificates", members, err);
-	if (strcmp(verb, "show") == 0 || strcmp(verb, "revoke") == 0)
-		return on_one(session, cli, *verb == 'r', err);
-	if (strcmp(verb, "register") == 0)
-		return register_file(session, cli, err);
-	return err_set(err, ERR_INVALID, "usage.arguments", "no 'cert %s'", verb);
+	if (reason)
+		json_object_set_new(body, "reason", json_string(reason));
+	if (comment)
+		json_object_set_new(body, "comment", json_string(comment));
+	if (session_change(session, "certreg", "POST", path, body, NULL, &record, err) < 0)
+		return -1;
+	ui_result(cli->ui, json_incref(record), "%s %s", cli->arguments[1],
+		json_text(record, "state"));
+	return 0;
 }
+
+static int show(struct session *session, const struct cli *cli, struct err *err)
+{
+	auto_free char *path = mem_printf("/v1/certificates/%s", cli->arguments[1]);
+
+	return session_show(session, cli, "certreg", path, err);
+}
+
+/* Everything but what a query may hold as it is. */
+static int add_filter(
+	struct buf *query, const char *name, const char *value, char *joint, struct err *err)
+{
+	if (!value)
+		return 0;
+	if (buf_printf(query, err, "%c%s=", *joint, name) < 0)
+		return -1;
+	*joint = '&';
+	for (; *value; value++) {
+		if (buf_printf(query, err, strchr("%&+#? ", *value) ? "%%%02x" : "%c",
+			    (unsigned char)*value) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int list(struct session *session, const struct cli *cli, struct err *err)
+{
+	static const char *const members[] = { "id", "name", "state", "algorithm", "not_after",
+		"warning", "spki", NULL };
+	auto_buf path = BUF_INIT(4096);
+	char joint = '?';
+
+	if (buf_add_text(&path, "/v1/certificates", err) < 0 ||
+		add_filter(&path, "state", cli_value(cli, "state"), &joint, err) < 0 ||
+		add_filter(&path, "label", cli_value(cli, "label"), &joint, err) < 0 ||
+		add_filter(&path, "expires_before", cli_value(cli, "expires-before"), &joint, err) <
+			0)
+		return -1;
+	return session_list(session, cli, "certreg", (const char *)path.data, members, err);
+}
+
+static const struct verb {
+	const char *name;
+	int (*act)(struct session *session, const struct cli *cli, struct err *err);
+	bool needs_id;
+} verbs[] = {
+	{ "register", register_file, false },
+	{ "list", list, false },
+	{ "show", show, true },
+	{ "rotate", rotate, true },
+	{ "revoke", revoke, true },
+};
 
 static int cert(const struct cli *cli, struct err *err)
 {
+	const struct verb *verb = NULL;
 	struct session session;
 	int result;
 
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		if (strcmp(cli->arguments[0], verbs[i].name) == 0)
+			verb = &verbs[i];
+	}
+	if (!verb)
+		return err_set(
+			err, ERR_INVALID, "usage.arguments", "no 'cert %s'", cli->arguments[0]);
+	if (verb->needs_id && cli->n_arguments < 2)
+		return err_set(err, ERR_INVALID, "usage.arguments", "which certificate? (crt_…)");
 	if (session_open(&session, cli, err) < 0)
 		return -1;
-	result = act(&session, cli, err);
+	result = verb->act(&session, cli, err);
 	session_close(&session);
 	return result;
 }
 
 const struct command command_cert = { "cert",
-	"list | show ID | register --certificate FILE --key FILE | revoke ID",
+	"register --certificate FILE --key FILE | list | show ID | rotate ID --certificate FILE "
+	"--key FILE --old-key FILE | revoke ID",
 	"registered certificates", options, 1, 2, cert };

@@ -45,11 +45,12 @@ static void print_item(const struct cli *cli, json_t *item, const char *const *m
 int session_list(struct session *session, const struct cli *cli, const char *audience,
 	const char *path, const char *const *members, struct err *err)
 {
+	const char *joint = strchr(path, '?') ? "&" : "?";
 	auto_free char *next = NULL;
 
 	do {
-		auto_free char *url = mem_printf(
-			"%s?page_size=200%s%s", path, next ? "&page_token=" : "", next ? next : "");
+		auto_free char *url = mem_printf("%s%spage_size=200%s%s", path, joint,
+			next ? "&page_token=" : "", next ? next : "");
 		struct api_call call = {
 			.label = "list", .audience = audience, .method = "GET", .path = url
 		};
