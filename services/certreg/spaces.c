@@ -13,6 +13,7 @@
 #include "services/certreg/issuer.h"
 #include "services/certreg/names.h"
 #include "services/certreg/roles.h"
+#include "services/certreg/store_certificates.h"
 #include "services/certreg/store_spaces.h"
 #include "services/certreg/store_tokens.h"
 

@@ -8,6 +8,7 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "services/certreg/queries.h"
+#include "services/certreg/store_certificates.h"
 #include "services/certreg/store_rows.h"
 #include "services/certreg/store_tokens.h"
 #include "services/certreg/tenants.h"
