@@ -69,12 +69,13 @@ def second_policy(bench):
             conf.unlink()
 
 
-def make_policies(owner):
+def make_records(owner):
     world = World(owner.space())
     for number in range(POLICIES):
         world.policy["max_runs"] = number + 1
         record = owner.made("/v1/policies", {"policy": world.policy, "approvals": [world.approval()]})
-    return record["id"]
+    pipeline = owner.made("/v1/pipelines", {"name": "bench", "template": world.policy["template"]["id"], "policy": record["id"]})
+    return [f"/v1/pipelines/{pipeline['id']}", f"/v1/policies/{record['id']}"]
 
 
 def wrk(url, token):
@@ -98,49 +99,49 @@ def wait_for(bench, path):
 class Round:
     """All peers once, one after the other."""
 
-    def __init__(self, bench, postgres, pid, path):
+    def __init__(self, bench, postgres, pid, paths):
         self.select8, self.select64 = postgres.reads_per_second(8), postgres.reads_per_second(64)
-        token = bench.owner.token("policy")
-        before = cpu_seconds([pid])
-        self.direct, self.direct_ms = wrk(f"http://127.0.0.1:{PORT}{path}", token)
-        self.cpu_us = (cpu_seconds([pid]) - before) / (self.direct * SECONDS) * 1e6
+        self.direct = [measured(f"http://127.0.0.1:{PORT}{path}", bench, [pid]) for path in paths]
         edge = bench.pid("edge")
-        parts = [edge, *children(edge), bench.pid("policy")]
-        before = cpu_seconds(parts)
-        self.edge, self.edge_ms = wrk(bench.stack.url + path, token)
-        self.edge_cpu_us = (cpu_seconds(parts) - before) / (self.edge * SECONDS) * 1e6
+        self.edge = [measured(bench.stack.url + path, bench, [edge, *children(edge), bench.pid("policy")]) for path in paths]
 
 
-def report(table, rounds, size):
-    def of(name):
-        return median([getattr(one, name) for one in rounds])
+def measured(url, bench, pids):
+    """Per second, percentiles, and microseconds of these processes for each."""
+    before = cpu_seconds(pids)
+    rate, percentiles = wrk(url, bench.owner.token("policy"))
+    return rate, percentiles, (cpu_seconds(pids) - before) / (rate * SECONDS) * 1e6
 
-    def share(name):
-        return median([getattr(one, name) / one.select8 for one in rounds])
-    table.add("pgbench -S, 8 clients", f"{of('select8'):.0f}/s")
-    table.add("pgbench -S, 64 clients", f"{of('select64'):.0f}/s")
-    table.add("service's listener", f"{of('direct'):.0f}/s, p50 {rounds[-1].direct_ms[0]}, p99 {rounds[-1].direct_ms[1]}",
-              f"{of('cpu_us'):.0f} µs of the service each")
-    table.add("listener : pgbench -S at 8", f"{share('direct'):.2f} x", "", "0.5 x", share("direct") >= 0.5)
-    table.add("through the edge (TLS)", f"{of('edge'):.0f}/s, p50 {rounds[-1].edge_ms[0]}, p99 {rounds[-1].edge_ms[1]}",
-              f"{of('edge_cpu_us'):.0f} µs of nginx and service each")
-    table.add("edge : pgbench -S at 8", f"{share('edge'):.2f} x", "", "0.25 x", share("edge") >= 0.25)
-    table.words[0] += f" An answer's body has {size} bytes."
+
+def report(table, rounds, sizes):
+    def add(what, whose, side, number, goal):
+        one = [getattr(each, side)[number] for each in rounds]
+        share = median([rate / each.select8 for (rate, _, _), each in zip(one, rounds)])
+        table.add(what, f"{median([rate for rate, _, _ in one]):.0f}/s, p50 {one[-1][1][0]}, p99 {one[-1][1][1]}",
+                  f"{median([cpu for _, _, cpu in one]):.0f} µs of {whose} each")
+        table.add(f"{what} : pgbench -S at 8", f"{share:.2f} x", "", f"{goal} x", share >= goal)
+
+    table.add("pgbench -S, 8 clients", f"{median([each.select8 for each in rounds]):.0f}/s")
+    table.add("pgbench -S, 64 clients", f"{median([each.select64 for each in rounds]):.0f}/s")
+    for number, (kind, size) in enumerate(zip(("pipeline", "policy"), sizes)):
+        add(f"{kind} of {size} bytes, service's listener", "the service", "direct", number, 0.5)
+        add(f"{kind} of {size} bytes, through the edge (TLS)", "nginx and service", "edge", number, 0.25)
 
 
 def run(bench):
     table = Table("JSON read", [
-        f"`GET /v1/policies/{{id}}` with a member's token, one of {POLICIES} policies with document and approval, under row-level "
-        f"security; {CONNECTIONS} keep-alive connections by wrk for {SECONDS} s, all on the same cores as Postgres. "
-        "pgbench: scale 10, prepared, same cluster, same rounds; shares are medians of the rounds' own shares, p50 and p99 are the last round's."])
+        "`GET /v1/pipelines/{id}` (a small record) and `GET /v1/policies/{id}` (with document and approval) with a member's token, "
+        f"one pipeline on one of {POLICIES} policies of one tenant, under row-level security; {CONNECTIONS} keep-alive connections by wrk "
+        f"for {SECONDS} s, all on the same cores as Postgres. pgbench: scale 10, prepared, same cluster, same rounds; shares are medians of "
+        "the rounds' own shares, p50 and p99 are the last round's."])
     postgres = Postgres(bench)
-    path = "/v1/policies/" + make_policies(bench.owner)
+    paths = make_records(bench.owner)
     postgres.call("psql", "-qX", "-d", "strongroom", "-c", "ANALYZE")
     postgres.call("createdb", "bench")
     postgres.call("pgbench", "-i", "-q", "-s", "10", "bench")
     with second_policy(bench) as pid:
-        size = wait_for(bench, path)
-        rounds = [Round(bench, postgres, pid, path) for _ in range(RUNS)]
+        sizes = [wait_for(bench, path) for path in paths]
+        rounds = [Round(bench, postgres, pid, paths) for _ in range(RUNS)]
     postgres.call("dropdb", "bench")
-    report(table, rounds, size)
+    report(table, rounds, sizes)
     return table

@@ -220,12 +220,23 @@ static void read_one(struct db *db, struct db_read *read)
 		read->rows = NULL;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool is_same_scope(const struct db_scope *a, const struct db_scope *b)
+{
+	return is_same_text(a->tenant_id, b->tenant_id) && is_same_text(a->space_id, b->space_id);
+}
+
 /* Asks for all; what has no rows then was behind an error, or is it. */
 static int read_together(struct db *db, struct db_read *reads, size_t n_reads, struct err *err)
 {
 	struct db_step steps[2 * DB_MAX_READS] = { 0 };
 	const char *scopes[DB_MAX_READS][2];
 	PGresult *results[DB_MAX_READS] = { NULL };
+	size_t n_steps = 0;
 	int status;
 
 	for (size_t i = 0; i < n_reads; i++) {
@@ -234,14 +245,16 @@ static int read_together(struct db *db, struct db_read *reads, size_t n_reads, s
 		assert(is_read(read->sql));
 		scopes[i][0] = read->scope.tenant_id;
 		scopes[i][1] = read->scope.space_id;
-		steps[2 * i] =
-			(struct db_step) { .sql = &sql_tenant, .params = scopes[i], .n_params = 2 };
-		steps[2 * i + 1] = (struct db_step) { .sql = read->sql,
+		if (i == 0 || !is_same_scope(&read->scope, &read[-1].scope))
+			steps[n_steps++] = (struct db_step) {
+				.sql = &sql_tenant, .params = scopes[i], .n_params = 2
+			};
+		steps[n_steps++] = (struct db_step) { .sql = read->sql,
 			.params = read->params,
 			.n_params = read->n_params,
 			.ret_result = &results[i] };
 	}
-	status = db_conn_run(db->conn, steps, 2 * n_reads, false, err);
+	status = db_conn_run(db->conn, steps, n_steps, false, err);
 	for (size_t i = 0; i < n_reads; i++)
 		deliver(results[i], &reads[i].rows);
 	return status;

@@ -78,9 +78,9 @@ struct db_read {
 	struct db_rows *rows; /* the caller frees; NULL: `err` says why */
 	struct err err;
 };
-/* One round trip for at most DB_MAX_READS of them. Each statement's scope is set right before it,
- * and after an error Postgres skips the rest of a pipeline, so none ever runs in the scope of
- * another; what was skipped is asked again by itself. */
+/* One round trip for at most DB_MAX_READS of them. A statement's scope is set right before it
+ * unless it is that of the one before; after an error Postgres skips the rest of a pipeline, so
+ * none ever runs in the scope of another. What was skipped is asked again by itself. */
 void db_read_all(struct db *db, struct db_read *reads, size_t n_reads);
 
 /* Inside db_tx() only. */

@@ -51,10 +51,14 @@ void limit_free(struct limit *limit)
 
 static uint64_t mark_of(const struct limit *limit, const char *name)
 {
+	size_t len = strlen(name);
+	auto_free unsigned char *text = mem_alloc(sizeof(limit->key) + len);
 	unsigned char digest[DIGEST_SIZE];
 	uint64_t mark;
 
-	digest_hmac_sha256(limit->key, sizeof(limit->key), name, strlen(name), digest);
+	memcpy(text, limit->key, sizeof(limit->key));
+	memcpy(text + sizeof(limit->key), name, len);
+	digest_sha256(text, sizeof(limit->key) + len, digest);
 	memcpy(&mark, digest, sizeof(mark));
 	return mark;
 }

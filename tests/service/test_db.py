@@ -121,8 +121,9 @@ def notes(probe):
 
 def test_reads_together_keep_to_their_scopes(probe, notes):
     both = f"{notes[A]};{notes[B]}"
-    scopes = [A, B, "tnt_c", f"{A}/spc_{B}", A, f"tnt_c/spc_{A}", B]
-    assert probe("together", *scopes) == ["ok", notes[A], notes[B], "none", both, notes[A], notes[A], notes[B]]
+    scopes = [A, A, B, "tnt_c", f"{A}/spc_{B}", f"{A}/spc_{B}", A, f"tnt_c/spc_{A}", B, B]
+    assert probe("together", *scopes) == [
+        "ok", notes[A], notes[A], notes[B], "none", both, both, notes[A], notes[A], notes[B], notes[B]]
     assert probe("together", *[A, B] * 7) == ["ok", *[notes[A], notes[B]] * 7]
     assert probe.run("none", "note_list")[0] == "db.denied"  # nobody's scope is left behind
 
