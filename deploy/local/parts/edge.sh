@@ -37,7 +37,7 @@ edge_routes() {
 edge_upstreams() {
 	local service
 	for service in "${SERVICES[@]}"; do
-		printf '\tupstream %s { server unix:%s max_fails=0; keepalive 32; }\n' "$service" "$RUN/$service/http.sock"
+		printf '\tupstream %s { server unix:%s max_fails=0; keepalive 128; }\n' "$service" "$RUN/$service/http.sock"
 	done
 }
 
