@@ -4,6 +4,7 @@
 
 #include "agent/execute.h"
 #include "agent/inputs.h"
+#include "agent/log_head.h"
 #include "agent/output.h"
 #include "agent/pull.h"
 #include "agent/report.h"
@@ -11,10 +12,13 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
+/* What is to be in the receipt is seen before anything is opened. */
 static int verify_step(struct job *job, struct err *err)
 {
-	return verify_work(
-		job->verify, job->arena, &job->work, job->started, &job->policy, &job->order, err);
+	if (verify_work(job->verify, job->arena, &job->work, job->started, &job->policy,
+		    &job->order, err) < 0)
+		return -1;
+	return log_head_fetch(job->api->edge, &job->log_head, err);
 }
 
 static int grants_step(struct job *job, struct err *err)
@@ -86,6 +90,7 @@ static void release(struct job *job)
 		jail_result_release(&job->result);
 	job_folders_remove(job);
 	json_decref(job->receipt);
+	json_decref(job->log_head);
 }
 
 void job_run(const struct agent_boot *boot, struct verify *verify, struct api *api, json_t *json)

@@ -40,6 +40,7 @@ struct job {
 	bool has_result;
 	struct job_output output;
 	json_t *receipt;
+	json_t *log_head; /* as seen at the start, or NULL */
 	long long started, seq;
 };
 

@@ -56,12 +56,12 @@ static json_t *where_it_ran(const struct job *job)
 	const struct machine *machine = job->verify->machine;
 	const char *digest = job->boot->digest;
 
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:{s:s,s:s},s:n}", "sandbox",
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:{s:s,s:s},s:O?}", "sandbox",
 		machine->sandbox, "boot_id", job->boot->boot_id, "class", machine->class,
 		"evidence", machine->evidence_digest, "initdata", machine->initdata_digest, "claim",
 		machine->claim_digest, "enc", machine->enc_thumbprint, "sig",
 		machine->sig_thumbprint, "measurements", "encrypt-output", digest, "decrypt-input",
-		digest, "log_head");
+		digest, "log_head", job->log_head);
 }
 
 static json_t *how_it_ended(const struct job *job)

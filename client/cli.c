@@ -108,6 +108,7 @@ static const struct {
 	{ "usage.", CLI_USAGE },
 	{ "plan.", CLI_USAGE },
 	{ "evidence.", CLI_EVIDENCE },
+	{ "log.", CLI_EVIDENCE },
 	{ "receipt.", CLI_EVIDENCE },
 	{ "trust.", CLI_EVIDENCE },
 	{ "order.", CLI_DENIED },

@@ -69,8 +69,8 @@ int cli_exit_of(const struct err *err);
 
 extern const struct command command_configure, command_setup, command_run, command_plan,
 	command_status, command_sandbox, command_encrypt, command_decrypt, command_output,
-	command_cert, command_projection, command_doctor, command_completion, command_help,
-	command_version;
+	command_cert, command_audit, command_projection, command_doctor, command_completion,
+	command_help, command_version;
 extern const struct command *const cli_commands[]; /* ends with NULL */
 extern const struct cli_option cli_global_options[];
 const struct command *cli_find(const char *name); /* NULL when there is none */

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "client/api.h"
+#include "client/audit_log.h"
 #include "client/cli.h"
 #include "lib/json.h"
+#include "lib/mem.h"
 
 static const struct cli_option options[] = {
 	{ "url", "URL", "base URL of the instance, https://…" },
@@ -16,11 +18,25 @@ static const struct cli_option options[] = {
 	{ NULL, NULL, NULL },
 };
 
+/* An instance may be asked before it has a log; then nothing of it is checked. */
+static void show_log_key(const struct cli *cli, struct api *api)
+{
+	struct err err = { .kind = ERR_NONE };
+	auto_free char *key = NULL;
+
+	if (audit_log_pin(api, &key, &err) < 0)
+		ui_warn(cli->ui, "no key of an audit log: %s", err.detail);
+	else
+		ui_note(cli->ui, "log key %s: compare this with what you were told", key);
+}
+
 static int try_out(const struct cli *cli, const struct profile *profile, struct err *err)
 {
 	struct api *api = api_new(profile);
 	const json_t *tenant = api_tenant(api, err);
 
+	if (tenant)
+		show_log_key(cli, api);
 	if (tenant)
 		ui_result(cli->ui,
 			json_pack("{s:s,s:s,s:O,s:s}", "profile", profile->name, "url",

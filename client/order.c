@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signing of orders and wrapping of the slots' openings to a machine key. */
 #include "client/order.h"
+#include "client/audit_log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,8 +72,12 @@ static int make_order(struct task *task, const struct trust_policy *policy, cons
 {
 	const json_t *machine = sandbox_verified(task->project);
 	struct trust_order order = { .issued_at = clock_unix_ms() / 1000 };
+	auto_json json_t *head = NULL;
 	auto_key EVP_PKEY *key = NULL;
 
+	if (audit_log_head(task->project->api, &head, err) < 0)
+		return -1;
+	order.log_head = head;
 	snprintf(order.policy_hash, sizeof(order.policy_hash), "%s", policy->hash);
 	snprintf(order.run_nonce, sizeof(order.run_nonce), "%s", nonce);
 	if (task_owner_key(task, &key, err) < 0 || cert_spki(key, order.runner_spki, err) < 0 ||

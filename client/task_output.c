@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/audit_log.h"
 #include "client/files.h"
 #include "client/keystore.h"
 #include "client/task.h"
@@ -200,6 +201,14 @@ static bool keeps_original(const struct task *task)
 	return *text == 't' || *text == 'y' || *text == 'T';
 }
 
+/* The agent saw the same log as we do. */
+static int check_log(struct task *task, const json_t *statement, struct err *err)
+{
+	const json_t *predicate = json_object_get(statement, "predicate");
+
+	return audit_log_check(task->project->api, json_object_get(predicate, "log_head"), err);
+}
+
 static int decrypt_output(
 	struct task *task, const char *path, const char *receipt, const char *dest, struct err *err)
 {
@@ -207,7 +216,7 @@ static int decrypt_output(
 	auto_fd int fd = -1;
 
 	if (check_receipt(task, path, receipt, &statement, err) < 0 ||
-		check_machine(task, statement, err) < 0)
+		check_machine(task, statement, err) < 0 || check_log(task, statement, err) < 0)
 		return -1;
 	fd = files_unnamed(".", err);
 	if (fd < 0 || decrypt_to(task, path, statement, fd, err) < 0)
@@ -234,6 +243,7 @@ int task_decrypt(struct task *task, struct err *err)
 {
 	const char *path = task_field(task, "from"), *dest = task_field(task, "dest");
 	const char *receipt = task_after_text(task, "retrieve-output", "receipt", err);
+	struct note_key key;
 
 	if (!path)
 		path = task_after_text(task, "retrieve-output", "path", err);
@@ -245,6 +255,7 @@ int task_decrypt(struct task *task, struct err *err)
 		return -1;
 	if (!keeps_original(task) && remove_original(task, path, err) < 0)
 		return -1;
-	ui_note(task->project->ui, "output in ./%s, receipt verified (log: not_present)", dest);
+	ui_note(task->project->ui, "output in ./%s, receipt verified (log: %s)", dest,
+		audit_log_key(&task->project->profile, &key, NULL) ? "consistent" : "not_checked");
 	return 0;
 }

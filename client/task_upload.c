@@ -3,6 +3,7 @@
  * pipeline bound to it. */
 #include <string.h>
 
+#include "client/audit_log.h"
 #include "client/task.h"
 #include "lib/buf.h"
 #include "lib/id.h"
@@ -16,11 +17,13 @@ static int post_policy(
 	long long now = clock_unix_ms() / 1000;
 	auto_key EVP_PKEY *key = NULL;
 	auto_json json_t *body = NULL;
+	auto_json json_t *head = NULL;
 	json_t *approval = NULL;
 
-	if (task_owner_key(task, &key, err) < 0 ||
-		trust_approval_make(
-			key, policy, "author", true, now, policy->deadline, &approval, err) < 0)
+	if (audit_log_head(task->project->api, &head, err) < 0 ||
+		task_owner_key(task, &key, err) < 0 ||
+		trust_approval_make(key, policy, "author", true, now, policy->deadline, head,
+			&approval, err) < 0)
 		return -1;
 	body = json_pack("{s:O,s:[o]}", "policy", policy->doc, "approvals", approval);
 	return task_create(task, "post-policy", "policy", "/v1/policies", body, ret_id, err);

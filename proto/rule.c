@@ -194,6 +194,12 @@ static void check_value(struct walk *walk, const struct rule *rule, const json_t
 	}
 }
 
+const struct rule rule_log_head[] = {
+	{ .name = "size", .kind = RULE_NUMBER, .max = RULE_MAX },
+	{ .name = "root", .kind = RULE_TEXT, .is = rule_is_digest },
+	{ .name = NULL },
+};
+
 int rule_check(const struct rule *members, const json_t *object, const char *code, const char *what,
 	struct err *err)
 {

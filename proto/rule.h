@@ -52,4 +52,11 @@ bool rule_is_object(const char *text);
 
 #define RULE_MAX ((1LL << 53) - 1)
 
+/* The head of the audit log that a signer saw: {"size","root"}, or null. */
+extern const struct rule rule_log_head[];
+#define RULE_LOG_HEAD                                                                              \
+	{                                                                                          \
+		.name = "log_head", .kind = RULE_OBJECT, .of = rule_log_head, .or_null = true      \
+	}
+
 #endif

@@ -48,7 +48,8 @@ const json_t *trust_policy_slot(
 /* `now` in Unix seconds. trust.spki_mismatch, trust.signature, approval.expired,
  * approval.wrong_policy, … */
 int trust_approval_make(EVP_PKEY *key, const struct trust_policy *policy, const char *scope,
-	bool approve, long long iat, long long exp, json_t **ret_envelope, struct err *err);
+	bool approve, long long iat, long long exp, json_t *log_head, json_t **ret_envelope,
+	struct err *err);
 int trust_approval_check(
 	const struct trust_policy *policy, const json_t *envelope, long long now, struct err *err);
 /* The policy's approval rule over a list of envelopes: approval.quorum says what is missing. */
@@ -61,6 +62,7 @@ struct trust_order {
 	char enc_thumbprint[JOSE_THUMBPRINT_SIZE], sig_thumbprint[JOSE_THUMBPRINT_SIZE];
 	char runner_spki[DIGEST_TEXT_SIZE];
 	long long issued_at;
+	json_t *log_head; /* to make one: borrowed, or NULL */
 };
 int trust_order_make(
 	EVP_PKEY *key, const struct trust_order *order, json_t **ret_envelope, struct err *err);

@@ -22,17 +22,19 @@ static const struct rule APPROVAL[] = {
 	{ .name = "spki", .kind = RULE_TEXT, .is = rule_is_digest },
 	{ .name = "iat", .kind = RULE_NUMBER, .min = 1, .max = RULE_MAX },
 	{ .name = "exp", .kind = RULE_NUMBER, .min = 1, .max = RULE_MAX },
-	{ .name = "log_head", .kind = RULE_NULL },
+	RULE_LOG_HEAD,
 	{ .name = NULL },
 };
 
 /* NOLINTNEXTLINE(readability-function-size): every parameter is a word of the approval */
 int trust_approval_make(EVP_PKEY *key, const struct trust_policy *policy, const char *scope,
-	bool approve, long long iat, long long exp, json_t **ret_envelope, struct err *err)
+	bool approve, long long iat, long long exp, json_t *log_head, json_t **ret_envelope,
+	struct err *err)
 {
-	auto_json json_t *payload = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:n}", "policy",
-		policy->hash, "decision", approve ? "approve" : "decline", "scope", scope, "space",
-		policy->space, "iat", (json_int_t)iat, "exp", (json_int_t)exp, "log_head");
+	auto_json json_t *payload =
+		json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:O?}", "policy", policy->hash, "decision",
+			approve ? "approve" : "decline", "scope", scope, "space", policy->space,
+			"iat", (json_int_t)iat, "exp", (json_int_t)exp, "log_head", log_head);
 
 	return trust_envelope_make(key, TYP, payload, ret_envelope, err);
 }

@@ -15,16 +15,17 @@ static const struct rule ORDER[] = {
 	{ .name = "sig", .kind = RULE_TEXT, .is = rule_is_bytes32 },
 	{ .name = "spki", .kind = RULE_TEXT, .is = rule_is_digest },
 	{ .name = "iat", .kind = RULE_NUMBER, .min = 1, .max = RULE_MAX },
-	{ .name = "log_head", .kind = RULE_NULL },
+	RULE_LOG_HEAD,
 	{ .name = NULL },
 };
 
 int trust_order_make(
 	EVP_PKEY *key, const struct trust_order *order, json_t **ret_envelope, struct err *err)
 {
-	auto_json json_t *payload = json_pack("{s:s,s:s,s:s,s:s,s:I,s:n}", "policy",
+	auto_json json_t *payload = json_pack("{s:s,s:s,s:s,s:s,s:I,s:O?}", "policy",
 		order->policy_hash, "run_nonce", order->run_nonce, "enc", order->enc_thumbprint,
-		"sig", order->sig_thumbprint, "iat", (json_int_t)order->issued_at, "log_head");
+		"sig", order->sig_thumbprint, "iat", (json_int_t)order->issued_at, "log_head",
+		order->log_head);
 
 	return trust_envelope_make(key, TYP, payload, ret_envelope, err);
 }

@@ -110,7 +110,7 @@ static const struct rule PREDICATE[] = {
 	{ .name = "limits_hit", .kind = RULE_SET, .max = 16, .of = &LIMIT },
 	{ .name = "recipients", .kind = RULE_SET, .min = 1, .max = 32, .of = &DIGEST },
 	{ .name = "measurements", .kind = RULE_MAP, .max = 8, .is = rule_is_label, .of = &DIGEST },
-	{ .name = "log_head", .kind = RULE_NULL },
+	RULE_LOG_HEAD,
 	NUMBER("started", 1, RULE_MAX),
 	NUMBER("ended", 1, RULE_MAX),
 	END,

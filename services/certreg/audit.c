@@ -92,12 +92,15 @@ int audit_export(struct web_req *req, struct web_res *res, struct err *err)
 
 int audit_checkpoint(struct web_req *req, struct web_res *res, struct err *err)
 {
+	auto_free char *key = NULL;
 	unsigned long long size;
 
 	if (store_audit_checkpoint(req->worker->db, req->arena, &res->text, &size, err) < 0)
 		return -1;
 	res->text_len = strlen(res->text);
 	res->content_type = "text/plain; charset=utf-8";
+	key = note_key_text(&certreg_of(req->worker)->audit->own);
+	web_header_add(res, "Log-Key", arena_strdup(req->arena, key));
 	web_header_add(res, "Cache-Control", "no-store");
 	return 0;
 }

@@ -67,8 +67,8 @@ static void add_approval(struct papers *papers, EVP_PKEY *key, long long expires
 {
 	json_t *envelope = NULL;
 
-	CHECK(trust_approval_make(
-		      key, &papers->policy, "author", true, NOW, expires, &envelope, &err) == 0);
+	CHECK(trust_approval_make(key, &papers->policy, "author", true, NOW, expires, NULL,
+		      &envelope, &err) == 0);
 	json_array_append_new(papers->approvals, envelope);
 }
 

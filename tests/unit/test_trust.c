@@ -149,8 +149,8 @@ static json_t *approval(EVP_PKEY *key, bool approve, long long iat, long long ex
 {
 	json_t *envelope = NULL;
 
-	CHECK(trust_approval_make(key, &w.policy, "author", approve, iat, exp, &envelope, &err) ==
-		0);
+	CHECK(trust_approval_make(
+		      key, &w.policy, "author", approve, iat, exp, NULL, &envelope, &err) == 0);
 	return envelope;
 }
 
@@ -208,7 +208,7 @@ static void test_quorum(void)
 		trust_approvals_satisfy(&w.policy, declined, NOW, &err), &err, "approval.quorum");
 	CHECK(trust_approvals_satisfy(&w.policy, again, NOW, &err) == 0);
 	CHECK(trust_approvals_satisfy(&w.policy, mixed, NOW, &err) == 0);
-	CHECK(trust_approval_make(w.anna, &w.policy, "data-owner", true, NOW, NOW + 100,
+	CHECK(trust_approval_make(w.anna, &w.policy, "data-owner", true, NOW, NOW + 100, NULL,
 		      &wrong_scope, &err) == 0);
 	scoped = json_pack("[O]", wrong_scope);
 	CHECK_FAILS(trust_approvals_satisfy(&w.policy, scoped, NOW, &err), &err, "approval.quorum");
@@ -230,9 +230,10 @@ static void test_two_of_two(void)
 		json_string(bert_spki));
 	json_object_set_new(json_object_get(doc, "approval"), "k", json_integer(2));
 	CHECK(trust_policy_read(w.arena, doc, &policy, &err) == 0);
-	CHECK(trust_approval_make(w.anna, &policy, "author", true, NOW, NOW + 100, &one, &err) ==
-		0);
-	CHECK(trust_approval_make(bert, &policy, "author", true, NOW, NOW + 100, &two, &err) == 0);
+	CHECK(trust_approval_make(
+		      w.anna, &policy, "author", true, NOW, NOW + 100, NULL, &one, &err) == 0);
+	CHECK(trust_approval_make(
+		      bert, &policy, "author", true, NOW, NOW + 100, NULL, &two, &err) == 0);
 	same = json_pack("[O,O]", one, one);
 	both = json_pack("[O,O]", one, two);
 	CHECK_FAILS(trust_approvals_satisfy(&policy, same, NOW, &err), &err, "approval.quorum");

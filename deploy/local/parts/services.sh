@@ -64,6 +64,18 @@ copy_guest() {
 	copy_program strongroom-relay
 }
 
+# The verifier key of the audit log's checkpoints (c2sp.org/signed-note), under the name that certreg gives the log.
+log_key() {
+	local name=${BASE_URL#https://} id
+	name=${name%%/*}/audit
+	id=$({ printf '%s\n\1' "$name" && log_public_key; } | sha256sum | cut -c 1-8)
+	printf '%s+%s+%s' "$name" "$id" "$({ printf '\1' && log_public_key; } | base64 -w 0)"
+}
+
+log_public_key() {
+	openssl pkey -in "$ROOT/keys/audit-log-key.pem" -pubout -outform der | tail -c 32
+}
+
 # What clients verify evidence and measurements against (`strongroom configure --trust`). On a stack of one's own it may
 # come from the same hand; else it travels on another way than the server.
 write_trust() {
@@ -74,9 +86,9 @@ write_trust() {
 		templates+="${templates:+,}\"$id\":{\"version\":$version,$(grep -oE '"(kernel|initramfs|agent)":"sha256:[0-9a-f]{64}"' \
 			"$ROOT/guest/guest.json" | paste -sd ,)}"
 	done
-	printf '{"v":"strongroom-trust-1","edge_ca_spki":"sha256:%s","templates":{%s}}\n' \
+	printf '{"v":"strongroom-trust-1","edge_ca_spki":"sha256:%s","templates":{%s},"log_key":"%s"}\n' \
 		"$(openssl x509 -in "$ROOT/pki/ca.pem" -pubkey -noout | openssl pkey -pubin -outform der |
-			sha256sum | cut -d ' ' -f 1)" "$templates" | put_file "$ROOT/credentials/trust.json" 644 0
+			sha256sum | cut -d ' ' -f 1)" "$templates" "$(log_key)" | put_file "$ROOT/credentials/trust.json" 644 0
 }
 
 # prepare_service SERVICE: program, configuration, tables
