@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading the audit log in tests of certreg."""
 import json
+import subprocess
 
 import merkle
-from conftest import wait_for
+from conftest import BUILD, wait_for
 
 def export_of(client):
     answer = client.get("/v1/audit/export")
@@ -64,3 +65,16 @@ def new_api_key(client, name):
     answer = client.post("/v1/keys", {"name": name, "hash": "sha256:" + 64 * "7"})
     assert answer.status == 201, answer.body
     return answer.json
+
+
+def verify(folder, lines, *arguments):
+    file = folder / "log.ndjson"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return subprocess.run([BUILD / "bin/strongroom", "--json", "audit", "verify", file, *arguments], capture_output=True,
+                          text=True, timeout=60, env={"XDG_CONFIG_HOME": str(folder)})
+
+
+def is_refused(done, code, text=""):
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert code in done.stdout + done.stderr and text in done.stdout + done.stderr, done.stdout + done.stderr
+    return True
