@@ -47,7 +47,8 @@ static const cyaml_schema_value_t template_schema = {
 };
 
 /* Keeps the first message that libcyaml has: it holds line and column. */
-static void keep_message(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void keep_message(
+	cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
 	char *message = ctx;
 
