@@ -126,19 +126,21 @@ static void check_bad_docker(void)
 	}
 }
 
+/* What breaks out ends in the test's own folder, whichever way it goes. */
 static void check_hostile(void)
 {
+	auto_free char *escape = mem_printf("%s/escape", folder);
+	const struct file absolute[] = { { .name = escape, .text = "x" }, { .name = NULL } };
 	static const struct file cases[][3] = {
 		{ { .name = "../escape", .text = "x" } },
 		{ { .name = "a/../../escape", .text = "x" } },
-		{ { .name = "/etc/escape", .text = "x" } },
 		{ { .name = "a//b", .text = "x" } },
 		{ { .name = "blobs/sha256/..", .text = "x" } },
 		{ { .name = "index.json", .text = "x" }, { .name = "index.json", .text = "y" } },
 		{ { .name = "l", .kind = AE_IFLNK, .link = "x" }, { .name = "l", .text = "y" } },
 		{ { .name = "index.json", .text = "x" },
 			{ .name = "hard", .kind = HARD_LINK, .link = "index.json" } },
-		{ { .name = "layer.tar", .kind = AE_IFLNK, .link = "/etc/passwd" } },
+		{ { .name = "layer.tar", .kind = AE_IFLNK, .link = "/nowhere" } },
 		{ { .name = "a/layer.tar", .kind = AE_IFLNK, .link = "../../passwd" } },
 		{ { .name = "pipe", .kind = AE_IFIFO } },
 		{ { .name = "device", .kind = AE_IFCHR } },
@@ -147,6 +149,8 @@ static void check_hostile(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		CHECK_FAILS(open_files(cases[i], &err), &err, "image.archive_unsafe");
+	CHECK_FAILS(open_files(absolute, &err), &err, "image.archive_unsafe");
+	CHECK(access(escape, F_OK) < 0);
 }
 
 /* A blob that is a link in the archive is not there in the layout. */
@@ -211,7 +215,6 @@ int main(void)
 	check_linked_blob();
 	check_too_many();
 	check_no_archive();
-	CHECK(access("/tmp/escape", F_OK) < 0 && access("/etc/escape", F_OK) < 0);
 	CHECK(files_tree_remove(folder, &err) == 0);
 	CHECK_DONE();
 }

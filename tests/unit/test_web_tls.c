@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 #include <sys/stat.h>
 
+#include "lib/buf.h"
 #include "tests/unit/web_fixture.h"
 
 #define BODY_BYTES 3000000u
@@ -171,13 +172,16 @@ static void test_plain_bytes_on_tls(int port)
 
 static void test_where_it_does_not_listen(void)
 {
+	auto_free char *path = mem_printf("%s/file", folder);
+	auto_free char *address = mem_printf("unix:%s", path);
 	struct web_server *server = new_server();
 	struct err err;
 
+	CHECK(buf_write_file(path, "kept", 4, 0600, &err) == 0);
 	CHECK_FAILS(web_server_listen(server, "tcp:0.0.0.0:0", NULL, &err), &err, "web.listen");
 	CHECK_FAILS(web_server_listen(server, "http://x", NULL, &err), &err, "web.listen");
-	CHECK_FAILS(
-		web_server_listen(server, "unix:/etc/hostname", NULL, &err), &err, "web.listen");
+	CHECK_FAILS(web_server_listen(server, address, NULL, &err), &err, "web.listen");
+	CHECK(unlink(path) == 0);
 	web_server_free(server);
 }
 
