@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Certificates and keys from outside: what parses must come out the same when its DER is parsed
- * again. */
+/* Certificates, requests and keys from outside: what parses must come out the same when its DER is
+ * parsed again. */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "lib/cert.h"
+#include "lib/cert_request.h"
 #include "lib/jose.h"
 #include "lib/mem.h"
 
@@ -27,6 +28,23 @@ static void read_certificate(const uint8_t *data, size_t size)
 		abort();
 }
 
+/* A request that is good is about the key that OpenSSL's own reader finds in it. */
+static void read_request(const uint8_t *data, size_t size)
+{
+	auto_request request = { .key = NULL };
+	const unsigned char *at = data;
+	char spki[DIGEST_TEXT_SIZE];
+	X509_REQ *same;
+
+	if (cert_request_parse(data, size, &request, NULL) < 0)
+		return;
+	same = d2i_X509_REQ(NULL, &at, (long)size);
+	if (!same || cert_spki(X509_REQ_get0_pubkey(same), spki, NULL) < 0 ||
+		strcmp(spki, request.spki) != 0 || X509_REQ_verify(same, request.key) != 1)
+		abort();
+	X509_REQ_free(same);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	auto_key EVP_PKEY *public = NULL, *private = NULL;
@@ -34,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t len = 0;
 
 	read_certificate(data, size);
+	read_request(data, size);
 	if (cert_spki_read(data, size, &public, NULL) == 0 &&
 		(cert_spki_der(public, &der, &len, NULL) < 0 || len != size ||
 			memcmp(der, data, size) != 0))

@@ -50,13 +50,7 @@ edge_locations() {
 			pages=' error_page 429 = @limited_oci; error_page 502 504 = @unavailable_oci; error_page 400 = @refused_oci;'
 		printf "\t\tlocation ~ '^%s' {%s proxy_pass http://%s; }\n" "$pattern" "$pages" "$service"
 	done < <(edge_routes)
-	# RFC 6960 appendix A puts base64 with slashes into the path; the service takes it as a parameter.
-	cat <<-'END'
-		location ^~ /v1/ocsp/ {
-			if ($request_uri ~ "^/v1/ocsp/([^?]+)$") { set $ocsp_request $1; }
-			proxy_pass http://certreg/v1/ocsp?request=$ocsp_request;
-		}
-	END
+	printf "\t\tlocation ~ '^/v1/ocsp/' { proxy_pass http://certreg/v1/ocsp?request=\$ocsp_request; }\n"
 }
 
 edge_listen() {
