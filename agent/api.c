@@ -95,9 +95,9 @@ static int request_token(struct api *api, const char *form, struct err *err)
 		.body = form,
 		.body_len = strlen(form) };
 	json_t *answer = NULL;
-	int rc = fetch_json(edge_fetch(api->edge), &req, NULL, &answer, NULL, err);
+	int rc = -1;
 
-	if (rc == 0)
+	if (fetch_json(edge_fetch(api->edge), &req, NULL, &answer, NULL, err) == 0)
 		rc = take_token(api, answer, err);
 	machine_wipe_json(answer);
 	return rc;

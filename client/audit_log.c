@@ -71,8 +71,10 @@ static int fetch_note(struct api *api, char **ret_note, char **ret_key, struct e
 
 	if (api_raw(api, "get-checkpoint", "certreg", &req, &res, err) < 0)
 		return -1;
-	if (res.status >= 400)
-		return api_problem(&res, err);
+	if (res.status >= 400) {
+		(void)api_problem(&res, err);
+		return -1;
+	}
 	if (ret_key)
 		*ret_key = fetch_header(&res, "Log-Key");
 	*ret_note = mem_strndup(res.body.data ? (const char *)res.body.data : "", res.body.len);

@@ -43,12 +43,13 @@ static const char *find_operator(const char *rule, const char **ret_op)
 static int add_rule(json_t *filter, const char *rule, struct err *err)
 {
 	const char *op = NULL, *at = find_operator(rule, &op);
-	bool is_in = op && *op == ' ';
 	json_t *value;
+	bool is_in;
 
-	if (!at || at == rule)
+	if (!op || at == rule)
 		return err_set(err, ERR_INVALID, "projection.filter",
 			"'%s' is no rule: column op value", rule);
+	is_in = *op == ' ';
 	value = is_in ? split(at + strlen(op), '|') : json_string(at + strlen(op));
 	json_array_append_new(filter, json_pack("{s:s#,s:s,s:o}", "column", rule, (int)(at - rule),
 					      "op", is_in ? "in" : op, "value", value));

@@ -33,7 +33,7 @@ struct auth_claims; /* shared and counted, never changed */
 
 struct auth_claims *auth_claims_new(json_t *json); /* takes `json` over */
 const json_t *auth_claims_json(const struct auth_claims *claims);
-void auth_claims_release(void *claims);
+void auth_claims_release(void *arg); /* the claims, for arena_defer */
 
 struct auth_cache *auth_cache_new(void);
 void auth_cache_free(struct auth_cache *cache);

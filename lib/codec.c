@@ -47,7 +47,7 @@ int codec_hex_decode(const char *text, void *ret_data, size_t len, struct err *e
 		return err_set(
 			err, ERR_INVALID, "encoding.hex", "not %zu lower-case hex digits", 2 * len);
 	for (size_t i = 0; i < len; i++)
-		out[i] = (unsigned char)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
+		out[i] = (unsigned char)(hex_value(text[2 * i]) * 16 + hex_value(text[2 * i + 1]));
 	return 0;
 }
 

@@ -194,8 +194,9 @@ static int answer_known(struct web_req *req, struct web_res *res,
 
 /* Not in the mirror yet: its loop adds what machines enrolled. */
 static int issue(struct web_req *req, struct web_res *res, const struct cert_request *request,
-	struct registration *registration, struct err *err)
+	const struct registration *wanted, struct err *err)
 {
+	struct registration registration = *wanted;
 	auto_leaf leaf = { .cert = NULL };
 	struct certificate certificate;
 	char id[ID_SIZE];
@@ -206,14 +207,14 @@ static int issue(struct web_req *req, struct web_res *res, const struct cert_req
 			&leaf, err) < 0)
 		return -1;
 	id_new("crt", id);
-	registration->id = id;
-	registration->source = CERTIFICATE_ISSUED;
-	registration->info = &leaf.info;
-	registration->pem = certificate_pem(req->arena, leaf.der, leaf.der_len);
-	if (!registration->name)
-		registration->name =
+	registration.id = id;
+	registration.source = CERTIFICATE_ISSUED;
+	registration.info = &leaf.info;
+	registration.pem = certificate_pem(req->arena, leaf.der, leaf.der_len);
+	if (!registration.name)
+		registration.name =
 			certificate_default_name(req->arena, request->common_name, request->spki);
-	if (store_certificate_add(req->worker->db, req, registration, &certificate, &is_new, err) <
+	if (store_certificate_add(req->worker->db, req, &registration, &certificate, &is_new, err) <
 		0)
 		return -1;
 	return is_new ? answer(req, res, leaf.cert, err)
