@@ -249,7 +249,8 @@ static int check_revoked(struct auth *auth, const json_t *claims, struct err *er
 	bool revoked;
 
 	pthread_rwlock_rdlock(&auth->lock);
-	revoked = auth_state_is_revoked(auth->state, bound, iat);
+	revoked = auth_state_is_revoked(auth->state, bound, iat) ||
+		  auth_spaces_left(auth->state, claims, iat);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		revoked |= auth_state_is_revoked(auth->state, json_text(claims, names[i]), iat);
 	pthread_rwlock_unlock(&auth->lock);
@@ -284,7 +285,7 @@ static int check_subject(
 		return invalid(err, "the token names no space");
 	if (*auth->base_url && strcmp(or_empty(json_text(claims, "iss")), auth->base_url) != 0)
 		return invalid(err, "the token is by another issuer");
-	return 0;
+	return auth_spaces_check(claims, err);
 }
 
 static struct principal *principal_of(
@@ -298,6 +299,7 @@ static struct principal *principal_of(
 		.tenant = access == WEB_SERVICE ? NULL : json_text(claims, "tenant"),
 		.tenant_name = or_empty(json_text(claims, "tenant_name")),
 		.space = or_empty(json_text(claims, "space")),
+		.spaces = auth_spaces_shared(claims, req->arena),
 		.roles = or_empty(json_text(claims, "roles")),
 		.scope = or_empty(json_text(claims, "scope")),
 		.jkt = json_text(json_object_get(claims, "cnf"), "jkt"),

@@ -5,14 +5,15 @@
  * subjects; a service that has not seen it for 30 s refuses with auth.epoch_stale (503).
  *
  * A token with cnf{"x5t#S256"} (RFC 8705) is good only beside that client certificate; it is dead
- * once any of its sub, key, crt, cnf.crt, tenant was revoked after it was made.
+ * once any of its sub, key, crt, cnf.crt, tenant was revoked after it was made, or one of its
+ * spaces for its tenant.
  *
  * Token shapes (RFC 9068 / RFC 7519, ES256, `typ` exact, `aud` exactly one service):
- *   at+jwt                  member's API token: iss sub(mbr_) tenant space roles scope aud exp iat
- * jti strongroom-agent+jwt    sub(sbx_) boot tenant aud cnf{jkt}; needs a DPoP proof (RFC 9449) in
- * the same request strongroom-registry+jwt sub tenant aud=registry-gw access[] (registry.md);
- * agents' carry image{digest} strongroom-service+jwt  RFC 7523 assertion: iss=sub=service,
- * aud=service, exp <= 60 s, by its key file
+ *   at+jwt                  member's API token: iss sub(mbr_) tenant space spaces roles scope aud
+ * exp iat jti strongroom-agent+jwt    sub(sbx_) boot tenant aud cnf{jkt}; needs a DPoP proof (RFC
+ * 9449) in the same request strongroom-registry+jwt sub tenant aud=registry-gw access[]
+ * (registry.md); agents' carry image{digest} strongroom-service+jwt  RFC 7523 assertion:
+ * iss=sub=service, aud=service, exp <= 60 s, by its key file
  */
 #ifndef STRONGROOM_AUTH_H
 #define STRONGROOM_AUTH_H
@@ -36,6 +37,7 @@ struct principal {
 	const char *tenant;  /* tnt_…; NULL for services */
 	const char *tenant_name;
 	const char *space;    /* the tenant's own space */
+	const char *spaces;   /* those that it shares, joined by ','; "" for none */
 	const char *roles;    /* space separated */
 	const char *scope;    /* space separated */
 	const char *jkt;      /* agents: thumbprint of the machine signing key */
@@ -80,6 +82,8 @@ bool principal_has_role(const struct principal *principal, const char *role);
 /* One of the space-separated roles, or auth.role_missing (403). */
 int principal_need_role(const struct principal *principal, const char *roles, struct err *err);
 bool principal_has_scope(const struct principal *principal, const char *scope);
+/* The tenant's own space, or one that it shares. */
+bool principal_in_space(const struct principal *principal, const char *space);
 /* A route's `scope`: one that the token must hold; where services call, their names. */
 bool principal_may_call(const struct principal *principal, const char *scope);
 

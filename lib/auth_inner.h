@@ -62,6 +62,13 @@ int auth_peers_key(struct auth_peers *peers, const char *name, EVP_PKEY **ret_ke
  * auth.certificate_missing, auth.certificate_mismatch, auth.bad_client_certificate. */
 int auth_binding_check(const struct web_req *req, const json_t *claims, struct err *err);
 
+/* --- auth_spaces.c --- */
+struct arena;
+
+int auth_spaces_check(const json_t *claims, struct err *err);		   /* auth.invalid_token */
+const char *auth_spaces_shared(const json_t *claims, struct arena *arena); /* joined by ',' */
+bool auth_spaces_left(const struct auth_state *state, const json_t *claims, long long iat);
+
 /* --- auth_limit.c --- */
 struct limit;
 

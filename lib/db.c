@@ -111,7 +111,7 @@ static void add_scope(struct opening *opening, const struct db_scope *scope)
 		return;
 	}
 	opening->params[0] = scope->tenant_id;
-	opening->params[1] = scope->space_id;
+	opening->params[1] = scope->space_ids;
 	add_step(opening,
 		(struct db_step) { .sql = &sql_tenant, .params = opening->params, .n_params = 2 });
 }
@@ -123,15 +123,12 @@ static void opening_init(struct opening *opening, const struct db_scope *scope)
 	add_scope(opening, scope);
 }
 
-/* Ids only: the setting is a list joined by commas. */
 static int check_scope(const struct db_scope *scope, struct err *err)
 {
-	if (!scope || (scope->sweep && !scope->tenant_id && !scope->space_id))
+	if (!scope || (scope->sweep && !scope->tenant_id && !scope->space_ids))
 		return 0;
 	if (scope->sweep || !scope->tenant_id || !*scope->tenant_id)
 		return err_set(err, ERR_INTERNAL, "db.scope", "scope without a tenant");
-	if (scope->space_id && strchr(scope->space_id, ','))
-		return err_set(err, ERR_INTERNAL, "db.scope", "bad space id");
 	return 0;
 }
 
@@ -227,7 +224,7 @@ static bool is_same_text(const char *a, const char *b)
 
 static bool is_same_scope(const struct db_scope *a, const struct db_scope *b)
 {
-	return is_same_text(a->tenant_id, b->tenant_id) && is_same_text(a->space_id, b->space_id);
+	return is_same_text(a->tenant_id, b->tenant_id) && is_same_text(a->space_ids, b->space_ids);
 }
 
 /* Asks for all; what has no rows then was behind an error, or is it. */
@@ -244,7 +241,7 @@ static int read_together(struct db *db, struct db_read *reads, size_t n_reads, s
 
 		assert(is_read(read->sql));
 		scopes[i][0] = read->scope.tenant_id;
-		scopes[i][1] = read->scope.space_id;
+		scopes[i][1] = read->scope.space_ids;
 		if (i == 0 || !is_same_scope(&read->scope, &read[-1].scope))
 			steps[n_steps++] = (struct db_step) {
 				.sql = &sql_tenant, .params = scopes[i], .n_params = 2

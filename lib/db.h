@@ -34,13 +34,15 @@ struct sql {
 
 struct db_scope {
 	const char *tenant_id; /* NULL with `sweep` */
-	const char *space_id;  /* further space, or NULL */
+	const char *space_ids; /* whose rows may be read as well, joined by ','; or NULL */
 	bool sweep;
 };
 
 /* A NULL scope is for tables without tenants; any other refuses it. Both values live as long as the
  * block that they are written in. docs/ROW-LEVEL-SECURITY.md says what the schemas do with them. */
 #define DB_TENANT(id) (&(const struct db_scope) { .tenant_id = (id) })
+#define DB_SPACES(id, spaces)                                                                      \
+	(&(const struct db_scope) { .tenant_id = (id), .space_ids = (spaces) })
 #define DB_SWEEP (&(const struct db_scope) { .sweep = true })
 
 #define DB_MAX_PARAMS 24

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/auth.h"
+#include "lib/id.h"
 
 static bool has_part(const char *words, const char *word, size_t len)
 {
@@ -38,6 +39,13 @@ int principal_need_role(const struct principal *principal, const char *roles, st
 	}
 	return err_set(
 		err, ERR_FORBIDDEN, "auth.role_missing", "this needs one of the roles: %s", roles);
+}
+
+/* Ids are all of one length. */
+bool principal_in_space(const struct principal *principal, const char *space)
+{
+	return id_is(space, "spc") &&
+	       (strcmp(principal->space, space) == 0 || strstr(principal->spaces, space) != NULL);
 }
 
 bool principal_has_scope(const struct principal *principal, const char *scope)

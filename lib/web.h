@@ -103,6 +103,7 @@ struct web_read {
 	const struct sql *sql;
 	int (*answer)(struct web_req *req, struct web_res *res, const struct db_rows *rows,
 		struct err *err);
+	bool shared; /* rows of the caller's spaces may be read as well */
 };
 /* The same answer about `id` in a handler, behind a change. */
 int web_read_answer(struct web_req *req, struct web_res *res, const struct web_read *read,

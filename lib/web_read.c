@@ -16,13 +16,22 @@ struct question {
 	const char *params[2];
 };
 
+static struct db_scope scope_of(const struct web_req *req, const struct web_read *read)
+{
+	return (struct db_scope) {
+		.tenant_id = req->principal->tenant,
+		.space_ids = read->shared ? req->principal->spaces : NULL,
+	};
+}
+
 static void ask(const struct question *question, struct db_read *ret_read)
 {
 	const struct web_req *req = &question->call->req;
+	const struct web_read *read = question->call->entry->route->read;
 
 	*ret_read = (struct db_read) {
-		.scope = { .tenant_id = req->principal->tenant },
-		.sql = question->call->entry->route->read->sql,
+		.scope = scope_of(req, read),
+		.sql = read->sql,
 		.params = question->params,
 		.n_params = 2,
 	};
@@ -81,11 +90,11 @@ static void release_rows(void *rows)
 int web_read_answer(struct web_req *req, struct web_res *res, const struct web_read *read,
 	const char *id, struct err *err)
 {
-	const char *tenant = req->principal->tenant;
+	const struct db_scope scope = scope_of(req, read);
 	struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_TENANT(tenant), read->sql, DB_PARAMS(tenant, id), &rows,
-		    err) < 0)
+	if (db_run(req->worker->db, &scope, read->sql, DB_PARAMS(scope.tenant_id, id), &rows, err) <
+		0)
 		return -1;
 	arena_defer(req->arena, release_rows, rows);
 	return read->answer(req, res, rows, err);

@@ -109,7 +109,7 @@ static json_t *encode_member(const struct db_rows *rows, size_t row)
 int store_space_members(
 	struct db *db, const char *tenant_id, const char *id, json_t **ret_items, struct err *err)
 {
-	const struct db_scope scope = { .tenant_id = tenant_id, .space_id = id };
+	const struct db_scope scope = { .tenant_id = tenant_id, .space_ids = id };
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(db, &scope, &SQL_SPACE_MEMBERS, DB_PARAMS(id), &rows, err) < 0)
@@ -242,7 +242,7 @@ int store_space_invitation(struct db *db, const char *tenant_id, const char *spa
 	const char *id, struct arena *arena, struct space_invitation *ret_invitation,
 	struct err *err)
 {
-	const struct db_scope scope = { .tenant_id = tenant_id, .space_id = space_id };
+	const struct db_scope scope = { .tenant_id = tenant_id, .space_ids = space_id };
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(db, &scope, &SQL_SPACE_INVITATION_BY_ID, DB_PARAMS(tenant_id, space_id, id),
@@ -265,7 +265,7 @@ static json_t *encode_invitation(const struct db_rows *rows, size_t row)
 int store_space_invitation_list(struct db *db, const char *tenant_id, const char *space_id,
 	const struct page *page, json_t **ret_list, struct err *err)
 {
-	const struct db_scope scope = { .tenant_id = tenant_id, .space_id = space_id };
+	const struct db_scope scope = { .tenant_id = tenant_id, .space_ids = space_id };
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(db, &scope, &SQL_SPACE_INVITATION_LIST,

@@ -53,17 +53,16 @@ static int check_approvals(
 	return 0;
 }
 
-static int check_space(
-	const struct web_req *req, const struct trust_policy *policy, struct err *err)
+static int check_space(const struct web_req *req, const char *space, struct err *err)
 {
-	if (strcmp(policy->space, req->principal->space) == 0)
+	if (principal_in_space(req->principal, space))
 		return 0;
-	return err_set(err, ERR_UNPROCESSABLE, "policy.wrong_space",
-		"the policy names a space that the caller is not in");
+	return err_set(
+		err, ERR_UNPROCESSABLE, "policy.wrong_space", "the caller is in no such space");
 }
 
 static const struct record_kind kind = { "/v1/policies", "policy_id", ROLES_WORK,
-	&store_policy_read, store_policy_get, store_policy_list, store_policy_delete };
+	&store_policy_read, store_policy_get, NULL, store_policy_delete };
 
 int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 {
@@ -76,7 +75,7 @@ int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
 		json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
 		trust_policy_read(req->arena, body.policy, &policy, err) < 0 ||
-		check_space(req, &policy, err) < 0 ||
+		check_space(req, policy.space, err) < 0 ||
 		check_approvals(&policy, body.approvals, err) < 0 ||
 		jcs_encode(body.policy, &canonical, &len, err) < 0)
 		return -1;
@@ -93,7 +92,12 @@ int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 
 int policy_list(struct web_req *req, struct web_res *res, struct err *err)
 {
-	return record_list(req, res, &kind, err);
+	const char *space = web_query(req, "space");
+	struct page page;
+
+	if (resource_page(req, &page, err) < 0 || (space && check_space(req, space, err) < 0))
+		return -1;
+	return store_policy_list(req, &page, space, &res->json, err);
 }
 
 int policy_delete(struct web_req *req, struct web_res *res, struct err *err)
@@ -112,7 +116,7 @@ int policy_approve(struct web_req *req, struct web_res *res, struct err *err)
 		store_policy_text(req, id, &canonical, err) < 0 ||
 		trust_policy_parse(req->arena, canonical, strlen(canonical), &policy, err) < 0 ||
 		trust_approval_check(&policy, body.approval, clock_unix_ms() / 1000, err) < 0 ||
-		store_approval_add(req, id, body.approval, err) < 0)
+		store_approval_add(req, id, policy.space, body.approval, err) < 0)
 		return -1;
 	res->status = 201;
 	return web_read_answer(req, res, &store_policy_read, id, err);

@@ -8,12 +8,21 @@ SELECT * FROM policy_record WHERE tenant_id = $1 AND id = $2 AND deleted_at IS N
 
 -- name: policy_full
 SELECT r.*, (SELECT string_agg(a.envelope, ',' ORDER BY a.spki) FROM approval a
-	WHERE a.tenant_id = $1 AND a.policy_id = $2) AS approvals
-FROM policy_record r WHERE r.tenant_id = $1 AND r.id = $2 AND r.deleted_at IS NULL
+	WHERE a.tenant_id = r.tenant_id AND a.policy_id = r.id) AS approvals
+FROM policy_record r WHERE r.id = $2 AND r.deleted_at IS NULL
+	AND (r.tenant_id = $1 OR r.space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
 
 -- name: policy_list
-SELECT id, name, version, hash, revision, created_by, created_at FROM policy_record
-WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint
+(SELECT * FROM policy_line WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3::bigint)
+UNION
+SELECT l.* FROM unnest(string_to_array($4, ',')) AS s (id), LATERAL (SELECT * FROM policy_line
+	WHERE space_id = s.id AND id < $2 ORDER BY id DESC LIMIT $3::bigint) AS l
+ORDER BY id DESC LIMIT $3::bigint
+
+-- name: policy_list_of_space
+SELECT * FROM policy_line WHERE space_id = $4 AND id < $2
+	AND (tenant_id = $1 OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
+ORDER BY id DESC LIMIT $3::bigint
 
 -- name: policy_insert
 INSERT INTO policy (tenant_id, space_id, id, name, version, hash, document, created_by)

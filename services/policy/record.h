@@ -13,6 +13,7 @@ struct record_kind {
 	const struct web_read *read;
 	int (*get)(struct web_req *req, const char *id, json_t **ret_record,
 		long long *ret_revision, struct err *err);
+	/* NULL: the kind's own handler lists */
 	int (*list)(
 		struct web_req *req, const struct page *page, json_t **ret_list, struct err *err);
 	int (*remove)(struct web_req *req, const char *id, long long revision, struct err *err);

@@ -18,10 +18,12 @@ const struct sql *const store_forgets[] = { &resource_forget, NULL };
 
 static json_t *policy_row(const struct db_rows *rows, size_t i)
 {
-	return json_pack("{s:s,s:s,s:I,s:s,s:s,s:s}", "id", db_text(rows, i, "id"), "name",
-		db_text(rows, i, "name"), "version", (json_int_t)db_number(rows, i, "version"),
-		"hash", db_text(rows, i, "hash"), "created_by", db_text(rows, i, "created_by"),
-		"created_at", db_text(rows, i, "created_at"));
+	return json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:s}", "id", db_text(rows, i, "id"),
+		"tenant", db_text(rows, i, "tenant_id"), "space", db_text(rows, i, "space_id"),
+		"name", db_text(rows, i, "name"), "version",
+		(json_int_t)db_number(rows, i, "version"), "hash", db_text(rows, i, "hash"),
+		"created_by", db_text(rows, i, "created_by"), "created_at",
+		db_text(rows, i, "created_at"));
 }
 
 /* The digest of the key in an envelope, which is its row's key: a signer's later word replaces the
@@ -38,19 +40,26 @@ static int signer_of(const json_t *envelope, char ret_spki[DIGEST_TEXT_SIZE], st
 	return 0;
 }
 
-static int add_approval(struct db *db, const struct web_req *req, const char *policy_id,
-	const json_t *envelope, struct err *err)
+struct approval_work {
+	const char *tenant, *policy_id, *space;
+	const json_t *envelope;
+};
+
+/* It lies in its policy's space, whose tenants read it. */
+static int add_approval(struct db *db, const struct approval_work *work, struct err *err)
 {
+	const json_t *envelope = work->envelope;
 	auto_free char *text = json_dumps(envelope, JSON_COMPACT | JSON_SORT_KEYS);
 	char spki[DIGEST_TEXT_SIZE];
 
 	if (signer_of(envelope, spki, err) < 0)
 		return -1;
-	audit(db, &(const struct audit_act) {
-			  .action = "policy.approve", .on = policy_id, .detail = spki });
+	audit(db, &(const struct audit_act) { .action = "policy.approve",
+			  .on = work->policy_id,
+			  .detail = spki,
+			  .space = work->space });
 	return db_exec(db, &SQL_APPROVAL_INSERT,
-		DB_PARAMS(req->principal->tenant, req->principal->space, policy_id, spki, text),
-		NULL, err);
+		DB_PARAMS(work->tenant, work->space, work->policy_id, spki, text), NULL, err);
 }
 
 struct policy_work {
@@ -69,12 +78,13 @@ static int find_or_insert(struct db *db, struct policy_work *work, struct err *e
 		return -1;
 	work->item->existed = db_count(rows) > 0;
 	if (!work->item->existed)
-		audit(db,
-			&(const struct audit_act) {
-				.action = "create", .on = work->item->id, .detail = policy->hash });
+		audit(db, &(const struct audit_act) { .action = "create",
+				  .on = work->item->id,
+				  .detail = policy->hash,
+				  .space = policy->space });
 	if (!work->item->existed)
 		return db_exec(db, &SQL_POLICY_INSERT,
-			DB_PARAMS(who->tenant, who->space, work->item->id, policy->name,
+			DB_PARAMS(who->tenant, policy->space, work->item->id, policy->name,
 				policy->hash, work->item->canonical, who->subject),
 			NULL, err);
 	snprintf(work->item->id, sizeof(work->item->id), "%s", db_text(rows, 0, "id"));
@@ -90,7 +100,10 @@ static int policy_work(struct db *db, void *arg, struct err *err)
 	if (find_or_insert(db, work, err) < 0)
 		return -1;
 	json_array_foreach (work->item->approvals, i, envelope) {
-		if (add_approval(db, work->req, work->item->id, envelope, err) < 0)
+		const struct approval_work approval = { work->req->principal->tenant,
+			work->item->id, work->item->policy->space, envelope };
+
+		if (add_approval(db, &approval, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -150,7 +163,7 @@ static int policy_answer(
 	return 0;
 }
 
-const struct web_read store_policy_read = { &SQL_POLICY_FULL, policy_answer };
+const struct web_read store_policy_read = { &SQL_POLICY_FULL, policy_answer, true };
 
 int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err)
@@ -177,10 +190,19 @@ int store_policy_text(
 	return 0;
 }
 
-int store_policy_list(
-	struct web_req *req, const struct page *page, json_t **ret_list, struct err *err)
+int store_policy_list(struct web_req *req, const struct page *page, const char *space,
+	json_t **ret_list, struct err *err)
 {
-	return store_row_list(req, &SQL_POLICY_LIST, page, policy_row, ret_list, err);
+	const struct principal *who = req->principal;
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces),
+		    space ? &SQL_POLICY_LIST_OF_SPACE : &SQL_POLICY_LIST,
+		    DB_PARAMS(who->tenant, page->before, page->limit, space ? space : who->spaces),
+		    &rows, err) < 0)
+		return -1;
+	*ret_list = resource_list(rows, page, policy_row);
+	return 0;
 }
 
 int store_policy_delete(struct web_req *req, const char *id, long long revision, struct err *err)
@@ -189,26 +211,19 @@ int store_policy_delete(struct web_req *req, const char *id, long long revision,
 		"a pipeline stands on this policy, or it was changed meanwhile", err);
 }
 
-struct approval_work {
-	struct web_req *req;
-	const char *policy_id;
-	const json_t *envelope;
-};
-
-static int approval_work(struct db *db, void *arg, struct err *err)
+static int approve_work(struct db *db, void *arg, struct err *err)
 {
-	struct approval_work *work = arg;
-	const char *tenant = work->req->principal->tenant;
+	const struct approval_work *work = arg;
 
-	if (add_approval(db, work->req, work->policy_id, work->envelope, err) < 0)
+	if (add_approval(db, work, err) < 0)
 		return -1;
-	return db_exec(db, &SQL_POLICY_TOUCH, DB_PARAMS(tenant, work->policy_id), NULL, err);
+	return db_exec(db, &SQL_POLICY_TOUCH, DB_PARAMS(work->tenant, work->policy_id), NULL, err);
 }
 
-int store_approval_add(
-	struct web_req *req, const char *policy_id, const json_t *envelope, struct err *err)
+int store_approval_add(struct web_req *req, const char *policy_id, const char *space,
+	const json_t *envelope, struct err *err)
 {
-	struct approval_work work = { req, policy_id, envelope };
+	struct approval_work work = { req->principal->tenant, policy_id, space, envelope };
 
-	return db_tx(req->worker->db, DB_TENANT(req->principal->tenant), approval_work, &work, err);
+	return db_tx(req->worker->db, DB_TENANT(work.tenant), approve_work, &work, err);
 }

@@ -24,17 +24,19 @@ struct store_policy {
 	bool existed;
 };
 int store_policy_add(struct web_req *req, struct store_policy *item, struct err *err);
-extern const struct web_read store_policy_read; /* with document and approvals */
+extern const struct web_read
+	store_policy_read; /* with document and approvals; of others in the caller's spaces, too */
 int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err);
 int store_policy_text(
 	struct web_req *req, const char *id, const char **ret_canonical, struct err *err);
-int store_policy_list(
-	struct web_req *req, const struct page *page, json_t **ret_list, struct err *err);
+/* Of all the caller's spaces, or of the one that is named. */
+int store_policy_list(struct web_req *req, const struct page *page, const char *space,
+	json_t **ret_list, struct err *err);
 /* policy.in_use when a pipeline stands on it. */
 int store_policy_delete(struct web_req *req, const char *id, long long revision, struct err *err);
-int store_approval_add(
-	struct web_req *req, const char *policy_id, const json_t *envelope, struct err *err);
+int store_approval_add(struct web_req *req, const char *policy_id, const char *space,
+	const json_t *envelope, struct err *err);
 
 /* --- pipelines --- */
 struct store_pipeline {

@@ -70,7 +70,8 @@ static int projection_answer(
 	return store_row_answer(req, res, rows, &projection_thing, err);
 }
 
-const struct web_read store_projection_read = { &SQL_PROJECTION_BY_ID, projection_answer };
+const struct web_read store_projection_read = { .sql = &SQL_PROJECTION_BY_ID,
+	.answer = projection_answer };
 
 int store_projection_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err)
@@ -190,7 +191,7 @@ static int dataset_answer(
 	return store_row_answer(req, res, rows, &dataset_thing, err);
 }
 
-const struct web_read store_dataset_read = { &SQL_DATASET_BY_ID, dataset_answer };
+const struct web_read store_dataset_read = { .sql = &SQL_DATASET_BY_ID, .answer = dataset_answer };
 
 int store_dataset_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err)

@@ -66,7 +66,8 @@ static int pipeline_answer(
 	return store_row_answer(req, res, rows, &pipeline_thing, err);
 }
 
-const struct web_read store_pipeline_read = { &SQL_PIPELINE_BY_ID, pipeline_answer };
+const struct web_read store_pipeline_read = { .sql = &SQL_PIPELINE_BY_ID,
+	.answer = pipeline_answer };
 
 int store_pipeline_get(struct web_req *req, const char *tenant, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err)

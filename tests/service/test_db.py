@@ -161,7 +161,9 @@ def test_space_is_shared_by_its_members_only(probe):
     assert probe.run(A, "note_insert", A, "spc_2", "n2", "not shared")[0] == "ok"
     assert probe.rows(f"{B}/spc_1", "note_list") == ["n1,shared"]
     assert probe.rows(B, "note_list") == []
-    assert probe.run(f"{B}/spc_1,spc_2", "note_list")[0] == "db.scope"
+    assert probe.rows(f"{B}/spc_0,spc_1", "note_list") == ["n1,shared"]
+    assert probe.rows(f"{B}/spc_1,spc_2", "note_list") == ["n1,shared", "n2,not shared"]
+    assert probe.run(f"{B}/spc_1", "note_set_fence", A, "n1", "7")[1] == "0"  # to read only
 
 
 def test_unset_scope_is_an_error(postgres, start, probe):

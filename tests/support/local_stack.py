@@ -21,7 +21,8 @@ BUILD = pathlib.Path(os.environ.get("BUILD") or "build")
 if not BUILD.is_absolute():
     BUILD = ROOT / BUILD
 AUDIENCES = {
-    "tenants": "certreg", "members": "certreg", "keys": "certreg", "challenges": "certreg", "certificates": "certreg",
+    "tenants": "certreg", "spaces": "certreg", "invitations": "certreg", "members": "certreg", "keys": "certreg",
+    "challenges": "certreg", "certificates": "certreg",
     "templates": "provisioner", "sandboxes": "provisioner",
     "policies": "policy", "pipelines": "policy", "datasets": "policy", "projections": "policy", "orders": "policy",
     "runs": "orchestrator", "objects": "orchestrator",

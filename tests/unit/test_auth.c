@@ -6,6 +6,9 @@
 #include "lib/jwt.h"
 #include "tests/unit/auth_fixture.h"
 
+#define SHARED "spc_00000000000000000000000000000001"
+#define SHARED_TOO "spc_00000000000000000000000000000002"
+
 /* --- members --- */
 
 static void test_stale_before_the_first_answer(void)
@@ -256,6 +259,46 @@ static void test_revoked(void)
 	CHECK_NUMBER(refresh(2, NULL, 0, &err), 0);
 }
 
+static char *token_in(json_t *spaces)
+{
+	json_t *claims = claims_of(MEMBER, "policy");
+
+	json_object_set_new(claims, "spaces", spaces);
+	return sign(issuer, "at+jwt", "k1", claims);
+}
+
+/* What it shares, and that the token dies when its tenant is no longer in all of it. */
+static void test_spaces(void)
+{
+	auto_free char *token = token_in(json_pack("[s,s,s]", SPACE, SHARED, SHARED_TOO)),
+		       *value = mem_printf("Bearer %s", token);
+	const struct principal *principal = NULL;
+	long long later = unix_s() + 100;
+	struct request request;
+	struct err err;
+
+	request_init(&request);
+	add_header(&request, "Authorization", value);
+	CHECK_NUMBER(auth_check(auth, &request.call.req, WEB_MEMBER, NULL, &principal, NULL), 0);
+	CHECK_TEXT(principal->spaces, SHARED "," SHARED_TOO);
+	CHECK(principal_in_space(principal, SPACE) && principal_in_space(principal, SHARED_TOO));
+	CHECK(!principal_in_space(principal, "spc_") && !principal_in_space(principal, ""));
+	CHECK(!principal_in_space(principal, "spc_00000000000000000000000000000003"));
+	CHECK_NUMBER(refresh(2, SHARED_TOO "/" TENANT, later, &err), 0);
+	CHECK_FAILS(check_member(token, &err), &err, "auth.revoked");
+	CHECK_FAILS(auth_recheck(auth, principal, &err), &err, "auth.revoked");
+	CHECK_NUMBER(refresh(2, SHARED_TOO "/" TENANT, unix_s() - 100, &err), 0);
+	CHECK_NUMBER(check_member(token, &err), 0); /* in again before the token was made */
+	CHECK_NUMBER(
+		refresh(2, SHARED_TOO "/tnt_00000000000000000000000000000001", later, &err), 0);
+	CHECK_NUMBER(check_member(token, &err), 0);
+	CHECK_NUMBER(refresh(2, NULL, 0, &err), 0);
+	arena_free(request.arena);
+	refuse_claim("spaces", json_pack("[s,s]", SPACE, "spc_1,spc_2"), "auth.invalid_token");
+	refuse_claim("spaces", json_pack("[s,i]", SPACE, 1), "auth.invalid_token");
+	refuse_claim("spaces", json_string(SPACE), "auth.invalid_token");
+}
+
 static void test_stale(void)
 {
 	auto_free char *token = member_token();
@@ -405,6 +448,7 @@ int main(void)
 	test_oversized();
 	test_bound();
 	test_revoked();
+	test_spaces();
 	test_stale();
 	test_known_token();
 	test_recheck();

@@ -24,7 +24,7 @@ free_port() {
 
 edge_routes() {
 	cat <<-'END'
-		certreg      /v1/(?:tenants|members|keys|challenges|certificates|token|registry-token|audit|crl)(?:[/:]|$)
+		certreg      /v1/(?:tenants|members|invitations|spaces|keys|challenges|certificates|token|registry-token|audit|crl)(?:[/:]|$)
 		certreg      /v1/ocsp$
 		certreg      /[.]well-known/
 		provisioner  /v1/(?:templates|sandboxes|enrolments)(?:[/:]|$)

@@ -9,6 +9,8 @@ CREATE TABLE policy (
 	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, hash), UNIQUE (tenant_id, name, version))
 	WITH (toast_tuple_target = 8160); -- a usual document stays in its row, as it is
+CREATE INDEX policy_id ON policy (id); -- space_id is the document's: its other tenants read the policy, too
+CREATE INDEX policy_space ON policy (space_id, id);
 
 CREATE TABLE approval (
 	tenant_id text NOT NULL, space_id text NOT NULL, policy_id text NOT NULL, spki text NOT NULL,
@@ -85,6 +87,9 @@ CREATE VIEW policy_record WITH (security_invoker = true) AS
 SELECT tenant_id, space_id, id, name, version, hash, document, revision, created_by,
 	at_text(created_at) AS created_at, deleted_at FROM policy;
 
+CREATE VIEW policy_line WITH (security_invoker = true) AS -- of a list
+SELECT tenant_id, space_id, id, name, version, hash, revision, created_by, created_at FROM policy_record WHERE deleted_at IS NULL;
+
 CREATE VIEW pipeline_record WITH (security_invoker = true) AS
 SELECT p.tenant_id, p.space_id, p.id, p.name, p.version, p.template, p.policy_id, d.hash AS policy_hash, d.max_runs, d.deadline,
 	p.revision, p.created_by, at_text(p.created_at) AS created_at, p.deleted_at
@@ -101,7 +106,7 @@ FROM dataset d LEFT JOIN dataset_version v
 	ON v.tenant_id = d.tenant_id AND v.dataset_id = d.id AND v.version = d.version;
 
 -- Nothing here is deleted for good: the runtime role may not.
-GRANT SELECT ON policy_record, pipeline_record, projection_record, dataset_record TO policy;
+GRANT SELECT ON policy_record, policy_line, pipeline_record, projection_record, dataset_record TO policy;
 GRANT SELECT, INSERT, UPDATE ON policy, approval, pipeline, projection, dataset TO policy;
 GRANT SELECT, INSERT ON pipeline_version, dataset_version, run_order, run_grant, idempotency TO policy;
 

@@ -116,7 +116,7 @@ static void run(struct db *db, struct line *line)
 {
 	const struct statement *statement = statement_named(line->fields[2]);
 	char *space = line->fields[1];
-	const struct db_scope tenant = { .tenant_id = strsep(&space, "/"), .space_id = space };
+	const struct db_scope tenant = { .tenant_id = strsep(&space, "/"), .space_ids = space };
 	const struct db_scope *sweep = DB_SWEEP; /* lives as long as this block */
 	const struct db_scope *scope = &tenant;
 	auto_rows struct db_rows *rows = NULL;
@@ -143,7 +143,7 @@ static void read_in(char *scope, const char *params[2], struct db_read *ret_read
 
 	params[0] = strsep(&scope, "/");
 	*ret_read = (struct db_read) {
-		.scope = { .tenant_id = params[0], .space_id = scope },
+		.scope = { .tenant_id = params[0], .space_ids = scope },
 		.sql = fails   ? &SQL_FAULT
 		       : began ? &SQL_BEGAN
 			       : &SQL_NOTE_VISIBLE,
