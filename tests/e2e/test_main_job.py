@@ -70,6 +70,8 @@ def test_a_run_says_what_describe_says(project, first):
     assert table[0] == "count,unique,top,freq" and table[1].startswith(f"{said['count']},{said['unique']},")
     receipt = predicate(project)
     assert receipt["boot_id"] == said["boot_id"]
+    kept = (project.profile() / "checkpoint").read_text().split("\n")
+    assert 0 < receipt["log_head"]["size"] <= int(kept[1]), "the agent saw the log that the client keeps"
     assert (receipt["exit_code"], receipt["signal"], receipt["limits_hit"], receipt["class"]) == (0, 0, [], "none")
     assert first.count(NOTICE) >= 1
 

@@ -335,9 +335,46 @@ static void test_orders(void)
 	CHECK_FAILS(trust_order_check(&w.policy, bad, &order, &err), &err, "order.invalid");
 }
 
+/* null, or exactly a size and a root. */
+static void test_log_heads(void)
+{
+	static const struct {
+		const char *text;
+		bool good;
+	} heads[] = {
+		{ "{\"size\":7,\"root\":\"sha256:"
+		  "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}",
+			true },
+		{ "{\"size\":-1,\"root\":\"sha256:"
+		  "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}",
+			false },
+		{ "{\"size\":7,\"root\":\"sha256:00\"}", false },
+		{ "{\"size\":7}", false },
+		{ "[]", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		auto_json json_t *head = json_loads(heads[i].text, 0, NULL), *envelope = NULL;
+		auto_json json_t *approval = NULL;
+		struct trust_order order = w.order;
+
+		order.log_head = head;
+		CHECK(trust_order_make(w.anna, &order, &envelope, &err) == 0);
+		CHECK(trust_approval_make(w.anna, &w.policy, "author", true, NOW, NOW + 100, head,
+			      &approval, &err) == 0);
+		err_clear(&err);
+		CHECK((trust_order_check(&w.policy, envelope, &order, &err) == 0) == heads[i].good);
+		CHECK_TEXT(err.code, heads[i].good ? "" : "order.invalid");
+		err_clear(&err);
+		CHECK((trust_approval_check(&w.policy, approval, NOW, &err) == 0) == heads[i].good);
+		CHECK_TEXT(err.code, heads[i].good ? "" : "approval.invalid");
+	}
+}
+
 int main(void)
 {
 	set_up();
+	test_log_heads();
 	test_commitments();
 	test_broken_policies();
 	test_policy_text();
