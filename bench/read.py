@@ -45,21 +45,21 @@ def conf_of(stack, service):
 
 
 @contextlib.contextmanager
-def second_policy(bench):
+def second_service(bench, service, port):
     """The same program on the same database as the same user, listening on loopback TCP: wrk speaks no unix sockets."""
     stack = bench.stack
-    conf = stack.folder / "etc/bench-policy.conf"
-    text = (stack.folder / "etc/policy.conf").read_text()
-    conf.write_text(re.sub(r"^listen = .*", f"listen = tcp:127.0.0.1:{PORT}", text, flags=re.M))
+    conf = stack.folder / f"etc/bench-{service}.conf"
+    text = (stack.folder / f"etc/{service}.conf").read_text()
+    conf.write_text(re.sub(r"^listen = .*", f"listen = tcp:127.0.0.1:{port}", text, flags=re.M))
     conf.chmod(0o644)
     ids = {}
-    with open(f"/proc/{bench.pid('policy')}/status") as status:
+    with open(f"/proc/{bench.pid(service)}/status") as status:
         for line in status:
             name, _, values = line.partition(":")
             ids[name] = [int(value) for value in values.split()] if name in ("Uid", "Gid", "Groups") else None
     become = {"user": ids["Uid"][0], "group": ids["Gid"][0], "extra_groups": ids["Groups"]} if os.geteuid() == 0 else {}
-    with open(stack.folder / "log/bench-policy.log", "wb") as log:
-        process = subprocess.Popen([stack.folder / "bin/strongroom-policy", "--config", conf], stdin=subprocess.DEVNULL,
+    with open(stack.folder / f"log/bench-{service}.log", "wb") as log:
+        process = subprocess.Popen([stack.folder / f"bin/strongroom-{service}", "--config", conf], stdin=subprocess.DEVNULL,
                                    stderr=log, cwd="/", **become)
         try:
             yield process.pid
@@ -139,7 +139,7 @@ def run(bench):
     postgres.call("psql", "-qX", "-d", "strongroom", "-c", "ANALYZE")
     postgres.call("createdb", "bench")
     postgres.call("pgbench", "-i", "-q", "-s", "10", "bench")
-    with second_policy(bench) as pid:
+    with second_service(bench, "policy", PORT) as pid:
         sizes = [wait_for(bench, path) for path in paths]
         rounds = [Round(bench, postgres, pid, paths) for _ in range(RUNS)]
     postgres.call("dropdb", "bench")

@@ -10,6 +10,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/support"))
 
+import certificates  # noqa: E402
 import layer  # noqa: E402
 import memory  # noqa: E402
 import overhead  # noqa: E402
@@ -18,7 +19,8 @@ import sandbox  # noqa: E402
 from figures import RUNS  # noqa: E402
 from local_stack import BUILD, LocalStack  # noqa: E402
 
-SECTIONS = {"memory": memory, "layer": layer, "overhead": overhead, "sandbox": sandbox, "read": read}
+SECTIONS = {"memory": memory, "layer": layer, "overhead": overhead, "sandbox": sandbox, "read": read,
+            "certificates": certificates}
 
 
 class Bench:
