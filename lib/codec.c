@@ -96,17 +96,17 @@ char *codec_b64_lines(const void *data, size_t len)
 	return lines;
 }
 
-static void reverse(const char *alphabet, signed char ret_table[256])
+static void reverse(const char *alphabet, unsigned char ret_table[256])
 {
-	memset(ret_table, -1, 256);
-	for (int i = 0; i < 64; i++)
-		ret_table[(unsigned char)alphabet[i]] = (signed char)i;
+	memset(ret_table, 0xff, 256);
+	for (unsigned i = 0; i < 64; i++)
+		ret_table[(unsigned char)alphabet[i]] = (unsigned char)i;
 }
 
 /* `len` characters without padding; false unless they are the one spelling of some bytes. */
 static bool decode_into(const char *alphabet, const char *text, size_t len, unsigned char *out)
 {
-	signed char table[256];
+	unsigned char table[256];
 	uint32_t bits = 0;
 	unsigned n_bits = 0;
 
@@ -114,11 +114,11 @@ static bool decode_into(const char *alphabet, const char *text, size_t len, unsi
 		return false;
 	reverse(alphabet, table);
 	for (size_t i = 0; i < len; i++) {
-		int value = table[(unsigned char)text[i]];
+		unsigned value = table[(unsigned char)text[i]];
 
-		if (value < 0)
+		if (value == 0xff)
 			return false;
-		bits = (bits << 6 | (uint32_t)value) & 0xffff;
+		bits = (bits << 6 | value) & 0xffff;
 		n_bits += 6;
 		if (n_bits >= 8) {
 			n_bits -= 8;

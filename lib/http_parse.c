@@ -460,14 +460,14 @@ int http_parse_answer(struct http_parse *parse, char *text, size_t len, struct h
 	return 0;
 }
 
-int http_parse_chunks(struct http_parse *parse, const void *data, size_t len, http_sink *sink,
-	void *arg, size_t *ret_used, bool *ret_done, struct err *err)
+int http_parse_chunks(struct http_parse *parse, const void *data, size_t len,
+	struct http_chunks *chunks, struct err *err)
 {
 	llhttp_errno_t code;
 	size_t used = len;
 
-	parse->sink = sink;
-	parse->sink_arg = arg;
+	parse->sink = chunks->sink;
+	parse->sink_arg = chunks->arg;
 	parse->data_bytes = 0;
 	parse->framing += len;
 	code = llhttp_execute(&parse->llhttp, data, len);
@@ -482,7 +482,7 @@ int http_parse_chunks(struct http_parse *parse, const void *data, size_t len, ht
 			llhttp_errno_name(code));
 	if (parse->data_bytes == 0 && parse->framing > MAX_FRAMING_BYTES && !parse->message_done)
 		return err_set(err, ERR_INVALID, "request.bad_framing", "too much chunk framing");
-	*ret_used = used;
-	*ret_done = parse->message_done;
+	chunks->used = used;
+	chunks->done = parse->message_done;
 	return 0;
 }

@@ -62,10 +62,16 @@ int http_parse_answer(struct http_parse *parse, char *text, size_t len, struct h
 
 typedef int http_sink(void *arg, const void *data, size_t len, struct err *err);
 
-/* Takes chunked framing apart. *ret_used bytes were consumed; *ret_done: the last chunk was among
- * them. */
-int http_parse_chunks(struct http_parse *parse, const void *data, size_t len, http_sink *sink,
-	void *arg, size_t *ret_used, bool *ret_done, struct err *err);
+struct http_chunks {
+	http_sink *sink;
+	void *arg;
+	size_t used; /* bytes that were consumed */
+	bool done;   /* the last chunk was among them */
+};
+
+/* Takes chunked framing apart. */
+int http_parse_chunks(struct http_parse *parse, const void *data, size_t len,
+	struct http_chunks *chunks, struct err *err);
 
 /* First header of that name, or NULL. */
 const char *http_head_find(const struct http_head *head, const char *name);

@@ -43,17 +43,18 @@ static int read_chunks(
 	struct http_conn *conn, http_sink *sink, void *arg, size_t room, struct err *err)
 {
 	struct evbuffer *input = http_conn_input(conn);
+	struct http_chunks chunks = { .sink = sink, .arg = arg };
 
 	while (!conn->body_done && room > 0 && evbuffer_get_length(input) > 0) {
 		struct evbuffer_iovec piece;
-		size_t len, used;
+		size_t len;
 
 		evbuffer_peek(input, -1, NULL, &piece, 1);
 		len = piece.iov_len < room ? piece.iov_len : room;
-		if (http_parse_chunks(conn->parse, piece.iov_base, len, sink, arg, &used,
-			    &conn->body_done, err) < 0)
+		if (http_parse_chunks(conn->parse, piece.iov_base, len, &chunks, err) < 0)
 			return -1;
-		evbuffer_drain(input, used);
+		conn->body_done = chunks.done;
+		evbuffer_drain(input, chunks.used);
 		room -= len;
 	}
 	return 0;
@@ -144,15 +145,16 @@ static int read_direct_chunks(struct http_conn *conn, struct evbuffer *in, struc
 {
 	char piece[DIRECT_CHUNK_BYTES];
 	ssize_t got = recv(bufferevent_getfd(conn->bev), piece, sizeof(piece), MSG_DONTWAIT);
-	size_t used;
+	struct http_chunks chunks = { .sink = move_on, .arg = in };
 
 	if (got <= 0)
 		return 0; /* libevent's own read will say what it is */
-	if (http_parse_chunks(
-		    conn->parse, piece, (size_t)got, move_on, in, &used, &conn->body_done, err) < 0)
+	if (http_parse_chunks(conn->parse, piece, (size_t)got, &chunks, err) < 0)
 		return -1;
-	if (used < (size_t)got)
-		evbuffer_prepend(http_conn_input(conn), piece + used, (size_t)got - used);
+	conn->body_done = chunks.done;
+	if (chunks.used < (size_t)got)
+		evbuffer_prepend(
+			http_conn_input(conn), piece + chunks.used, (size_t)got - chunks.used);
 	return 0;
 }
 
@@ -375,7 +377,8 @@ bool http_read_head(struct http_conn *conn)
 		return false; /* first the client takes what it asked for */
 	if (len > 0 && conn->scan.seen == 0)
 		http_conn_set_deadline(conn, conn->server->conf.limits.head_ms);
-	data = len > 0 ? evbuffer_pullup(http_conn_input(conn), (ev_ssize_t)len) : NULL;
+	data = len > 0 ? evbuffer_pullup(http_conn_input(conn), (ev_ssize_t)len)
+		       : (const unsigned char *)"";
 	result = http_parse_scan(&conn->scan, data, len, &status, &err);
 	if (result > 0)
 		take_head(conn, data, conn->scan.seen);

@@ -51,7 +51,7 @@ void limit_free(struct limit *limit)
 
 static uint64_t mark_of(const struct limit *limit, const char *name)
 {
-	size_t len = strlen(name);
+	size_t len = strlen(name) + 1;
 	auto_free unsigned char *text = mem_alloc(sizeof(limit->key) + len);
 	unsigned char digest[DIGEST_SIZE];
 	uint64_t mark;

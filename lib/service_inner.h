@@ -48,7 +48,7 @@ struct service_state {
 	struct web_server *server;
 };
 
-struct worker *service_worker_new(void *state);
+struct worker *service_worker_new(void *arg);
 void service_worker_free(struct worker *worker);
 
 const char *service_help(const char *code); /* service_help.c; NULL for an unknown code */

@@ -75,7 +75,7 @@ static void make_traceparent(char ret_text[56])
 	id_random(span, sizeof(span));
 	trace[0] |= 1; /* an id of zeros only means none */
 	span[0] |= 1;
-	memcpy(ret_text, "00-", 3);
+	memcpy(ret_text, "00-", 4);
 	codec_hex(trace, sizeof(trace), ret_text + 3);
 	ret_text[35] = '-';
 	codec_hex(span, sizeof(span), ret_text + 36);

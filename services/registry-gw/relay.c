@@ -108,22 +108,21 @@ static void hand_on(struct relay *relay)
 static void read_chunked(struct relay *relay)
 {
 	struct evbuffer *input = bufferevent_get_input(relay->bev);
-	bool done = false;
+	struct http_chunks chunks = { .sink = take_chunk, .arg = relay };
 
-	while (!done && evbuffer_get_length(input) > 0) {
+	while (!chunks.done && evbuffer_get_length(input) > 0) {
 		struct evbuffer_iovec piece;
-		size_t used;
 
 		evbuffer_peek(input, -1, NULL, &piece, 1);
-		if (http_parse_chunks(relay->parse, piece.iov_base, piece.iov_len, take_chunk,
-			    relay, &used, &done, &relay->err) < 0) {
+		if (http_parse_chunks(relay->parse, piece.iov_base, piece.iov_len, &chunks,
+			    &relay->err) < 0) {
 			change_state(relay, RELAY_FAILED);
 			return;
 		}
-		evbuffer_drain(input, used);
+		evbuffer_drain(input, chunks.used);
 	}
 	hand_on(relay);
-	if (done && is_open(relay))
+	if (chunks.done && is_open(relay))
 		change_state(relay, RELAY_DONE);
 }
 

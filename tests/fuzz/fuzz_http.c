@@ -58,22 +58,22 @@ static void check_head(const struct http_head *head)
 }
 
 /* The body in pieces of `step`; returns how many bytes it took, or SIZE_MAX. */
-static size_t chunks(struct http_parse *parse, const uint8_t *data, size_t size, size_t step,
+static size_t take_chunks(struct http_parse *parse, const uint8_t *data, size_t size, size_t step,
 	struct buf *body, bool *ret_done)
 {
-	size_t at = 0, used;
+	struct http_chunks chunks = { .sink = gather, .arg = body };
 	struct err err;
+	size_t at = 0;
 
-	*ret_done = false;
-	while (at < size && !*ret_done) {
+	while (at < size && !chunks.done) {
 		size_t len = size - at < step ? size - at : step;
 
-		if (http_parse_chunks(parse, data + at, len, gather, body, &used, ret_done, &err) <
-			0)
+		if (http_parse_chunks(parse, data + at, len, &chunks, &err) < 0)
 			return SIZE_MAX;
-		require(used <= len && (used == len || *ret_done));
-		at += used;
+		require(chunks.used <= len && (chunks.used == len || chunks.done));
+		at += chunks.used;
 	}
+	*ret_done = chunks.done;
 	return at;
 }
 
@@ -95,8 +95,8 @@ static size_t one_request(const uint8_t *data, size_t size, size_t step, struct 
 			check_head(head);
 			total = len;
 			if (head->chunked) {
-				size_t used =
-					chunks(parse, data + len, size - len, step, body, &done);
+				size_t used = take_chunks(
+					parse, data + len, size - len, step, body, &done);
 
 				total = used == SIZE_MAX || !done ? 0 : len + used;
 			}
