@@ -16,11 +16,13 @@ import memory  # noqa: E402
 import overhead  # noqa: E402
 import read  # noqa: E402
 import sandbox  # noqa: E402
+import tokens  # noqa: E402
 from figures import RUNS  # noqa: E402
 from local_stack import BUILD, LocalStack  # noqa: E402
 
 SECTIONS = {"memory": memory, "layer": layer, "overhead": overhead, "sandbox": sandbox, "read": read,
-            "certificates": certificates}
+            "certificates": certificates,
+            "tokens": tokens}
 
 
 class Bench:
