@@ -86,8 +86,14 @@ def new_key(owner):
     return text
 
 
-def delete(owner, path):
-    answer = owner.delete(path, owner.get(path).headers["ETag"])
+def revoke_key(owner, id_):
+    answer = owner.delete(f"/v1/keys/{id_}", owner.get(f"/v1/keys/{id_}").headers["ETag"])
+    assert answer.status_code == 200, answer.text
+
+
+def revoke_certificate(owner, id_):
+    path = f"/v1/certificates/{id_}"
+    answer = owner.post(f"{path}:revoke", {"reason": "keyCompromise"}, headers={"If-Match": owner.get(path).headers["ETag"]})
     assert answer.status_code == 200, answer.text
 
 
@@ -105,8 +111,8 @@ def kinds(stack, folder):
     by_key, by_certificate = Holder(stack, key), Holder(stack, stack.key("acme-owner"), certificate)
     member, tenant = Holder(stack, stack.key("acme-data")), Holder(stack, stack.key("globex-owner"))
     of_member, of_tenant = claims_of(member.tokens["policy"]), claims_of(tenant.tokens["policy"])
-    return {"key": (by_key, lambda: delete(owner, f"/v1/keys/{key_id(key)}")),
-            "certificate": (by_certificate, lambda: delete(owner, f"/v1/certificates/{certificate.id}")),
+    return {"key": (by_key, lambda: revoke_key(owner, key_id(key))),
+            "certificate": (by_certificate, lambda: revoke_certificate(owner, certificate.id)),
             "member": (member, lambda: write(stack, "revoked", of_member, of_member["sub"])),
             "tenant": (tenant, lambda: write(stack, "revoked", of_tenant, of_tenant["tenant"]))}
 
