@@ -19,7 +19,7 @@ struct web_req;
 struct worker;
 
 #define AUDIT_VERSION "strongroom-audit-1"
-/* Where what nobody's tenant is concerned with is told; certreg shows it to the tenant `system`. */
+/* Where what is no tenant's own is told: the id of the tenant `system` of every instance. */
 #define AUDIT_INSTANCE "tnt_00000000000000000000000000000000"
 
 /* Members that are NULL come from the caller: a member's token, a sandbox's, none in a loop. */

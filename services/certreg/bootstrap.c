@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/audit.h"
 #include "lib/buf.h"
 #include "lib/codec.h"
 #include "lib/log.h"
@@ -84,7 +85,10 @@ static int ensure_tenant(struct db *db, struct arena *arena, const char *name,
 		return -1;
 	if (!finding.tenant.id) {
 		finding.tenant = (struct tenant) {
-			.id = new_id(arena, "tnt"), .space = new_id(arena, "spc"), .name = name
+			.id = strcmp(name, SYSTEM_TENANT) == 0 ? AUDIT_INSTANCE
+							       : new_id(arena, "tnt"),
+			.space = new_id(arena, "spc"),
+			.name = name,
 		};
 		if (store_tenant_add(db, &finding.tenant, err) < 0)
 			return err_wrap(err, "tenant '%s'", name);

@@ -28,6 +28,8 @@ def test_refusals_are_recorded_ten_times_then_counted(postgres, redis):
         assert {record["who"]["sub"] for record in told} == {algo.claims["sub"]}
         assert {record["code"] for record in told} == {"auth.scope_missing"}
         assert {record["on"] for record in told if record["count"] == 1} == {"POST /v1/keys"}
+        operator = [item["record"] for item in records(own.client("system-operator"), action="request.refuse")]
+        assert [(record["code"], record["count"]) for record in operator] == [("auth.invalid_client", 3)]
         unknown = [json.loads(row[0]) for row in own.postgres.sql(
             f"SELECT record FROM certreg.audit_record WHERE tenant_id = '{ZERO}' AND code = 'auth.invalid_client'")]
         assert [(record["who"], record["count"]) for record in unknown] == [(None, 3)]
