@@ -45,14 +45,13 @@ def test_certificate_is_recorded_once(certreg, owner, new_key):
     assert found[0]["record"]["detail"] == key.spki()
 
 
-def test_tokens_are_recorded_once_an_hour(certreg):
-    reader = certreg.client("globex-owner")
+def test_tokens_are_recorded_once_an_hour(certreg, owner):
     for _ in range(3):
-        certreg.client("globex-operator", audience="policy")
-    wait_for(lambda: records(reader, action="token.issue", on="policy"), "the token is recorded")
+        certreg.client("acme-data", audience="policy")
+    wait_for(lambda: records(owner, action="token.issue", on="policy"), "the token is recorded")
     settled(certreg)
-    member = certreg.client("globex-operator").claims["sub"]
-    assert len(records(reader, action="token.issue", on="policy", who=member)) == 1
+    member = certreg.client("acme-data").claims["sub"]
+    assert len(records(owner, action="token.issue", on="policy", who=member)) == 1
 
 
 def test_feeds_of_the_others_are_taken_once(certreg, owner):

@@ -141,10 +141,11 @@ def test_down_leaves_nothing_and_two_stacks_live_side_by_side(stack):
 
 
 def test_secrets_are_private(stack):
-    for path in (stack.folder / "keys").iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-    secrets = [path.read_text().strip().split(":")[-1] for path in (stack.folder / "keys").iterdir()
-               if path.suffix != ".pem" and path.suffix != ".key"]
+    files = [path for path in (stack.folder / "keys").rglob("*") if path.is_file()]
+    assert any(path.parent.name == "token-signing" for path in files)
+    for path in (stack.folder / "keys").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o600 if path in files else 0o700), path
+    secrets = [path.read_text().strip().split(":")[-1] for path in files if path.suffix != ".pem" and path.suffix != ".key"]
     logs = "".join(path.read_text() for path in (stack.folder / "log").iterdir())
     shown = logs + "".join(path.read_text() for path in (stack.folder / "etc").iterdir() if path.stat().st_mode & 0o044)
     assert len(secrets) == 12 and not [secret for secret in secrets if secret in shown]
