@@ -3,7 +3,8 @@
  * Counting what comes often. A slot is one kind of act in its window; its first ones are told by
  * the request's own worker, the number of the others by the loop `audit` when the window is over.
  * What a kill -9 finds uncounted is lost, a clean stop tells it all. Who has no token never has a
- * slot of his own: nobody can fill the table, nor a tenant's log, from outside.
+ * slot of his own, and a tenant has no more than its share of them: what is beyond is counted
+ * without its subject. So nobody fills the table, nor hides behind noise what others did.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -17,6 +18,9 @@
 #include "lib/service.h"
 
 #define SLOTS 4096u
+#define REST_SLOTS 512u /* behind them: of tenants that have used up their share */
+#define SHARES 256u	/* tenants by their hash */
+#define SHARE_MAX 512u
 #define PROBES 16u
 #define REFUSALS_TOLD 10u
 #define REFUSALS_WINDOW_S 60
@@ -31,7 +35,8 @@ struct slot {
 
 struct audit {
 	pthread_mutex_t mutex;
-	struct slot slots[SLOTS];
+	struct slot slots[SLOTS + REST_SLOTS];
+	unsigned used[SHARES];
 	unsigned long dropped; /* found no slot */
 };
 
@@ -57,7 +62,7 @@ void audit_free(struct audit *audit)
 {
 	if (!audit)
 		return;
-	for (size_t i = 0; i < SLOTS; i++)
+	for (size_t i = 0; i < SLOTS + REST_SLOTS; i++)
 		slot_clear(&audit->slots[i]);
 	pthread_mutex_destroy(&audit->mutex);
 	free(audit);
@@ -83,31 +88,55 @@ static char *kind_of(const char *tenant, const struct audit_act *act)
 }
 
 /* FNV-1a: the kinds are ours, and a full neighbourhood only coarsens the count. */
-static size_t place_of(const char *kind)
+static size_t hash_of(const char *text)
 {
 	unsigned long long hash = 14695981039346656037ull;
 
-	for (; *kind; kind++)
-		hash = (hash ^ (unsigned char)*kind) * 1099511628211ull;
-	return (size_t)(hash % SLOTS);
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 1099511628211ull;
+	return (size_t)hash;
 }
 
-static struct slot *find(struct audit *audit, const char *kind)
+static unsigned *share_of(struct audit *audit, const char *tenant)
 {
+	return &audit->used[hash_of(tenant) % SHARES];
+}
+
+/* Among slots[first..first+count). NULL: full, or the tenant's share is. */
+static struct slot *find_in(
+	struct audit *audit, const char *kind, const char *tenant, size_t first, size_t count)
+{
+	bool may_open = first > 0 || *share_of(audit, tenant) < SHARE_MAX;
 	struct slot *free_slot = NULL;
 
 	for (size_t i = 0; i < PROBES; i++) {
-		struct slot *slot = &audit->slots[(place_of(kind) + i) % SLOTS];
+		struct slot *slot = &audit->slots[first + (hash_of(kind) + i) % count];
 
 		if (slot->kind && strcmp(slot->kind, kind) == 0)
 			return slot;
 		if (!slot->kind && !free_slot)
 			free_slot = slot;
 	}
-	return free_slot;
+	return may_open ? free_slot : NULL;
 }
 
-static void open_slot(struct slot *slot, char *kind, const char *tenant,
+static bool has_share(const struct audit *audit, const struct slot *slot)
+{
+	return slot < &audit->slots[SLOTS];
+}
+
+/* Makes the slot a free one; what it held is the caller's. */
+static struct slot slot_take(struct audit *audit, struct slot *slot)
+{
+	struct slot taken = *slot;
+
+	if (taken.kind && has_share(audit, slot))
+		--*share_of(audit, taken.tenant);
+	*slot = (struct slot) { .kind = NULL };
+	return taken;
+}
+
+static void open_slot(struct audit *audit, struct slot *slot, char *kind, const char *tenant,
 	const struct audit_act *act, long window_s)
 {
 	*slot = (struct slot) {
@@ -121,27 +150,39 @@ static void open_slot(struct slot *slot, char *kind, const char *tenant,
 		.roles = copy(act->roles),
 		.ends_ms = clock_monotonic_ms() + window_s * 1000LL,
 	};
+	*share_of(audit, tenant) += has_share(audit, slot);
 }
 
 /* Whether this one is to be told now. A window that is over and not yet told goes on. */
+static bool count_in(struct audit *audit, const char *tenant, const struct audit_act *act,
+	unsigned each, long window_s, size_t first, size_t count, bool *ret_counted)
+{
+	auto_free char *kind = kind_of(tenant, act);
+	struct slot *slot = find_in(audit, kind, tenant, first, count);
+	bool now;
+
+	*ret_counted = slot != NULL;
+	if (!slot)
+		return false;
+	if (!slot->kind)
+		open_slot(audit, slot, take_ptr(kind), tenant, act, window_s);
+	now = slot->told < each;
+	slot->told += now;
+	slot->untold += !now;
+	return now;
+}
+
 static bool count(struct audit *audit, const char *tenant, const struct audit_act *act,
 	unsigned each, long window_s)
 {
-	auto_free char *kind = kind_of(tenant, act);
-	struct slot *slot;
-	bool now = false;
+	const struct audit_act rest = { .action = act->action, .code = act->code };
+	bool now, counted;
 
 	pthread_mutex_lock(&audit->mutex);
-	slot = find(audit, kind);
-	if (!slot) {
-		audit->dropped++;
-	} else {
-		if (!slot->kind)
-			open_slot(slot, take_ptr(kind), tenant, act, window_s);
-		now = slot->told < each;
-		slot->told += now;
-		slot->untold += !now;
-	}
+	now = count_in(audit, tenant, act, each, window_s, 0, SLOTS, &counted);
+	if (!counted)
+		(void)count_in(audit, tenant, &rest, 0, window_s, SLOTS, REST_SLOTS, &counted);
+	audit->dropped += !counted;
 	pthread_mutex_unlock(&audit->mutex);
 	return now;
 }
@@ -206,30 +247,27 @@ static bool take_over(struct audit *audit, bool all, size_t *at, struct slot *re
 	bool found = false;
 
 	pthread_mutex_lock(&audit->mutex);
-	for (; *at < SLOTS && !found; (*at)++) {
+	for (; *at < SLOTS + REST_SLOTS && !found; (*at)++) {
 		struct slot *slot = &audit->slots[*at];
 
 		if (!slot->kind || (!all && slot->ends_ms > now))
 			continue;
-		found = slot->untold > 0;
-		if (found)
-			*ret_slot = *slot;
-		else
-			slot_clear(slot);
-		if (found)
-			*slot = (struct slot) { .kind = NULL };
+		*ret_slot = slot_take(audit, slot);
+		found = ret_slot->untold > 0;
+		if (!found)
+			slot_clear(ret_slot);
 	}
 	pthread_mutex_unlock(&audit->mutex);
 	return found;
 }
 
-/* Puts back what could not be told. */
+/* Puts back what could not be told, among the rest: there nobody's share is needed. */
 static void give_back(struct audit *audit, struct slot *slot)
 {
 	struct slot *place;
 
 	pthread_mutex_lock(&audit->mutex);
-	place = find(audit, slot->kind);
+	place = find_in(audit, slot->kind, slot->tenant, SLOTS, REST_SLOTS);
 	if (place && place->kind) {
 		place->untold += slot->untold;
 	} else if (place) {

@@ -214,9 +214,9 @@ static int check_token_hash(const char *token, const json_t *claims, struct err 
 static int check_time(const json_t *claims, struct err *err)
 {
 	const json_t *iat = json_object_get(claims, "iat");
-	long long age = clock_unix_ms() / 1000 - json_integer_value(iat);
+	long long now = clock_unix_ms() / 1000, at = json_integer_value(iat);
 
-	if (!json_is_integer(iat) || age > LIFE_S + AUTH_SKEW_S || age < -AUTH_SKEW_S)
+	if (!json_is_integer(iat) || at < now - LIFE_S - AUTH_SKEW_S || at > now + AUTH_SKEW_S)
 		return invalid(err, "the proof was not made just now");
 	return 0;
 }

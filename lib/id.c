@@ -125,3 +125,16 @@ void clock_rfc3339(long long unix_ms, char ret_text[CLOCK_TEXT_SIZE])
 	if (gmtime_r(&seconds, &utc))
 		strftime(ret_text, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
+
+bool clock_read_rfc3339(const char *text, long long *ret_unix_s)
+{
+	char again[CLOCK_TEXT_SIZE];
+	struct tm utc = { 0 };
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+
+	if (!end || *end || utc.tm_year <= -1900) /* Postgres has no year 0 */
+		return false;
+	*ret_unix_s = timegm(&utc);
+	clock_rfc3339(*ret_unix_s * 1000, again);
+	return strcmp(again, text) == 0;
+}

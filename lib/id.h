@@ -26,5 +26,7 @@ long long clock_monotonic_ms(void); /* never jumps */
 
 #define CLOCK_TEXT_SIZE 32u
 void clock_rfc3339(long long unix_ms, char ret_text[CLOCK_TEXT_SIZE]); /* 2026-11-22T02:31:20Z */
+/* Back to Unix seconds; false for any other way to write a time, and for times that never are. */
+bool clock_read_rfc3339(const char *text, long long *ret_unix_s);
 
 #endif

@@ -81,6 +81,8 @@ int jwt_check_times(const json_t *claims, long long skew_s, struct err *err)
 
 	if (!json_is_integer(iat) || !json_is_integer(exp) || (nbf && !json_is_integer(nbf)))
 		return invalid(err, "the token has no times");
+	if (json_integer_value(iat) < 0) /* so that exp - iat is a number */
+		return invalid(err, "the token was made before all time");
 	if (json_integer_value(exp) <= now - skew_s)
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.expired", "the token has expired");
 	if (json_integer_value(iat) > now + skew_s)

@@ -136,15 +136,15 @@ json_t *resource_list(const struct db_rows *rows, const struct page *page, resou
 }
 
 /* The caller and the key, without the quotes that the draft's structured field has; NULL without
- * the header. So nobody meets the keys of others of the tenant, neither by chance nor to be there
- * first. */
+ * the header, and without JSON (EST has a rule of its own for what is asked again). So nobody meets
+ * the keys of others of the tenant, neither by chance nor to be there first. */
 static int idempotency_key(const struct web_req *req, const char **ret_key, struct err *err)
 {
 	const char *key = web_header(req, "Idempotency-Key");
 	size_t len = key ? strlen(key) : 0;
 
 	*ret_key = NULL;
-	if (!key)
+	if (!key || !req->json)
 		return 0;
 	if (len >= 2 && key[0] == '"' && key[len - 1] == '"') {
 		key = arena_strndup(req->arena, key + 1, len - 2);

@@ -104,8 +104,11 @@ int agent_check(
 		verify(sandbox, assertion, &agent, &claims, err) < 0)
 		return -1;
 	if (store_tenant(req->worker->db, json_text(sandbox, "tenant"), req->arena, &agent.tenant,
-		    err) < 0 ||
-		assertion_use(req, agent.tenant.id, agent.tenant.space, claims, err) < 0)
+		    err) < 0)
+		return -1;
+	if (strcmp(agent.tenant.state, "active") != 0)
+		return credential_refuse(err);
+	if (assertion_use(req, agent.tenant.id, agent.tenant.space, claims, err) < 0)
 		return -1;
 	*ret_agent = agent;
 	return 0;

@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/auth.h"
 #include "lib/codec.h"
@@ -51,8 +50,7 @@ static int read_filter(const struct web_req *req, struct audit_filter *ret_filte
 		.since = web_query(req, "since"),
 	};
 	const char *const texts[] = { filter.action, filter.who, filter.on };
-	struct tm parts = { 0 };
-	const char *end = filter.since ? strptime(filter.since, "%Y-%m-%dT%H:%M:%SZ", &parts) : "";
+	long long at;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		if (texts[i] && strlen(texts[i]) > MAX_FILTER)
@@ -61,7 +59,7 @@ static int read_filter(const struct web_req *req, struct audit_filter *ret_filte
 	if (filter.outcome && strcmp(filter.outcome, "granted") != 0 &&
 		strcmp(filter.outcome, "denied") != 0)
 		return bad_filter(err, "outcome is granted or denied");
-	if (!end || *end)
+	if (filter.since && !clock_read_rfc3339(filter.since, &at))
 		return bad_filter(err, "since is a time such as 2030-01-31T12:00:00Z");
 	*ret_filter = filter;
 	return 0;

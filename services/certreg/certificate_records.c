@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records of certificates: reading, describing, revoking. A list parses no certificate. */
 #include <string.h>
-#include <time.h>
 
 #include "lib/auth.h"
 #include "lib/codec.h"
@@ -140,13 +139,12 @@ static int read_filter(struct web_req *req, struct certificate_filter *ret_filte
 	static const char *const states[] = { "active", "retiring", "retired", "expired",
 		"revoked" };
 	const char *state = web_query(req, "state"), *before = web_query(req, "expires_before");
-	struct tm parts = { 0 };
-	const char *end = before ? strptime(before, "%Y-%m-%dT%H:%M:%SZ", &parts) : "";
+	long long at;
 	bool known = !state;
 
 	for (size_t i = 0; i < ARRAY_LEN(states); i++)
 		known = known || strcmp(state, states[i]) == 0;
-	if (!known || !end || *end)
+	if (!known || (before && !clock_read_rfc3339(before, &at)))
 		return err_set(err, ERR_INVALID, "certificate.bad_filter",
 			"state is one of a record's states, expires_before a time such as "
 			"2030-01-31T12:00:00Z");

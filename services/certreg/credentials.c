@@ -138,11 +138,12 @@ int credential_claims(struct web_req *req, const struct credential *credential, 
 	struct err *err)
 {
 	bool by_key = credential->key != NULL;
-	auto_json json_t *claims = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s}", "sub",
-		credential->member, by_key ? "key" : "crt",
-		by_key ? credential->key : credential->certificate, "tenant", credential->tenant,
-		"tenant_name", credential->tenant_name, "space", credential->space, "spaces",
-		spaces_of(credential), "roles", credential->roles);
+	auto_json json_t *claims =
+		json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:I}", "sub", credential->member,
+			by_key ? "key" : "crt", by_key ? credential->key : credential->certificate,
+			"tenant", credential->tenant, "tenant_name", credential->tenant_name,
+			"space", credential->space, "spaces", spaces_of(credential), "roles",
+			credential->roles, "iat", (json_int_t)credential->asked_at);
 
 	if (bind(req, credential, claims, err) < 0)
 		return -1;

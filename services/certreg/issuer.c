@@ -53,7 +53,8 @@ int issuer_sign(struct web_req *req, const char *typ, const char *audience, long
 	id_new("jti", jti);
 	json_object_set_new(claims, "iss", json_string(req->worker->conf->base_url));
 	json_object_set_new(claims, "aud", json_string(audience));
-	json_object_set_new(claims, "iat", json_integer(issuer_now()));
+	if (!json_object_get(claims, "iat"))
+		json_object_set_new(claims, "iat", json_integer(issuer_now()));
 	json_object_set_new(claims, "exp", json_integer(expires_at));
 	json_object_set_new(claims, "jti", json_string(jti));
 	if (signing_keys_sign(keys, typ, claims, &token, err) < 0)

@@ -59,10 +59,9 @@ int scopes_narrow(struct arena *arena, const char *allowed, const char *wanted,
 
 int key_check_expiry(const char *text, struct err *err)
 {
-	struct tm parts = { 0 };
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+	long long at;
 
-	if (!end || *end || timegm(&parts) <= issuer_now())
+	if (!clock_read_rfc3339(text, &at) || at <= issuer_now())
 		return err_set(err, ERR_INVALID, "key.bad_expiry",
 			"expires_at must be a time to come, such as 2030-01-31T12:00:00Z");
 	return 0;

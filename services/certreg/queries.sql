@@ -51,12 +51,13 @@ INSERT INTO invitation (tenant_id, space_id, id, inviter, name, roles, mac, expi
 SELECT tenant_id FROM invitation WHERE id = $1
 
 -- name: invitation_offer
-SELECT i.mac FROM invitation i JOIN tenant t ON t.tenant_id = i.tenant_id
-WHERE i.tenant_id = $1 AND i.id = $2 AND i.state = 'open' AND i.expires_at > now() AND t.state = 'active'
+SELECT i.mac FROM invitation_valid i JOIN tenant t ON t.tenant_id = i.tenant_id
+WHERE i.tenant_id = $1 AND i.id = $2 AND i.expires_at > now() AND t.state = 'active'
 
 -- name: invitation_accept
 UPDATE invitation SET state = 'accepted', revision = revision + 1
-WHERE tenant_id = $1 AND id = $2 AND state = 'open' AND expires_at > now() RETURNING space_id, name, roles
+WHERE tenant_id = $1 AND id = $2 AND state = 'open' AND expires_at > now()
+	AND EXISTS (SELECT 1 FROM invitation_valid v WHERE v.tenant_id = $1 AND v.id = $2) RETURNING space_id, name, roles
 
 -- name: invitation_by_id
 SELECT * FROM invitation_record WHERE tenant_id = $1 AND id = $2
@@ -75,6 +76,10 @@ SELECT id FROM certificate WHERE tenant_id = $1 AND member_id = $2 AND spki = $3
 INSERT INTO space (tenant_id, space_id, id, name) VALUES ($1, $2, $2, $3)
 
 -- name: space_member_insert
+INSERT INTO space_member (tenant_id, space_id, id, tenant_name, space_name, invitation, acceptance) VALUES ($1, $2, $1, $3, $4, $5, $6)
+
+-- name: space_join
+WITH used AS (INSERT INTO space_joined (tenant_id, space_id, invitation) VALUES ($1, $2, $5))
 INSERT INTO space_member (tenant_id, space_id, id, tenant_name, space_name, invitation, acceptance) VALUES ($1, $2, $1, $3, $4, $5, $6)
 
 -- name: space_founder
@@ -236,7 +241,7 @@ WITH told AS (INSERT INTO outbox (topic, key) VALUES ('epoch', 'changed'))
 INSERT INTO revocation (tenant_id, space_id, id, state) VALUES ($1, $2, $3, $4)
 
 -- name: revocation_state
-SELECT m.epoch, r.id, floor(extract(epoch FROM r.created_at))::bigint + CASE WHEN r.state = 'lifted' THEN 1 ELSE $1::int END AS before
+SELECT m.epoch, r.id, floor(extract(epoch FROM r.created_at))::bigint + CASE WHEN r.state = 'lifted' THEN 2 ELSE $1::int END AS before
 FROM (SELECT coalesce(max(seq), 0) AS epoch FROM revocation) m
 	LEFT JOIN (SELECT DISTINCT ON (id) id, seq, state, created_at FROM revocation
 		WHERE created_at > now() - make_interval(secs => $1::int) ORDER BY id, seq DESC) r ON true

@@ -177,7 +177,7 @@ int store_space_join(struct db *db, const struct principal *who,
 		.action = "space.join", .on = joining->space, .space = joining->space
 	};
 
-	if (audit_run(db, DB_TENANT(who->tenant), &SQL_SPACE_MEMBER_INSERT,
+	if (audit_run(db, DB_TENANT(who->tenant), &SQL_SPACE_JOIN,
 		    DB_PARAMS(who->tenant, joining->space, who->tenant_name, joining->name,
 			    joining->invitation_digest, joining->papers),
 		    &act, NULL, err) == 0)

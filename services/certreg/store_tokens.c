@@ -40,6 +40,7 @@ int store_credential(struct db *db, const char *id, struct arena *arena,
 	struct credential *ret_credential, bool *ret_found, struct err *err)
 {
 	auto_rows struct db_rows *owner = NULL, *rows = NULL;
+	long long asked_at = clock_unix_ms() / 1000;
 	bool by_certificate = id_is(id, "crt");
 	const char *tenant;
 
@@ -52,8 +53,10 @@ int store_credential(struct db *db, const char *id, struct arena *arena,
 		    DB_PARAMS(tenant, id), &rows, err) < 0)
 		return -1;
 	*ret_found = db_count(rows) == 1;
-	if (*ret_found)
-		*ret_credential = credential_of(rows, by_certificate, arena);
+	if (!*ret_found)
+		return 0;
+	*ret_credential = credential_of(rows, by_certificate, arena);
+	ret_credential->asked_at = asked_at;
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct credential {
 	const char *scopes, *member, *roles, *tenant, *space, *tenant_name;
 	const char *spaces;   /* that the tenant joined, or NULL; its own is not among them */
 	long long expires_at; /* Unix seconds; 0: never */
+	long long asked_at;   /* what was changed behind that, its tokens do not have */
 	bool use_is_news;     /* of a key: its last use lies more than a minute back */
 };
 

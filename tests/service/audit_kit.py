@@ -25,6 +25,15 @@ def records(client, **filters):
     return answer.json["items"]
 
 
+def all_records(client, **filters):
+    """Over all pages."""
+    query, found, token = "&".join(f"{name}={value}" for name, value in filters.items()), [], ""
+    while token is not None:
+        page = client.get(f"/v1/audit/records?page_size=200&{query}&page_token={token}").json
+        found, token = found + page["items"], page["next_page_token"]
+    return found
+
+
 def record_of(client, **filters):
     """The newest record of that kind, when it is in the log."""
     wait_for(lambda: records(client, **filters), f"a record with {filters}")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit log when processes, sessions and rows die: each record once, in a tree that every head ever shown fits."""
 import contextlib
+import hashlib
 import json
+import secrets
 import threading
 
 import merkle
-from audit_kit import check_export, checkpoint_of, export_of, new_api_key, records, settled
+from audit_kit import all_records, check_export, checkpoint_of, export_of, new_api_key, records, settled
 from certreg_stack import certreg_process, is_problem
 from conftest import short_folder, wait_for
 
@@ -33,6 +35,31 @@ def test_refusals_are_recorded_ten_times_then_counted(postgres, redis):
         unknown = [json.loads(row[0]) for row in own.postgres.sql(
             f"SELECT record FROM certreg.audit_record WHERE tenant_id = '{ZERO}' AND code = 'auth.invalid_client'")]
         assert [(record["who"], record["count"]) for record in unknown] == [(None, 3)]
+
+
+def test_noise_of_a_tenant_takes_no_record_of_others(postgres, redis):
+    """520 kinds of acts of one tenant: what is beyond its share is counted without a subject, others' are told as ever."""
+    with short_folder("sr-aud-") as folder, certreg_process(folder, postgres, redis) as own:
+        loud = own.client("acme-owner")
+        for number in range(104):
+            digits, secret = f"{number:012x}7{number:03x}8{number:015x}", secrets.token_urlsafe(32)
+            text = f"sr_{digits}_{secret}"
+            hashed = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+            assert loud.post("/v1/keys", {"id": f"key_{digits}", "name": "loud", "hash": hashed}).status == 201
+            for audience in ("certreg", "policy", "provisioner", "registry-gw", "orchestrator"):
+                assert own.token_answer(text, audience=audience).status == 200
+        other = own.client("globex-owner", audience="policy")
+        settled(own)
+        one = [item["record"] for item in all_records(loud, action="token.issue")]
+        assert 500 < len(one) <= 512 and {record["count"] for record in one} == {1}
+        assert [item["record"]["who"]["sub"] for item in records(
+            own.client("globex-owner"), action="token.issue", on="policy")] == [other.claims["sub"]]
+        own.stop()
+        own.start()
+        reader = own.client("acme-owner")
+        settled(own)
+        rest = [item["record"] for item in records(reader, action="token.issue") if not item["record"]["who"]]
+        assert [record["on"] for record in rest] == [None] and rest[0]["count"] + len(one) >= 520
 
 
 def test_each_record_once_whatever_dies(postgres, redis, tmp_path):

@@ -89,6 +89,12 @@ def ocsp(certreg, tmp_path, pem, by_get=False):
 
 # --- enrolling ---
 
+def test_idempotency_key_without_json_is_nothing(enroll, new_key):
+    key = new_key("keyed")
+    first = enroll(key, Idempotency_Key="again")
+    assert certificates_of(enroll(key, Idempotency_Key="again")) == certificates_of(first)
+
+
 def test_cacerts(certreg):
     pem = certificates_of(certreg.ask("GET", "/.well-known/est/cacerts"))
     assert "machine CA" in pem and openssl("x509", "-outform", "DER", data=pem.encode()) == openssl(
@@ -256,4 +262,6 @@ def test_warnings(certreg, algo, new_key):
     certreg.start()
     gauge('certificates_expiring{days="1"}')  # the loop was here again
     assert len(warned()) == 1
-    assert algo.revoke(id_).json["warning"] is None
+    answer = algo.revoke(id_)
+    assert answer.status == 200, answer.body
+    assert answer.json["warning"] is None

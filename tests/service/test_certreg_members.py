@@ -4,7 +4,10 @@ import base64
 import hashlib
 import json
 import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg2
 import pytest
 
 from certreg_stack import Client, claims_of, is_problem
@@ -166,6 +169,23 @@ def test_roles_and_state_end_live_tokens(certreg, owner):
              "a token made after it works")
 
 
+def test_token_made_while_a_change_of_roles_waits_dies_with_it(certreg, owner):
+    """The change begins, waits for the tenant's row, and ends two seconds later; a token of in between has the old roles."""
+    _, member, key = join(certreg, owner, ["admin"])
+    connection = psycopg2.connect(certreg.postgres.conninfo("postgres", None))
+    with connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        cursor.execute("SELECT 1 FROM certreg.tenant WHERE tenant_id = %s FOR UPDATE", [owner.claims["tenant"]])
+        begun, answer = time.time(), pool.submit(change, owner, member, roles=["auditor"])
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'certreg'"
+        wait_for(lambda: certreg.postgres.sql(waiting), "the change waits")
+        wait_for(lambda: time.time() > begun + 2.5, "two seconds went by")
+        between = Client(certreg, certreg.token_answer(key.text).json["access_token"])
+        connection.rollback()
+        assert answer.result().status == 200
+    connection.close()
+    assert between.claims["roles"] == "admin" and is_dead(between)
+
+
 def test_removed_member_does_not_come_back(certreg, owner):
     client, member, key = join(certreg, owner, ["data-owner"])
     target = f"/v1/members/{member['id']}"
@@ -176,6 +196,40 @@ def test_removed_member_does_not_come_back(certreg, owner):
     assert is_problem(owner.ask("PUT", target, {"roles": ["auditor"], "state": "active"}, If_Match="*"), 409, "member.removed")
     _, secret = invite(owner, ["auditor"], member["name"])
     assert is_problem(accept(certreg, secret, new_key()), 409, "member.exists")
+
+
+@pytest.mark.parametrize("end", [{"state": "disabled"}, {"roles": ["data-owner"]}, None])
+def test_invitation_is_worth_what_its_inviter_may_do(certreg, owner, end):
+    admin, member, _ = join(certreg, owner, ["admin"])
+    _, secret = invite(admin, ["admin"])
+    if end:
+        assert change(owner, member, **end).status == 200
+    else:
+        assert owner.ask("DELETE", f"/v1/members/{member['id']}", If_Match="*").status == 200
+    assert is_problem(accept(certreg, secret, new_key()), 401, "invitation.invalid")
+    assert owner.get(f"/v1/invitations/{secret.id}").json["state"] == "withdrawn"
+
+
+def test_owner_who_became_admin_invites_no_owner_any_more(certreg, owner):
+    second, member, _ = join(certreg, owner, ["owner"])
+    (_, for_owner), (_, for_auditor) = invite(second, ["owner"]), invite(second, ["auditor"])
+    assert change(owner, member, roles=["admin"]).status == 200
+    assert is_problem(accept(certreg, for_owner, new_key()), 401, "invitation.invalid")
+    assert accept(certreg, for_auditor, new_key()).status == 201
+
+
+@pytest.mark.parametrize("when", ["2099-02-30T00:00:00Z", " 2099-01-01T00:00:00Z", "99-1-1T0:0:0Z", "2099-01-01T00:00:60Z", "9999"])
+def test_time_that_is_none(owner, when):
+    assert is_problem(invite(owner, ["auditor"], expires_at=when)[0], 400, "key.bad_expiry")
+    query = when.replace(" ", "%20")
+    assert is_problem(owner.get(f"/v1/certificates?expires_before={query}"), 400, "certificate.bad_filter")
+    assert is_problem(owner.get(f"/v1/audit/records?since={query}"), 400, "audit.bad_filter")
+
+
+def test_words_that_are_no_utf8(owner):
+    for target in ("/v1/audit/records?who=%ff", "/v1/audit/records?action=%ff", "/v1/audit/records?on=%C3%28",
+                   "/v1/certificates?label=a=%ff", "/v1/keys/%ff", "/v1/members/%ff", "/v1/certificates/%ff", "/v1/spaces/%ff"):
+        assert owner.get(target).status in (400, 404), target
 
 
 def test_last_owner_stays(certreg, owner):

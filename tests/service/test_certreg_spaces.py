@@ -98,6 +98,18 @@ def test_leaving_and_being_taken_out(certreg, acme, other, space):
     assert space["id"] not in token["spaces"]
 
 
+def test_who_was_taken_out_does_not_come_back_by_the_old_papers(acme, other, space):
+    _, signed, hashed = invite(acme, space, other.spki)
+    globex = join(other, space, signed, acceptance(other, hashed)).json["members"][1]["tenant"]
+    assert acme.client.ask("DELETE", f"/v1/spaces/{space['id']}/members/{globex}").status == 204
+    assert is_problem(join(other, space, signed, acceptance(other, hashed)), 409, "space_invitation.used")
+    assert is_problem(other.client.get(f"/v1/spaces/{space['id']}"), 404, "space.not_found")
+    listed = acme.client.get(f"/v1/spaces/{space['id']}/invitations").json["items"]
+    assert [item["state"] for item in listed] == ["accepted"]
+    _, again, hashed = invite(acme, space, other.spki)
+    assert join(other, space, again, acceptance(other, hashed)).status == 200
+
+
 @pytest.mark.parametrize("change, code", [
     (lambda p: {"tenant": "globex"}, "space_invitation.wrong_space"),
     (lambda p: {"name": "another"}, "space_invitation.wrong_space"),

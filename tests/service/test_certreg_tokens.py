@@ -161,6 +161,17 @@ def test_assertion_by_another_key_or_of_another_type(certreg, machine, new_key):
     assert is_problem(agent_token(certreg, f"{none}.{rest}"), 401, "auth.wrong_algorithm")
 
 
+def test_sandbox_of_a_suspended_tenant(certreg, machine):
+    operator, globex = certreg.client("system-operator"), certreg.client("globex-owner").claims["tenant"]
+    certreg.provisioner.table[f"/internal/v1/sandboxes/{SANDBOX}"]["tenant"] = globex
+    assert agent_token(certreg, assertion(machine)).status == 200
+    assert operator.ask("POST", f"/v1/tenants/{globex}:suspend", If_Match="*").status == 200
+    try:
+        assert is_problem(agent_token(certreg, assertion(machine)), 401, "auth.invalid_client")
+    finally:
+        assert operator.ask("POST", f"/v1/tenants/{globex}:resume", If_Match="*").status == 200
+
+
 def test_sandbox_that_is_not_ready_or_not_there(certreg, machine):
     certreg.provisioner.table[f"/internal/v1/sandboxes/{SANDBOX}"]["state"] = "stopping"
     assert is_problem(agent_token(certreg, assertion(machine)), 401, "auth.invalid_client")

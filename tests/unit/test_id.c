@@ -75,8 +75,11 @@ static void test_unique(void)
 
 static void test_clocks(void)
 {
+	static const char *const no_times[] = { "", "2026-02-29T00:00:00Z", "2026-01-01T24:00:00Z",
+		"2026-01-01T00:00:60Z", "26-1-1T0:0:0Z", " 2026-01-01T00:00:00Z",
+		"2026-01-01T00:00:00Z ", "0000-01-01T00:00:00Z", "2026-01-01T00:00:00+00:00" };
 	char text[CLOCK_TEXT_SIZE];
-	long long first = clock_monotonic_ms();
+	long long first = clock_monotonic_ms(), at;
 
 	clock_rfc3339(0, text);
 	CHECK_TEXT(text, "1970-01-01T00:00:00Z");
@@ -84,6 +87,9 @@ static void test_clocks(void)
 	CHECK_TEXT(text, "2026-11-22T02:31:20Z");
 	clock_rfc3339(-1, text);
 	CHECK_TEXT(text, "1969-12-31T23:59:59Z");
+	CHECK(clock_read_rfc3339("2026-11-22T02:31:20Z", &at) && at == 1795314680);
+	for (size_t i = 0; i < ARRAY_LEN(no_times); i++)
+		CHECK(!clock_read_rfc3339(no_times[i], &at));
 	CHECK(clock_monotonic_ms() >= first);
 }
 

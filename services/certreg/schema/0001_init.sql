@@ -64,6 +64,10 @@ CREATE TABLE space_member (
 	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (tenant_id, space_id), UNIQUE (space_id, invitation));
 CREATE INDEX space_member_space ON space_member (space_id);
+-- An invitation lets in once. Rows stay: who was taken out does not come back by the old papers.
+CREATE TABLE space_joined (
+	tenant_id text NOT NULL, space_id text NOT NULL, invitation text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, space_id, invitation), UNIQUE (space_id, invitation));
 
 CREATE TABLE challenge (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, member_id text NOT NULL,
@@ -101,7 +105,8 @@ GRANT SELECT, INSERT, UPDATE ON issued_serial TO certreg;
 -- stay.
 CREATE TABLE revocation (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL, seq bigint GENERATED ALWAYS AS IDENTITY,
-	state text NOT NULL CHECK (state IN ('revoked', 'lifted')), created_at timestamptz NOT NULL DEFAULT now(),
+	state text NOT NULL CHECK (state IN ('revoked', 'lifted')),
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(), -- at the end of a transaction that may have waited
 	PRIMARY KEY (tenant_id, id, seq));
 CREATE INDEX revocation_seq ON revocation (seq);
 CREATE INDEX revocation_age ON revocation (created_at);
@@ -124,9 +129,9 @@ GRANT INSERT ON outbox TO certreg;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO certreg_sweep;
 
 -- docs/ROW-LEVEL-SECURITY.md
-SELECT tenant_rows('tenant', 'member', 'api_key', 'invitation', 'space', 'space_invitation', 'space_member', 'challenge',
+SELECT tenant_rows('tenant', 'member', 'api_key', 'invitation', 'space', 'space_invitation', 'space_member', 'space_joined', 'challenge',
 	'certificate', 'revocation', 'assertion', 'idempotency');
-GRANT SELECT, INSERT ON space, revocation, assertion, idempotency TO certreg;
+GRANT SELECT, INSERT ON space, space_joined, revocation, assertion, idempotency TO certreg;
 GRANT SELECT, INSERT, UPDATE ON tenant, member, api_key, invitation, space_invitation, challenge, certificate TO certreg;
 GRANT SELECT, INSERT, DELETE ON space_member TO certreg;
 
@@ -176,17 +181,24 @@ SELECT c.tenant_id, c.space_id, c.id, c.member_id, m.name AS member_name, CASE t
 FROM certificate c JOIN member m ON m.tenant_id = c.tenant_id AND m.id = c.member_id
 	JOIN tenant t ON t.tenant_id = c.tenant_id;
 
+-- An invitation is worth what its inviter may do now. Operators, who invite the first owner, are members elsewhere.
+CREATE VIEW invitation_valid WITH (security_invoker = true) AS
+SELECT i.tenant_id, i.id, i.mac, i.expires_at FROM invitation i LEFT JOIN member m ON m.tenant_id = i.tenant_id AND m.id = i.inviter
+WHERE i.state = 'open' AND (m.id IS NULL OR m.state = 'active' AND (m.roles ~ '(^| )(owner|operator)( |$)'
+	OR m.roles ~ '(^| )admin( |$)' AND i.roles !~ '(^| )owner( |$)'));
+
 CREATE VIEW invitation_record WITH (security_invoker = true) AS
-SELECT tenant_id, id, inviter, name, roles, CASE WHEN state = 'open' AND expires_at <= now() THEN 'expired' ELSE state END AS state,
-	revision, at_text(created_at) AS created_at, at_text(expires_at) AS expires_at
-FROM invitation;
+SELECT i.tenant_id, i.id, i.inviter, i.name, i.roles, CASE WHEN i.state <> 'open' THEN i.state WHEN v.id IS NULL THEN 'withdrawn'
+	WHEN i.expires_at <= now() THEN 'expired' ELSE 'open' END AS state,
+	i.revision, at_text(i.created_at) AS created_at, at_text(i.expires_at) AS expires_at
+FROM invitation i LEFT JOIN invitation_valid v ON v.tenant_id = i.tenant_id AND v.id = i.id;
 
 CREATE VIEW space_invitation_record WITH (security_invoker = true) AS
-SELECT i.tenant_id, i.space_id, i.id, i.digest, i.invited, i.envelope, CASE WHEN m.id IS NOT NULL THEN 'accepted'
+SELECT i.tenant_id, i.space_id, i.id, i.digest, i.invited, i.envelope, CASE WHEN j.invitation IS NOT NULL THEN 'accepted'
 	WHEN i.state = 'open' AND i.expires_at <= now() THEN 'expired' ELSE i.state END AS state,
 	i.revision, at_text(i.created_at) AS created_at, at_text(i.expires_at) AS expires_at
-FROM space_invitation i LEFT JOIN space_member m ON m.space_id = i.space_id AND m.invitation = i.digest;
-GRANT SELECT ON api_key_record, certificate_record, invitation_record, space_invitation_record TO certreg;
+FROM space_invitation i LEFT JOIN space_joined j ON j.space_id = i.space_id AND j.invitation = i.digest;
+GRANT SELECT ON api_key_record, certificate_record, invitation_valid, invitation_record, space_invitation_record TO certreg;
 
 -- Records of security decisions on their way to certreg (lib/audit.h): a tenant's scope writes them, the sweep hands them over.
 CREATE TABLE audit_outbox (
