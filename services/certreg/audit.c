@@ -234,7 +234,8 @@ int audit_cosign(struct web_req *req, struct web_res *res, struct err *err)
 	const char *note, *line;
 	size_t len;
 
-	if (json_decode(req->arena, req->json, cosignature_fields, &input, err) < 0)
+	if (auth_limit_attempt(req->worker->auth, req, NULL, err) < 0 ||
+		json_decode(req->arena, req->json, cosignature_fields, &input, err) < 0)
 		return -1;
 	len = strlen(input.signature);
 	if (len < 2 || strchr(input.signature, '\n') != input.signature + len - 1)

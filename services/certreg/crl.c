@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+#include "lib/auth.h"
 #include "lib/service.h"
 #include "services/certreg/ca.h"
 #include "services/certreg/issuer.h"
@@ -122,8 +123,11 @@ static void release_crl(void *crl)
 int crl_show(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const struct ca *ca = certreg_of(req->worker)->secrets->ca;
-	X509_CRL *crl = X509_CRL_new();
+	X509_CRL *crl;
 
+	if (auth_limit_attempt(req->worker->auth, req, NULL, err) < 0)
+		return -1;
+	crl = X509_CRL_new();
 	if (!crl)
 		return failed(err);
 	arena_defer(req->arena, release_crl, crl);

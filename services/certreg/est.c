@@ -247,7 +247,8 @@ int est_reenroll(struct web_req *req, struct web_res *res, struct err *err)
 	auto_request request = { .key = NULL };
 	struct certificate old;
 
-	if (by_certificate(req, &old, err) < 0 || read_request(req, &request, err) < 0)
+	if (auth_limit_attempt(req->worker->auth, req, NULL, err) < 0 ||
+		by_certificate(req, &old, err) < 0 || read_request(req, &request, err) < 0)
 		return -1;
 	if (strcmp(request.subject, old.subject) != 0)
 		return err_set(err, ERR_UNPROCESSABLE, "est.other_subject",

@@ -210,7 +210,8 @@ int invitation_accept(struct web_req *req, struct web_res *res, struct err *err)
 	struct key key;
 
 	id_new("mbr", member_id);
-	if (read_acceptance(req, &acceptance, &key, err) < 0 ||
+	if (auth_limit_attempt(req->worker->auth, req, id, err) < 0 ||
+		read_acceptance(req, &acceptance, &key, err) < 0 ||
 		check_secret(req, id, acceptance.secret, &offer, err) < 0)
 		return -1;
 	key.member = member.id;

@@ -7,6 +7,7 @@
 #include <openssl/ocsp.h>
 #include <string.h>
 
+#include "lib/auth.h"
 #include "lib/codec.h"
 #include "lib/mem.h"
 #include "lib/service.h"
@@ -143,6 +144,8 @@ static int answer_bytes(struct web_req *req, struct web_res *res, const unsigned
 	__attribute__((cleanup(request_cleanup))) OCSP_REQUEST *request =
 		d2i_OCSP_REQUEST(NULL, &at, (long)len);
 
+	if (auth_limit_attempt(req->worker->auth, req, NULL, err) < 0)
+		return -1;
 	if (request && at == der + len)
 		return answer_questions(req, res, request, err);
 	ERR_clear_error();

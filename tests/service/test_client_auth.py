@@ -336,6 +336,18 @@ def test_attempts_are_limited_by_address_and_id(limited):
     assert attempt(limited, key, "2001:db8:0:1::1").status == 200
 
 
+def test_other_public_routes_are_limited_by_address(limited):
+    """What costs a signature or tries a secret, without a token."""
+    id_ = "inv_01a201f1a0407852a490f84aece3a061"
+    asks = [("POST", f"/v1/invitations/{id_}:accept", json.dumps({"secret": "x", "key": {"name": "k", "hash": "sha256:" + 64 * "0"}}),
+             "application/json"), ("GET", "/v1/crl", None, None), ("POST", "/v1/ocsp", b"x", "application/ocsp-request"),
+            ("POST", "/.well-known/est/simplereenroll", b"x", "application/pkcs10"),
+            ("POST", "/v1/audit/cosignatures", json.dumps({"size": 1, "signature": "x\n"}), "application/json")]
+    for number, (method, target, body, kind) in enumerate(asks):
+        headers = {"X_Forwarded_For": f"192.0.2.{10 + number}", **({"Content_Type": kind} if kind else {})}
+        assert first_refusal(lambda: limited.ask(method, target, body, **headers), 60) >= 10
+
+
 def test_requests_of_a_key_are_limited(limited):
     owner, data = limited.client("acme-owner"), limited.client("acme-data")
     assert first_refusal(lambda: owner.get("/v1/members/self"), 200) >= 20
