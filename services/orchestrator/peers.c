@@ -2,10 +2,7 @@
 /* Queries of peers.h. */
 #include "services/orchestrator/peers.h"
 
-#include <string.h>
-
 #include "lib/id.h"
-#include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/peer.h"
 
@@ -40,17 +37,9 @@ int peers_order(struct worker *worker, const char *tenant, const char *id, json_
 int peers_sandbox(struct worker *worker, const char *tenant, const char *id, json_t **ret_sandbox,
 	struct err *err)
 {
-	auto_free char *path = mem_printf("/internal/v1/sandboxes/%s", id);
-	auto_json json_t *sandbox = NULL;
-	const char *owner;
+	auto_free char *path = mem_printf("/internal/v1/tenants/%s/sandboxes/%s", tenant, id);
 
 	if (!id_is(id, "sbx"))
 		return not_found("sandbox", id, err);
-	if (peer_get(worker, PEER_PROVISIONER, path, &sandbox, err) < 0)
-		return -1;
-	owner = json_text(sandbox, "tenant");
-	if (!owner || strcmp(owner, tenant) != 0)
-		return not_found("sandbox", id, err);
-	*ret_sandbox = take_ptr(sandbox);
-	return 0;
+	return peer_get(worker, PEER_PROVISIONER, path, ret_sandbox, err);
 }

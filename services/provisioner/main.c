@@ -59,8 +59,10 @@ static const struct web_route routes[] = {
 		.handle = enrolment_claim },
 	{ "POST", "/v1/enrolments/{sandbox_id}", WEB_PUBLIC, NULL, "db", EVIDENCE, true,
 		.handle = enrolment_create },
-	{ "GET", "/internal/v1/sandboxes/{sandbox_id}", WEB_SERVICE, "certreg orchestrator", "db",
-		0, false, .handle = sandbox_internal },
+	{ "GET", "/internal/v1/sandboxes/{sandbox_id}", WEB_SERVICE, "certreg", "db", 0, false,
+		.handle = sandbox_internal },
+	{ "GET", "/internal/v1/tenants/{tenant_id}/sandboxes/{sandbox_id}", WEB_SERVICE,
+		"orchestrator", "db", 0, false, .handle = sandbox_of_tenant },
 	{ .method = NULL },
 };
 

@@ -251,17 +251,13 @@ int sandbox_console(struct web_req *req, struct web_res *res, struct err *err)
 	return 0;
 }
 
-int sandbox_internal(struct web_req *req, struct web_res *res, struct err *err)
+static int answer_service(
+	struct web_req *req, struct web_res *res, const char *tenant, struct err *err)
 {
-	const char *id = web_param(req, "sandbox_id"), *tenant;
 	struct sandbox sandbox;
 
-	if (store_sweep_tenant(req->worker->db, req->arena, id, &tenant, err) < 0)
-		return -1;
-	if (!tenant)
-		return err_set(
-			err, ERR_NOT_FOUND, "sandbox.not_found", "there is no sandbox '%s'", id);
-	if (store_get(req->worker->db, req->arena, tenant, id, &sandbox, err) < 0)
+	if (store_get(req->worker->db, req->arena, tenant, web_param(req, "sandbox_id"), &sandbox,
+		    err) < 0)
 		return -1;
 	res->json = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s?,s:s?}", "id", sandbox.id, "tenant",
 		sandbox.tenant, "space", sandbox.space, "state", sandbox.state, "boot",
@@ -269,4 +265,21 @@ int sandbox_internal(struct web_req *req, struct web_res *res, struct err *err)
 	set_parsed(res->json, "enc_jwk", sandbox.enc_jwk);
 	set_parsed(res->json, "sig_jwk", sandbox.sig_jwk);
 	return 0;
+}
+
+int sandbox_internal(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const char *id = web_param(req, "sandbox_id"), *tenant;
+
+	if (store_sweep_tenant(req->worker->db, req->arena, id, &tenant, err) < 0)
+		return -1;
+	if (!tenant)
+		return err_set(
+			err, ERR_NOT_FOUND, "sandbox.not_found", "there is no sandbox '%s'", id);
+	return answer_service(req, res, tenant, err);
+}
+
+int sandbox_of_tenant(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return answer_service(req, res, web_param(req, "tenant_id"), err);
 }

@@ -13,6 +13,7 @@ web_handler sandbox_start;
 web_handler sandbox_stop;
 web_handler sandbox_delete;
 web_handler sandbox_console;
-web_handler sandbox_internal; /* certreg and orchestrator ask for the machine keys */
+web_handler sandbox_internal;  /* certreg and orchestrator ask for the machine keys */
+web_handler sandbox_of_tenant; /* certreg and orchestrator ask for the machine keys */
 
 #endif

@@ -77,7 +77,9 @@ class Agent:
         self.record = {"id": self.id, "tenant": claims["tenant"], "space": claims["space"], "state": "ready", "boot": boot,
                        "sig_jwk": self.sig.jwk, "enc_jwk": self.enc.jwk, "sig": self.sig.thumbprint,
                        "enc": self.enc.thumbprint}
-        orchestrator.certreg.provisioner.table[f"/internal/v1/sandboxes/{self.id}"] = self.record
+        table = orchestrator.certreg.provisioner.table
+        table[f"/internal/v1/sandboxes/{self.id}"] = self.record
+        table[f"/internal/v1/tenants/{claims['tenant']}/sandboxes/{self.id}"] = self.record
         now = unix_now()
         answer = orchestrator.certreg.token_request(
             grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer", audience="orchestrator",

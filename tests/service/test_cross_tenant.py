@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another tenant's ids are like ids that nobody has: every route of every service with an id in its path, and every id in a
+body, is asked twice by a stranger. Status, headers, body and the SQL statements behind it must be the same both times; the
+owner's own request shows that it was good enough to reach what it names."""
+import contextlib
+import re
+import secrets
+import time
+
+import pytest
+import requests
+from cryptography.hazmat.primitives import serialization
+
+from certreg_stack import UnixConnection
+from contract import contracts
+from local_stack import unique
+from spaces import Party, certificate_of, found, invite
+from statements import Statements
+from test_certreg_members import NEVER, Secret
+from test_runs import Case
+from trust import Key, World, b64url, digest, envelope, jcs, nonce
+
+ATTEMPTS = 8  # beats of the services that fall between are not the request's; a difference of its own is always there
+ID = re.compile(r"\b[a-z]{3}_[0-9a-f]{32}\b")
+PASSING = {"date", "traceparent"}
+# Not about anybody's rows: what is said of each would be said to everybody.
+EVERYBODYS = {
+    "GET /v1/templates/{template_id}": "templates are the instance's",
+    "GET /internal/v1/sandboxes/{sandbox_id}": "services ask, in nobody's name",
+    "GET /internal/v1/sandboxes/{sandbox_id}/image": "services ask, in nobody's name",
+}
+# Ids that a client makes for what it creates are unique in the instance; they hold 74 random bits.
+OWN_IDS = {"POST /v1/keys .id", "POST /v1/invitations .id", "POST /v1/tenants .owner.id", "POST /v1/keys/{key_id}:rotate .id",
+           "POST /v1/invitations/{invitation_id}:accept .key.id"}
+AGENTS = "/v1/agent/"  # test_cross_tenant_agents.py
+
+
+def absent(known):
+    """An id of that kind, of the same shape and age, that nobody has."""
+    return known[:-12] + secrets.token_hex(6)
+
+
+class Tenant:
+    """An owner with one of everything."""
+
+    def __init__(self, stack, name):
+        self.party = Party(stack.client(name))
+        self.client = client = self.party.client
+        self.space, self.world = found(self.party), None
+        client.tokens.clear()
+        self.case = Case(client)
+        self.world = self.case.world
+        claim = {"v": "strongroom-claim-1", "owner": digest(b"somebody"), "policy": None, "nonce": nonce()}
+        self.sandbox = client.made("/v1/sandboxes", {"template": "small", "name": unique("box"), "claim": claim})["id"]
+        invitation = Secret("sri", "inv")
+        client.made("/v1/invitations", invitation.words(name=unique("m"), roles=["auditor"], expires_at=NEVER))
+        run = client.post("/v1/runs", {"pipeline": self.case.pipeline, "sandbox": self.sandbox, "order": self.case.order()})
+        assert run.status_code == 202, run.text
+        projection = client.made("/v1/projections", {"name": unique("prj"), "columns": ["A"]})["id"]
+        self.ids = {
+            "tenant_id": self.party.tenant["id"], "certificate_id": self.party.certificate["id"],
+            "member_id": client.made("/v1/members", {"name": unique("svc"), "roles": ["auditor"]})["id"],
+            "key_id": client.made("/v1/keys", Secret("sr", "key").words(name=unique("key")))["id"],
+            "challenge_id": client.made("/v1/challenges", {"spki": Key().spki})["id"],
+            "space_id": self.space["id"], "invitation_id": invitation.id, "sandbox_id": self.sandbox,
+            "policy_id": self.case.policy["id"], "pipeline_id": self.case.pipeline, "order_id": self.case.order(),
+            "projection_id": projection, "dataset_id": self.dataset(), "run_id": run.json()["id"],
+            "object_id": client.made("/v1/objects", {"role": "input"})["id"]}
+
+    def dataset(self):
+        return self.client.made("/v1/datasets", {"name": unique("dst"), "direction": "input"})["id"]
+
+    def space_invitation(self, guest):
+        return invite(self.party, self.space, guest.party.key.spki)[0]["id"]
+
+    def close(self):
+        self.client.post(f"/v1/runs/{self.ids['run_id']}:cancel")
+        self.client.delete(f"/v1/sandboxes/{self.sandbox}")
+
+
+@pytest.fixture(scope="module")
+def acme(stack):
+    tenant = Tenant(stack, "acme-owner")
+    yield tenant
+    tenant.close()
+
+
+@pytest.fixture(scope="module")
+def globex(stack):
+    tenant = Tenant(stack, "globex-owner")
+    yield tenant
+    tenant.close()
+
+
+@pytest.fixture(scope="module")
+def statements(stack, acme, globex):
+    for tenant in acme, globex:
+        tenant.client.post(f"/v1/sandboxes/{tenant.sandbox}:stop")  # its agent would ask now and then
+    with Statements(stack) as running:
+        yield running
+
+
+# --- comparing ---
+
+def shown(answer):
+    """All that an answer says, without what differs from one request to the next."""
+    body = ID.sub("<id>", answer.content.decode())
+    headers = {name.lower(): ID.sub("<id>", value) for name, value in answer.headers.items() if name.lower() not in PASSING}
+    return answer.status_code, body, headers
+
+
+def same(statements, ask, real, other):
+    """The requests that ask(id) makes are answered alike, and by as many statements; returns the answer to the real one."""
+    for _ in range(ATTEMPTS):
+        (known, known_ran), (unknown, unknown_ran) = (statements.of(ask(one)) for one in (real, other))
+        assert shown(known) == shown(unknown)
+        if known_ran == unknown_ran:
+            return known
+    raise AssertionError(f"statements: {known_ran} for an id that somebody has, {unknown_ran} for none")
+
+
+def said(answer):
+    is_problem = answer.headers.get("Content-Type", "").startswith("application/problem") and answer.content
+    return answer.status_code, answer.json()["code"] if is_problem else None
+
+
+# --- routes ---
+
+def joining(acme, globex, ids):
+    """Signed well on both sides, for a space that does not know of it."""
+    payload = {"space": ids["space_id"], "name": acme.space["name"], "tenant": acme.party.tenant["name"],
+               "to": globex.party.key.spki, "nonce": nonce(), "iat": 1700000000, "exp": 4000000000, "spki": acme.party.key.spki}
+    accepted = {"invitation": digest(jcs(payload)), "tenant": globex.party.tenant["name"], "iat": 1700000000}
+    return {"invitation": envelope(acme.party.key, "strongroom-space-invitation+jws", payload),
+            "acceptance": globex.party.sign("strongroom-space-acceptance+jws", accepted)}
+
+
+def proof():
+    return {"challenge": "chl_" + secrets.token_hex(16), "client_nonce": secrets.token_hex(32), "signature": "AAAA"}
+
+
+CLAIM = {"v": "strongroom-claim-1", "owner": digest(b"x"), "policy": None, "nonce": b64url(bytes(32))}
+# What a route is sent beside its path: good enough for its owner to get past the id.
+BODIES = {
+    "PUT /v1/members/{member_id}": lambda acme, globex, ids: {"roles": ["auditor"], "state": "active"},
+    "PUT /v1/certificates/{certificate_id}": lambda acme, globex, ids: {"name": unique("c"), "labels": {}},
+    "POST /v1/certificates/{certificate_id}:revoke": lambda acme, globex, ids: {"reason": "superseded"},
+    "POST /v1/certificates/{certificate_id}:rotate": lambda acme, globex, ids: {
+        "certificate_pem": certificate_of(Key()), "proof": proof(), "proof_old": proof()},
+    "POST /v1/invitations/{invitation_id}:accept": lambda acme, globex, ids: {
+        "secret": Secret("sri", "inv").text, "key": Secret("sr", "key").words(name="first")},
+    "POST /v1/keys/{key_id}:rotate": lambda acme, globex, ids: {"hash": Secret("sr", "key").hash},
+    "POST /v1/spaces/{space_id}:join": joining,
+    "POST /v1/spaces/{space_id}/invitations": lambda acme, globex, ids: {"invitation": joining(acme, globex, ids)["invitation"]},
+    "POST /v1/runs/{run_id}:order": lambda acme, globex, ids: {"sandbox": globex.sandbox, "order": globex.ids["order_id"]},
+    "POST /v1/policies/{policy_id}/approvals": lambda acme, globex, ids: {"approval": acme.world.approval()},
+    "PUT /v1/pipelines/{pipeline_id}": lambda acme, globex, ids: {"template": "small", "policy": globex.ids["policy_id"]},
+    "PUT /v1/projections/{projection_id}": lambda acme, globex, ids: {"name": unique("prj"), "columns": ["A"]},
+    "PUT /v1/datasets/{dataset_id}": lambda acme, globex, ids: {"name": unique("dst")},
+    "POST /v1/datasets/{dataset_id}/versions": lambda acme, globex, ids: {
+        "object": globex.ids["object_id"], "digest": digest(b"x"), "size": 1},
+    "POST /v1/sandboxes/{sandbox_id}:start": lambda acme, globex, ids: {"claim": CLAIM},
+    "POST /v1/enrolments/{sandbox_id}": lambda acme, globex, ids: {"boot": 1, "evidence": {}},
+}
+HEADERS = {"GET /v1/enrolments/{sandbox_id}/claim": {"Authorization": "Enrolment wrong"},
+           "POST /v1/enrolments/{sandbox_id}": {"Authorization": "Enrolment wrong"}}
+# The owner is refused like everybody: tenants are for operators, and secrets are asked for before all else.
+NOT_EVEN_ITS_OWNER = ("/v1/tenants/", "/v1/enrolments/", "/v1/invitations/{invitation_id}:accept")
+
+OPERATIONS = sorted((operation for contract in contracts() for operation in contract.operations
+                     if "{" in operation.path and not operation.path.startswith(AGENTS) and str(operation) not in EVERYBODYS),
+                    key=lambda operation: (operation.method == "DELETE", "/sandboxes" in operation.path))  # owners ask, too
+
+
+class Asked:
+    """One operation, asked with some ids by some tenant, with a good body and an If-Match that never fits."""
+
+    def __init__(self, operation, acme, globex):
+        self.operation, self.acme, self.globex, self.name = operation, acme, globex, str(operation)
+        assert bool(operation.input_schema()) == (self.name in BODIES), f"BODIES must tell what to send to {self.name}"
+
+    def __call__(self, client, ids):
+        more, headers = {}, {"If-Match": '"r999999"', **HEADERS.get(self.name, {})}
+        if self.name in BODIES:
+            more["json"] = BODIES[self.name](self.acme, self.globex, ids)
+        elif self.operation.method == "PATCH":
+            more["data"], headers["Content-Range"] = b"x", "0-0"
+        path = self.operation.path.format(**ids)
+        if self.name == "PUT /v1/objects/{object_id}":
+            path += "?digest=" + digest(b"x")
+        return client.ask(self.operation.method, path, headers=headers, **more)
+
+
+def ids_for(operation, acme, globex):
+    names = re.findall(r"{(\w+)}", operation.path)
+    missing = [name for name in names if name not in acme.ids]
+    assert not missing, f"class Tenant must make one of {missing}, for {operation}"
+    ids = {name: acme.ids[name] for name in names}
+    if operation.path.startswith("/v1/spaces/") and "invitation_id" in ids:
+        ids["invitation_id"] = acme.space_invitation(globex)
+    return ids
+
+
+@pytest.mark.parametrize("operation", [row for row in OPERATIONS if row.access != "service"], ids=str)
+def test_anothers_id_is_like_none(statements, acme, globex, operation):
+    ask, ids = Asked(operation, acme, globex), ids_for(operation, acme, globex)
+    answer = same(statements, lambda which: lambda: ask(globex.client, which), ids, {name: absent(one) for name, one in ids.items()})
+    assert 400 <= answer.status_code < 500, answer.text
+    if not operation.path.startswith(NOT_EVEN_ITS_OWNER):
+        owner = ask(acme.client, ids)
+        assert said(owner) != said(answer), f"the owner is not told more: {owner.status_code} {owner.text}"
+
+
+# --- services in a tenant's name ---
+
+class Orchestrator:
+    """As another service sees it."""
+
+    def __init__(self, stack, audience):
+        self.socket, key, now = stack.sockets / audience / "http.sock", Key(), int(time.time())
+        key.private = serialization.load_pem_private_key((stack.folder / "keys/orchestrator.pem").read_bytes(), None)
+        words = [{"alg": "ES256", "typ": "strongroom-service+jwt", "kid": "orchestrator"},
+                 {"iss": "orchestrator", "sub": "orchestrator", "aud": audience, "iat": now, "exp": now + 60, "jti": nonce()}]
+        text = ".".join(b64url(jcs(part)) for part in words)
+        self.token = f"{text}.{b64url(key.sign(text.encode()))}"
+
+    def get(self, path):
+        with contextlib.closing(UnixConnection(self.socket)) as connection:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
+            response = connection.getresponse()
+            answer = requests.Response()
+            answer.status_code, answer.headers, answer._content = response.status, response.headers, response.read()
+            return answer
+
+
+@pytest.mark.parametrize("operation", [row for row in OPERATIONS if row.access == "service"], ids=str)
+def test_a_service_in_ones_name_learns_nothing_of_another(stack, statements, acme, globex, operation):
+    service, ids = Orchestrator(stack, operation.contract.service), ids_for(operation, acme, globex)
+    name, = set(ids) - {"tenant_id"}
+    path = operation.path.replace("{tenant_id}", globex.ids["tenant_id"])
+    answer = same(statements, lambda one: lambda: service.get(path.format(**{name: one})), ids[name], absent(ids[name]))
+    assert answer.status_code == 404
+    assert service.get(operation.path.format(**ids)).status_code == 200
+
+
+# --- ids in bodies and queries ---
+
+def order(tenant, policy):
+    return {"policy": policy, "order": tenant.world.order(), "grants": tenant.world.grants()}
+
+
+def run(tenant, **changes):
+    return {"pipeline": tenant.ids["pipeline_id"], "sandbox": tenant.sandbox, "order": tenant.case.order(), **changes}
+
+
+def registration(tenant, challenge):
+    return {"certificate_pem": certificate_of(Key()), "proof": {**proof(), "challenge": challenge}}
+
+
+# {an id in a request: (what it is of acme, how the stranger names it)}
+NAMED = {
+    "POST /v1/keys .member": ("member_id", lambda globex, one: ("POST", "/v1/keys", {
+        **Secret("sr", "key").words(name=unique("key")), "member": one})),
+    "POST /v1/certificates .proof.challenge": ("challenge_id", lambda globex, one: (
+        "POST", "/v1/certificates", registration(globex, one))),
+    "POST /v1/certificates/{certificate_id}:rotate .proof.challenge": ("challenge_id", lambda globex, one: (
+        "POST", f"/v1/certificates/{globex.ids['certificate_id']}:rotate", {
+            **registration(globex, one), "proof_old": {**proof(), "challenge": one}})),
+    "POST /v1/runs .pipeline": ("pipeline_id", lambda globex, one: ("POST", "/v1/runs", run(globex, pipeline=one))),
+    "POST /v1/runs .sandbox": ("sandbox_id", lambda globex, one: ("POST", "/v1/runs", run(globex, sandbox=one))),
+    "POST /v1/runs .order": ("order_id", lambda globex, one: ("POST", "/v1/runs", run(globex, order=one))),
+    "POST /v1/runs/{run_id}:order .sandbox": ("sandbox_id", lambda globex, one: (
+        "POST", f"/v1/runs/{globex.ids['run_id']}:order", {"sandbox": one, "order": globex.case.order()})),
+    "POST /v1/runs/{run_id}:order .order": ("order_id", lambda globex, one: (
+        "POST", f"/v1/runs/{globex.ids['run_id']}:order", {"sandbox": globex.sandbox, "order": one})),
+    "POST /v1/pipelines .policy": ("policy_id", lambda globex, one: (
+        "POST", "/v1/pipelines", {"name": unique("pipe"), "template": "small", "policy": one})),
+    "PUT /v1/pipelines/{pipeline_id} .policy": ("policy_id", lambda globex, one: (
+        "PUT", f"/v1/pipelines/{globex.ids['pipeline_id']}", {"template": "small", "policy": one})),
+    "POST /v1/datasets .projection": ("projection_id", lambda globex, one: (
+        "POST", "/v1/datasets", {"name": unique("dst"), "direction": "input", "projection": one})),
+    "PUT /v1/datasets/{dataset_id} .projection": ("projection_id", lambda globex, one: (
+        "PUT", f"/v1/datasets/{globex.dataset()}", {"name": unique("dst"), "projection": one})),
+    "POST /v1/datasets/{dataset_id}/versions .object": ("object_id", lambda globex, one: (
+        "POST", f"/v1/datasets/{globex.dataset()}/versions", {"object": one, "digest": digest(b"x"), "size": 1})),
+    "POST /v1/orders .policy": ("policy_id", lambda globex, one: ("POST", "/v1/orders", order(globex, one))),
+    "POST /v1/policies .policy.space": ("space_id", lambda globex, one: ("POST", "/v1/policies", submission(one))),
+    "GET /v1/policies ?space": ("space_id", lambda globex, one: ("GET", f"/v1/policies?space={one}", None)),
+    "GET /v1/audit/records ?on": ("policy_id", lambda globex, one: ("GET", f"/v1/audit/records?on={one}", None)),
+    "GET /v1/audit/records ?who": ("member_id", lambda globex, one: ("GET", f"/v1/audit/records?who={one}", None)),
+    "DELETE /v1/spaces/{space_id}/members/{tenant_id} of one's own": ("tenant_id", lambda globex, one: (
+        "DELETE", f"/v1/spaces/{globex.ids['space_id']}/members/{one}", None)),
+    "DELETE /v1/spaces/{space_id}/invitations/{invitation_id} of one's own": ("invitation_id", lambda globex, one: (
+        "DELETE", f"/v1/spaces/{globex.ids['space_id']}/invitations/{one}", None)),
+}
+
+
+def submission(space):
+    world = World(space)
+    return {"policy": world.policy, "approvals": [world.approval()]}
+
+
+def ids_in(contract, schema, path=""):
+    """The members of a body that name something by an id."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if name in ("PolicyDocument", "Envelope", "Evidence", "Jws", "Grant", "Claim"):
+        return  # what people sign
+    if name:
+        schema = contract.document["components"]["schemas"][name]
+    if "_[0-9a-f]{32}" in schema.get("pattern", "") or path.rpartition(".")[2] in (
+            "policy", "pipeline", "sandbox", "order", "object", "projection", "challenge", "run") and schema.get("type") == "string":
+        yield path
+    for member, inner in schema.get("properties", {}).items():
+        yield from ids_in(contract, inner, f"{path}.{member}")
+    if isinstance(schema.get("items"), dict):
+        yield from ids_in(contract, schema["items"], path)
+
+
+def test_every_id_in_a_body_is_tried():
+    there = {f"{operation} {path}" for contract in contracts() for operation in contract.operations
+             if operation.input_schema() and not operation.path.startswith(AGENTS)
+             for path in ids_in(contract, operation.input_schema())}
+    assert there - OWN_IDS - set(NAMED) == set()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_anothers_id_inside_is_like_none(statements, acme, globex, name):
+    kind, request = NAMED[name]
+
+    def ask(one):
+        method, path, body = request(globex, one)
+        etag = globex.client.get(path).headers.get("ETag") if method == "PUT" else None
+        return lambda: globex.client.ask(method, path, json=body, headers={"If-Match": etag} if etag else {})
+
+    same(statements, ask, acme.ids[kind], absent(acme.ids[kind]))
