@@ -117,8 +117,8 @@ class Agent:
 class Run:
     """A run that an agent works on; `ordered` changes the order before."""
 
-    def __init__(self, orchestrator, client, until="dispatched", **ordered):
-        self.claims, self.member = client.claims, orchestrator.member("acme-algo")
+    def __init__(self, orchestrator, client, until="dispatched", who="acme-algo", **ordered):
+        self.claims, self.member = client.claims, orchestrator.member(who)
         self.agent, self.world = Agent(orchestrator, client.claims), World(client.claims["space"])
         pipeline, order = new_id("pip"), new_id("ord")
         tables, base = orchestrator.policy.table, f"/internal/v1/tenants/{client.claims['tenant']}"

@@ -11,6 +11,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 
+from alike import absent, same
 from certreg_stack import UnixConnection
 from contract import contracts
 from local_stack import unique
@@ -20,9 +21,6 @@ from test_certreg_members import NEVER, Secret
 from test_runs import Case
 from trust import Key, World, b64url, digest, envelope, jcs, nonce
 
-ATTEMPTS = 8  # beats of the services that fall between are not the request's; a difference of its own is always there
-ID = re.compile(r"\b[a-z]{3}_[0-9a-f]{32}\b")
-PASSING = {"date", "traceparent"}
 # Not about anybody's rows: what is said of each would be said to everybody.
 EVERYBODYS = {
     "GET /v1/templates/{template_id}": "templates are the instance's",
@@ -33,11 +31,6 @@ EVERYBODYS = {
 OWN_IDS = {"POST /v1/keys .id", "POST /v1/invitations .id", "POST /v1/tenants .owner.id", "POST /v1/keys/{key_id}:rotate .id",
            "POST /v1/invitations/{invitation_id}:accept .key.id"}
 AGENTS = "/v1/agent/"  # test_cross_tenant_agents.py
-
-
-def absent(known):
-    """An id of that kind, of the same shape and age, that nobody has."""
-    return known[:-12] + secrets.token_hex(6)
 
 
 class Tenant:
@@ -98,25 +91,6 @@ def statements(stack, acme, globex):
         tenant.client.post(f"/v1/sandboxes/{tenant.sandbox}:stop")  # its agent would ask now and then
     with Statements(stack) as running:
         yield running
-
-
-# --- comparing ---
-
-def shown(answer):
-    """All that an answer says, without what differs from one request to the next."""
-    body = ID.sub("<id>", answer.content.decode())
-    headers = {name.lower(): ID.sub("<id>", value) for name, value in answer.headers.items() if name.lower() not in PASSING}
-    return answer.status_code, body, headers
-
-
-def same(statements, ask, real, other):
-    """The requests that ask(id) makes are answered alike, and by as many statements; returns the answer to the real one."""
-    for _ in range(ATTEMPTS):
-        (known, known_ran), (unknown, unknown_ran) = (statements.of(ask(one)) for one in (real, other))
-        assert shown(known) == shown(unknown)
-        if known_ran == unknown_ran:
-            return known
-    raise AssertionError(f"statements: {known_ran} for an id that somebody has, {unknown_ran} for none")
 
 
 def said(answer):
@@ -204,7 +178,7 @@ def ids_for(operation, acme, globex):
 @pytest.mark.parametrize("operation", [row for row in OPERATIONS if row.access != "service"], ids=str)
 def test_anothers_id_is_like_none(statements, acme, globex, operation):
     ask, ids = Asked(operation, acme, globex), ids_for(operation, acme, globex)
-    answer = same(statements, lambda which: lambda: ask(globex.client, which), ids, {name: absent(one) for name, one in ids.items()})
+    answer = same(statements.of, lambda which: lambda: ask(globex.client, which), ids, {name: absent(one) for name, one in ids.items()})
     assert 400 <= answer.status_code < 500, answer.text
     if not operation.path.startswith(NOT_EVEN_ITS_OWNER):
         owner = ask(acme.client, ids)
@@ -238,7 +212,7 @@ def test_a_service_in_ones_name_learns_nothing_of_another(stack, statements, acm
     service, ids = Orchestrator(stack, operation.contract.service), ids_for(operation, acme, globex)
     name, = set(ids) - {"tenant_id"}
     path = operation.path.replace("{tenant_id}", globex.ids["tenant_id"])
-    answer = same(statements, lambda one: lambda: service.get(path.format(**{name: one})), ids[name], absent(ids[name]))
+    answer = same(statements.of, lambda one: lambda: service.get(path.format(**{name: one})), ids[name], absent(ids[name]))
     assert answer.status_code == 404
     assert service.get(operation.path.format(**ids)).status_code == 200
 
@@ -332,4 +306,4 @@ def test_anothers_id_inside_is_like_none(statements, acme, globex, name):
         etag = globex.client.get(path).headers.get("ETag") if method == "PUT" else None
         return lambda: globex.client.ask(method, path, json=body, headers={"If-Match": etag} if etag else {})
 
-    same(statements, ask, acme.ids[kind], absent(acme.ids[kind]))
+    same(statements.of, ask, acme.ids[kind], absent(acme.ids[kind]))
