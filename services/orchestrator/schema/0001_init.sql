@@ -61,7 +61,8 @@ CREATE INDEX idempotency_age ON idempotency (created_at);
 
 CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
 
-CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- STABLE as to_char() is: a function around it that says immutable is not inlined, and that call was a third of a small read.
+CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
 GRANT SELECT, INSERT, UPDATE ON run, run_step, object, usage TO orchestrator;
