@@ -14,7 +14,8 @@
 #include "lib/service.h"
 #include "services/registry-gw/store.h"
 
-#define NAME_MAX_BYTES 255
+/* docker-registry's cache puts "docker.io/" in front and fails above 255. */
+#define NAME_MAX_BYTES 245
 #define ALNUM "abcdefghijklmnopqrstuvwxyz0123456789"
 
 static const char *const actions[] = {

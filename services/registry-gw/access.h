@@ -35,7 +35,7 @@ bool access_pulls(const struct web_req *req, const char *repository);
 int access_reaches(struct web_req *req, const struct access *access, const char *digest,
 	bool is_manifest, struct err *err);
 
-/* name of the OCI specification, at most 255 bytes */
+/* name of the OCI specification, at most 245 bytes */
 bool access_is_name(const char *name);
 
 #endif

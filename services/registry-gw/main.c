@@ -8,6 +8,7 @@
 #include "services/registry-gw/manifests.h"
 #include "services/registry-gw/migrations.h"
 #include "services/registry-gw/oci_error.h"
+#include "services/registry-gw/referrers.h"
 #include "services/registry-gw/relay_blob.h"
 #include "services/registry-gw/relay_upload.h"
 #include "services/registry-gw/store.h"
@@ -47,12 +48,14 @@ static const struct lane_conf lanes[] = {
 static const struct web_route routes[] = {
 	ROUTE("GET", "/v2", "db", 0, version_show),
 	ROUTE("GET", "/v2/", "db", 0, version_show),
-	ROUTE("GET", "/v2/{name...}/tags/list", "registry", 0, tag_list),
+	ROUTE("GET", "/v2/{name...}/tags/list", "db", 0, tag_list),
 	ROUTE("GET", "/v2/{name...}/manifests/{reference}", "registry", 0, manifest_show),
 	ROUTE("PUT", "/v2/{name...}/manifests/{reference}", "registry", MANIFEST_MAX_BYTES,
 		manifest_put),
 	ROUTE("DELETE", "/v2/{name...}/manifests/{reference}", "registry", 0, manifest_delete),
+	ROUTE("GET", "/v2/{name...}/referrers/{digest}", "db", 0, referrer_list),
 	ROUTE("HEAD", "/v2/{name...}/blobs/{digest}", "registry", 0, blob_head),
+	ROUTE("DELETE", "/v2/{name...}/blobs/{digest}", "registry", 0, blob_delete),
 	STREAM("GET", "/v2/{name...}/blobs/{digest}", "db", &relay_blob),
 	STREAM("POST", "/v2/{name...}/blobs/uploads", "registry", &relay_upload_post),
 	STREAM("POST", "/v2/{name...}/blobs/uploads/", "registry", &relay_upload_post),

@@ -7,14 +7,12 @@
 
 #include <string.h>
 
-#include "lib/digest.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/ocicrypt.h"
+#include "services/registry-gw/reference.h"
 
-#define TAG_MAX_BYTES 128
 #define MAX_CHILDREN 256
-#define TAG_FIRST "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 static const struct {
 	const char *media_type;
@@ -25,14 +23,6 @@ static const struct {
 	{ "application/vnd.oci.image.index.v1+json", true },
 	{ "application/vnd.docker.distribution.manifest.list.v2+json", true },
 };
-
-bool manifest_is_tag(const char *text)
-{
-	size_t len = strlen(text);
-
-	return len > 0 && len <= TAG_MAX_BYTES && strchr(TAG_FIRST, text[0]) &&
-	       strspn(text, TAG_FIRST ".-") == len;
-}
 
 static int invalid(struct err *err, const char *what)
 {
@@ -58,9 +48,8 @@ static int find_type(
 static int add_link(json_t *links, const char *kind, const json_t *descriptor, struct err *err)
 {
 	const char *digest = json_text(descriptor, "digest");
-	unsigned char ignored[DIGEST_SIZE];
 
-	if (!digest || digest_parse(digest, ignored, NULL) < 0)
+	if (!digest || !reference_is_digest(digest))
 		return err_set(
 			err, ERR_INVALID, "manifest.invalid", "a %s has no sha256 digest", kind);
 	return json_array_append_new(links, json_pack("[s, s]", kind, digest));
@@ -78,6 +67,21 @@ static int add_all(json_t *links, const char *kind, const json_t *list, struct e
 	return 0;
 }
 
+/* The registry behind does not look for a blob that may be fetched from elsewhere. */
+static int check_here(const json_t *manifest, struct err *err)
+{
+	const json_t *layers = json_object_get(manifest, "layers");
+	json_t *layer;
+	size_t i;
+
+	json_array_foreach (layers, i, layer) {
+		if (json_object_get(layer, "urls"))
+			return err_set(err, ERR_INVALID, "manifest.invalid",
+				"layer %zu: it has 'urls', but every layer must lie here", i);
+	}
+	return 0;
+}
+
 static int check_image(const json_t *manifest, json_t *links, struct err *err)
 {
 	struct err inner = { .kind = ERR_NONE };
@@ -87,7 +91,8 @@ static int check_image(const json_t *manifest, json_t *links, struct err *err)
 	if (ocicrypt_check_manifest(manifest, &inner) < 0)
 		return err_set(err, ERR_FORBIDDEN, "manifest.not_encrypted",
 			"only encrypted images: %s", inner.detail);
-	if (add_link(links, "config", json_object_get(manifest, "config"), err) < 0)
+	if (check_here(manifest, err) < 0 ||
+		add_link(links, "config", json_object_get(manifest, "config"), err) < 0)
 		return -1;
 	return add_all(links, "layer", json_object_get(manifest, "layers"), err);
 }
@@ -103,20 +108,68 @@ static int check_index(const json_t *manifest, json_t *links, struct err *err)
 	return add_all(links, "manifest", children, err);
 }
 
-int manifest_check(const json_t *manifest, const char *media_type, bool *ret_index,
-	json_t **ret_links, struct err *err)
+/* --- what refers to what --- */
+
+static int read_subject(const json_t *manifest, const char **ret_subject, struct err *err)
 {
+	const json_t *subject = json_object_get(manifest, "subject");
+
+	*ret_subject = json_text(subject, "digest");
+	if (!subject || (*ret_subject && reference_is_digest(*ret_subject)))
+		return 0;
+	return invalid(err, "the subject has no sha256 digest");
+}
+
+static int read_annotations(const json_t *manifest, const json_t **ret_annotations, struct err *err)
+{
+	json_t *annotations = json_object_get(manifest, "annotations"), *value;
+	const char *name;
+
+	if (annotations && !json_is_object(annotations))
+		return invalid(err, "annotations are an object");
+	json_object_foreach (annotations, name, value) {
+		if (!json_is_string(value))
+			return invalid(err, "annotations are texts");
+	}
+	*ret_annotations = annotations;
+	return 0;
+}
+
+/* An image without an artifactType of its own has that of its config. */
+static int read_artifact_type(
+	const json_t *manifest, bool index, const char **ret_type, struct err *err)
+{
+	const json_t *own = json_object_get(manifest, "artifactType");
+
+	if (own && !json_is_string(own))
+		return invalid(err, "artifactType is a text");
+	*ret_type = json_string_value(own);
+	if (*ret_type && !**ret_type)
+		*ret_type = NULL;
+	if (!*ret_type && !index)
+		*ret_type = json_text(json_object_get(manifest, "config"), "mediaType");
+	return 0;
+}
+
+int manifest_check(const json_t *manifest, const char *media_type, struct manifest_facts *ret_facts,
+	struct err *err)
+{
+	struct manifest_facts facts = { .index = false };
 	auto_json json_t *links = json_array();
-	bool index = false;
 
 	if (!json_is_object(manifest) ||
 		json_integer_value(json_object_get(manifest, "schemaVersion")) != 2)
 		return invalid(err, "not an object with schemaVersion 2");
-	if (find_type(manifest, media_type, &index, err) < 0)
+	if (find_type(manifest, media_type, &facts.index, err) < 0)
 		return -1;
-	if ((index ? check_index(manifest, links, err) : check_image(manifest, links, err)) < 0)
+	if ((facts.index ? check_index(manifest, links, err) : check_image(manifest, links, err)) <
+		0)
 		return -1;
-	*ret_index = index;
-	*ret_links = take_ptr(links);
+	if (read_subject(manifest, &facts.subject, err) < 0 ||
+		read_annotations(manifest, &facts.annotations, err) < 0 ||
+		read_artifact_type(manifest, facts.index, &facts.artifact_type, err) < 0)
+		return -1;
+	facts.links = take_ptr(links);
+	*ret_facts = facts;
 	return 0;
 }

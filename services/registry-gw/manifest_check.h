@@ -8,11 +8,17 @@
 
 #include "lib/err.h"
 
-/* Every layer encrypted (lib/ocicrypt.h), or an index. *ret_links: [[kind, digest], …] of what it
- * names. manifest.invalid, manifest.not_encrypted. */
-int manifest_check(const json_t *manifest, const char *media_type, bool *ret_index,
-	json_t **ret_links, struct err *err);
-/* tag of the OCI specification */
-bool manifest_is_tag(const char *text);
+struct manifest_facts {
+	bool index;
+	const char *subject;	   /* digest of what it refers to; NULL: nothing */
+	const char *artifact_type; /* for who asks what refers to its subject; NULL: none */
+	const json_t *annotations; /* NULL: none */
+	json_t *links;		   /* [[kind, digest], …] of what it names; the caller's */
+};
+
+/* Every layer encrypted (lib/ocicrypt.h), or an index. Facts are borrowed from `manifest`.
+ * manifest.invalid, manifest.not_encrypted. */
+int manifest_check(const json_t *manifest, const char *media_type, struct manifest_facts *ret_facts,
+	struct err *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A manifest's row is written before the registry has it: a row only says that these bytes were
- * checked and what they name. So whatever the registry serves was checked, and a killed push is
- * simply repeated.
+ * A manifest is there when its row is: the row says that these bytes were checked, and what they
+ * name. The registry behind gets and loses the bytes inside the transaction of the row, by digest;
+ * tags are rows only. So whatever is served was checked, and a killed push is simply repeated.
  */
 #include "services/registry-gw/manifests.h"
 
@@ -16,7 +16,10 @@
 #include "lib/service.h"
 #include "services/registry-gw/backend.h"
 #include "services/registry-gw/manifest_check.h"
+#include "services/registry-gw/reference.h"
 #include "services/registry-gw/store.h"
+
+#define IN_TRANSACTION_MS 10000 /* below what Postgres lets a transaction wait */
 
 /* All that we store; the registry would pretend not to have what the list leaves out. */
 static const char *const accepts[] = { "Accept: application/vnd.oci.image.manifest.v1+json, "
@@ -24,29 +27,6 @@ static const char *const accepts[] = { "Accept: application/vnd.oci.image.manife
 				       "application/vnd.docker.distribution.manifest.v2+json, "
 				       "application/vnd.docker.distribution.manifest.list.v2+json",
 	NULL };
-
-static int not_found(const char *reference, struct err *err)
-{
-	return err_set(err, ERR_NOT_FOUND, "manifest.not_found", "there is no manifest '%.80s'",
-		reference);
-}
-
-static bool is_digest(const char *reference)
-{
-	unsigned char ignored[DIGEST_SIZE];
-
-	return digest_parse(reference, ignored, NULL) == 0;
-}
-
-static int check_reference(const char *reference, struct err *err)
-{
-	if (is_digest(reference) || manifest_is_tag(reference))
-		return 0;
-	if (strchr(reference, ':'))
-		return err_set(err, ERR_INVALID, "digest.invalid", "'%.80s' is no sha256 digest",
-			reference);
-	return err_set(err, ERR_INVALID, "manifest.bad_reference", "'%.80s' is no tag", reference);
-}
 
 static const char *path_of(struct web_req *req, const struct access *access, const char *reference)
 {
@@ -71,27 +51,29 @@ static void tell_pull(const struct web_req *req, const struct access *access, co
 
 int manifest_show(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const char *reference = web_param(req, "reference"), *digest;
+	const char *reference = web_param(req, "reference");
 	struct fetch_request call = { .method = "GET", .headers = accepts };
 	auto_response answer = { .status = 0 };
+	struct manifest manifest;
 	struct access access;
 
 	if (access_check(req, res, ACCESS_PULL, &access, err) < 0 ||
-		check_reference(reference, err) < 0 ||
-		access_reaches(req, &access, reference, true, err) < 0)
+		reference_check(reference, err) < 0 ||
+		access_reaches(req, &access, reference, true, err) < 0 ||
+		store_manifest_find(req, &access, reference, &manifest, err) < 0)
 		return -1;
-	call.url = path_of(req, &access, reference);
+	call.url = path_of(req, &access, manifest.digest);
 	if (backend_do(req, &call, &answer, err) < 0)
 		return -1;
-	digest = backend_header(req, &answer, "Docker-Content-Digest");
-	if (answer.status != 200 || !digest)
-		return not_found(reference, err);
-	tell_pull(req, &access, digest);
+	if (answer.status != 200)
+		return err_set(err, ERR_NOT_FOUND, "manifest.not_found",
+			"there is no manifest '%.80s'", reference);
+	tell_pull(req, &access, manifest.digest);
 	res->text = arena_dup(req->arena, answer.body.data, answer.body.len);
 	res->text_len = answer.body.len;
-	res->content_type = backend_header(req, &answer, "Content-Type");
-	web_header_add(res, "Docker-Content-Digest", digest);
-	web_header_add(res, "ETag", arena_printf(req->arena, "\"%s\"", digest));
+	res->content_type = manifest.media_type;
+	web_header_add(res, "Docker-Content-Digest", manifest.digest);
+	web_header_add(res, "ETag", arena_printf(req->arena, "\"%s\"", manifest.digest));
 	return 0;
 }
 
@@ -118,22 +100,52 @@ static int check_children(
 		"the index names '%s', which is not in '%s'", missing, access->repository);
 }
 
+static const char *as_text(struct web_req *req, const json_t *value)
+{
+	auto_free char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+
+	return text ? arena_strdup(req->arena, text) : NULL;
+}
+
+static const char *copy(struct web_req *req, const char *text)
+{
+	return text ? arena_strdup(req->arena, text) : NULL;
+}
+
 static int check(struct web_req *req, const struct access *access, struct manifest *manifest,
 	struct err *err)
 {
 	auto_json json_t *document = NULL, *links = NULL;
 	struct err inner = { .kind = ERR_NONE };
-	auto_free char *text = NULL;
-	bool index;
+	struct manifest_facts facts;
 
 	document = json_parse((const char *)req->body, req->body_len, &inner);
 	if (!document)
 		return err_set(err, ERR_INVALID, "manifest.invalid", "%s", inner.detail);
-	if (manifest_check(document, manifest->media_type, &index, &links, err) < 0)
+	if (manifest_check(document, manifest->media_type, &facts, err) < 0)
 		return -1;
-	text = json_dumps(links, JSON_COMPACT);
-	manifest->links = arena_strdup(req->arena, text);
-	return index ? check_children(req, access, manifest->links, err) : 0;
+	links = facts.links;
+	manifest->links = as_text(req, links);
+	manifest->subject = copy(req, facts.subject);
+	manifest->artifact_type = copy(req, facts.artifact_type);
+	manifest->annotations = as_text(req, facts.annotations);
+	return facts.index ? check_children(req, access, manifest->links, err) : 0;
+}
+
+/* The tag of the path, or those of ?tag= beside a digest. */
+static int read_tags(struct web_req *req, const char *reference, json_t *tags, struct err *err)
+{
+	const char *tag;
+
+	if (reference_is_tag(reference))
+		return json_array_append_new(tags, json_string(reference));
+	for (size_t i = 0; (tag = web_query_at(req, "tag", i)); i++) {
+		if (!reference_is_tag(tag))
+			return err_set(err, ERR_INVALID, "manifest.bad_reference",
+				"'%.80s' is no tag", tag);
+		json_array_append_new(tags, json_string(tag));
+	}
+	return 0;
 }
 
 static int refusal(struct web_req *req, const struct fetch_response *answer, struct err *err)
@@ -148,18 +160,26 @@ static int refusal(struct web_req *req, const struct fetch_response *answer, str
 		"the registry refused the manifest: %s %s", code, message);
 }
 
-static int forward(struct web_req *req, const struct access *access,
-	const struct manifest *manifest, const char *reference, struct err *err)
+struct part {
+	struct web_req *req;
+	const struct access *access;
+	const struct manifest *manifest;
+};
+
+static int put_bytes(void *arg, struct err *err)
 {
+	const struct part *part = arg;
+	struct web_req *req = part->req;
 	const char *const headers[] = {
-		arena_printf(req->arena, "Content-Type: %s", manifest->media_type), NULL
+		arena_printf(req->arena, "Content-Type: %s", part->manifest->media_type), NULL
 	};
 	const struct fetch_request call = {
 		.method = "PUT",
-		.url = path_of(req, access, reference),
+		.url = path_of(req, part->access, part->manifest->digest),
 		.headers = headers,
 		.body = req->body,
 		.body_len = req->body_len,
+		.timeout_ms = IN_TRANSACTION_MS,
 	};
 	auto_response answer = { .status = 0 };
 
@@ -168,53 +188,79 @@ static int forward(struct web_req *req, const struct access *access,
 	return answer.status == 201 ? 0 : refusal(req, &answer, err);
 }
 
+static void answer_put(struct web_req *req, struct web_res *res, const struct access *access,
+	const struct manifest *manifest, const json_t *tags)
+{
+	const char *line = "";
+	json_t *tag;
+	size_t i;
+
+	res->status = 201;
+	web_header_add(res, "Location", path_of(req, access, manifest->digest));
+	web_header_add(res, "Docker-Content-Digest", manifest->digest);
+	if (manifest->subject)
+		web_header_add(res, "OCI-Subject", manifest->subject);
+	json_array_foreach (tags, i, tag)
+		line = arena_printf(
+			req->arena, "%s%s%s", line, *line ? ", " : "", json_string_value(tag));
+	if (*line)
+		web_header_add(res, "OCI-Tag", line);
+}
+
 int manifest_put(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *reference = web_param(req, "reference");
 	char *digest = arena_alloc(req->arena, DIGEST_TEXT_SIZE);
 	struct manifest manifest = { .digest = digest, .size = req->body_len };
+	auto_json json_t *tags = json_array();
 	struct access access;
+	struct part part = { req, &access, &manifest };
 
 	if (access_check(req, res, ACCESS_PUSH, &access, err) < 0 ||
-		check_reference(reference, err) < 0)
+		reference_check(reference, err) < 0 || read_tags(req, reference, tags, err) < 0)
 		return -1;
 	manifest.media_type = media_type_of(req);
+	manifest.tags = as_text(req, tags);
 	digest_text(req->body, req->body_len, digest);
-	if (is_digest(reference) && strcmp(reference, digest) != 0)
+	if (!reference_is_tag(reference) && strcmp(reference, digest) != 0)
 		return err_set(err, ERR_INVALID, "manifest.digest",
 			"the bytes have the digest '%s'", digest);
 	if (check(req, &access, &manifest, err) < 0 ||
-		store_manifest_add(req->worker->db, &access, &manifest, err) < 0 ||
-		forward(req, &access, &manifest, reference, err) < 0)
+		store_manifest_add(req->worker->db, &access, &manifest, put_bytes, &part, err) < 0)
 		return -1;
-	res->status = 201;
-	web_header_add(res, "Location", path_of(req, &access, digest));
-	web_header_add(res, "Docker-Content-Digest", digest);
+	answer_put(req, res, &access, &manifest, tags);
 	return 0;
 }
 
 /* --- DELETE --- */
 
+/* A registry that has it no more, or that deletes nothing, is no hindrance: it is not served. */
+static int delete_bytes(void *arg, struct err *err)
+{
+	const struct part *part = arg;
+	const struct fetch_request call = {
+		.method = "DELETE",
+		.url = path_of(part->req, part->access, part->manifest->digest),
+		.timeout_ms = IN_TRANSACTION_MS,
+	};
+	auto_response answer = { .status = 0 };
+
+	return backend_do(part->req, &call, &answer, err);
+}
+
 int manifest_delete(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const char *reference = web_param(req, "reference");
-	struct fetch_request call = { .method = "DELETE" };
-	auto_response answer = { .status = 0 };
+	const struct manifest manifest = { .digest = web_param(req, "reference") };
 	struct access access;
+	struct part part = { req, &access, &manifest };
 
 	if (access_check(req, res, ACCESS_DELETE, &access, err) < 0 ||
-		check_reference(reference, err) < 0)
+		reference_check(manifest.digest, err) < 0)
 		return -1;
-	call.url = path_of(req, &access, reference);
-	if (backend_do(req, &call, &answer, err) < 0)
-		return -1;
-	if (answer.status == 404)
-		return not_found(reference, err);
-	if (answer.status != 202)
-		return err_set(err, ERR_METHOD, "manifest.cannot_delete",
-			"the registry deletes manifests by digest only");
-	if (is_digest(reference) &&
-		store_manifest_delete(req->worker->db, &access, reference, err) < 0)
+	if ((reference_is_tag(manifest.digest)
+			    ? store_tag_delete(req->worker->db, &access, manifest.digest, err)
+			    : store_manifest_delete(req->worker->db, &access, manifest.digest,
+				      delete_bytes, &part, err)) < 0)
 		return -1;
 	res->status = 202;
 	return 0;

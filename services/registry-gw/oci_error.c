@@ -13,6 +13,7 @@ static const struct {
 	{ "blob.not_found", "BLOB_UNKNOWN" },
 	{ "blob.range", "RANGE_INVALID" },
 	{ "digest.invalid", "DIGEST_INVALID" },
+	{ "digest.unsupported", "DIGEST_INVALID" },
 	{ "manifest.bad_reference", "MANIFEST_INVALID" },
 	{ "manifest.blob_unknown", "MANIFEST_BLOB_UNKNOWN" },
 	{ "manifest.digest", "DIGEST_INVALID" },

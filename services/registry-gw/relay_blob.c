@@ -28,10 +28,14 @@ struct download {
 static const char *range_line(struct web_req *req)
 {
 	const char *range = web_header(req, "Range");
+	size_t zeros;
 
 	if (!range || strncmp(range, "bytes=", 6) != 0 ||
 		strspn(range + 6, "0123456789-") != strlen(range + 6))
 		return "";
+	zeros = range[6] == '-' ? strspn(range + 7, "0") : 0;
+	if (zeros > 0 && !range[7 + zeros]) /* the last 0 bytes: docker-registry answers 206 */
+		return "Range: bytes=9223372036854775807-\r\n";
 	return arena_printf(req->arena, "Range: %s\r\n", range);
 }
 

@@ -104,6 +104,8 @@ int store_leases_drop(struct db *db, const char *owner, struct err *err)
 struct manifest_work {
 	const struct access *access;
 	const struct manifest *manifest;
+	store_part *part;
+	void *arg;
 };
 
 static char *image_of(const struct access *access, const char *digest)
@@ -111,33 +113,65 @@ static char *image_of(const struct access *access, const char *digest)
 	return mem_printf("%s@%s", access->repository, digest);
 }
 
-static int add_manifest(struct db *db, void *arg, struct err *err)
+static int no_manifest(const char *reference, struct err *err)
 {
-	const struct manifest_work *work = arg;
-	const struct access *access = work->access;
-	const struct manifest *manifest = work->manifest;
-	auto_free char *on = NULL;
+	return err_set(err, ERR_NOT_FOUND, "manifest.not_found", "there is no manifest '%.80s'",
+		reference);
+}
 
+static int add_rows(struct db *db, const struct access *access, const struct manifest *manifest,
+	struct err *err)
+{
 	if (db_exec(db, &SQL_MANIFEST_INSERT,
 		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
 			    manifest->media_type, DB_NUMBER((long long)manifest->size),
+			    manifest->subject, manifest->artifact_type, manifest->annotations,
 			    access->subject),
 		    NULL, err) < 0)
 		return -1;
-	on = image_of(access, manifest->digest);
-	audit(db, &(const struct audit_act) { .action = "image.push", .on = on });
-	return db_exec(db, &SQL_MANIFEST_LINKS_INSERT,
-		DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
-			manifest->links),
+	if (db_exec(db, &SQL_MANIFEST_LINKS_INSERT,
+		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
+			    manifest->links),
+		    NULL, err) < 0)
+		return -1;
+	return db_exec(db, &SQL_TAG_SET,
+		DB_PARAMS(access->tenant, access->space, access->repository, manifest->tags,
+			manifest->digest, access->subject),
 		NULL, err);
 }
 
-int store_manifest_add(struct db *db, const struct access *access, const struct manifest *manifest,
-	struct err *err)
+static int add_manifest(struct db *db, void *arg, struct err *err)
 {
-	struct manifest_work work = { access, manifest };
+	const struct manifest_work *work = arg;
+	auto_free char *on = image_of(work->access, work->manifest->digest);
+
+	if (add_rows(db, work->access, work->manifest, err) < 0)
+		return -1;
+	audit(db, &(const struct audit_act) { .action = "image.push", .on = on });
+	return work->part(work->arg, err);
+}
+
+int store_manifest_add(struct db *db, const struct access *access, const struct manifest *manifest,
+	store_part *part, void *arg, struct err *err)
+{
+	struct manifest_work work = { access, manifest, part, arg };
 
 	return db_tx(db, DB_TENANT(access->tenant), add_manifest, &work, err);
+}
+
+int store_manifest_find(struct web_req *req, const struct access *access, const char *reference,
+	struct manifest *ret_manifest, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_TENANT(access->tenant), &SQL_MANIFEST_FIND,
+		    DB_PARAMS(access->tenant, access->repository, reference), &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return no_manifest(reference, err);
+	ret_manifest->digest = db_text_in(rows, 0, "digest", req->arena);
+	ret_manifest->media_type = db_text_in(rows, 0, "media_type", req->arena);
+	return 0;
 }
 
 int store_manifest_missing_child(struct web_req *req, const struct access *access,
@@ -152,14 +186,42 @@ int store_manifest_missing_child(struct web_req *req, const struct access *acces
 	return 0;
 }
 
-int store_manifest_delete(
-	struct db *db, const struct access *access, const char *digest, struct err *err)
+static int delete_manifest(struct db *db, void *arg, struct err *err)
 {
-	auto_free char *on = image_of(access, digest);
-	const struct audit_act act = { .action = "image.delete", .on = on };
+	const struct manifest_work *work = arg;
+	const struct access *access = work->access;
+	auto_free char *on = image_of(access, work->manifest->digest);
+	auto_rows struct db_rows *rows = NULL;
 
-	return audit_run(db, DB_TENANT(access->tenant), &SQL_MANIFEST_DELETE,
-		DB_PARAMS(access->tenant, access->repository, digest), &act, NULL, err);
+	if (db_exec(db, &SQL_MANIFEST_DELETE,
+		    DB_PARAMS(access->tenant, access->repository, work->manifest->digest), &rows,
+		    err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return no_manifest(work->manifest->digest, err);
+	audit(db, &(const struct audit_act) { .action = "image.delete", .on = on });
+	return work->part(work->arg, err);
+}
+
+int store_manifest_delete(struct db *db, const struct access *access, const char *digest,
+	store_part *part, void *arg, struct err *err)
+{
+	const struct manifest manifest = { .digest = digest };
+	struct manifest_work work = { access, &manifest, part, arg };
+
+	return db_tx(db, DB_TENANT(access->tenant), delete_manifest, &work, err);
+}
+
+int store_manifest_names(struct web_req *req, const struct access *access, const char *digest,
+	const char **ret_manifest, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_TENANT(access->tenant), &SQL_MANIFEST_NAMES,
+		    DB_PARAMS(access->tenant, access->repository, digest), &rows, err) < 0)
+		return -1;
+	*ret_manifest = db_count(rows) > 0 ? db_text_in(rows, 0, "manifest", req->arena) : NULL;
+	return 0;
 }
 
 int store_manifest_reaches(struct db *db, const struct access *access, const char *digest,
@@ -173,4 +235,45 @@ int store_manifest_reaches(struct db *db, const struct access *access, const cha
 		return -1;
 	*ret_reaches = db_count(rows) > 0;
 	return 0;
+}
+
+/* --- tags and referrers --- */
+
+int store_tag_delete(struct db *db, const struct access *access, const char *name, struct err *err)
+{
+	auto_free char *on = mem_printf("%s:%s", access->repository, name);
+	const struct audit_act act = { .action = "image.untag", .on = on };
+	auto_rows struct db_rows *rows = NULL;
+
+	if (audit_run(db, DB_TENANT(access->tenant), &SQL_TAG_DELETE,
+		    DB_PARAMS(access->tenant, access->repository, name), &act, &rows, err) < 0)
+		return -1;
+	return db_count(rows) > 0 ? 0 : no_manifest(name, err);
+}
+
+int store_tag_page(struct db *db, const struct access *access, const char *last, long long limit,
+	struct db_rows **ret_rows, struct err *err)
+{
+	struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(access->tenant), &SQL_TAG_PAGE,
+		    DB_PARAMS(access->tenant, access->repository, last, DB_NUMBER(limit)), &rows,
+		    err) < 0)
+		return -1;
+	if (db_count(rows) == 0) {
+		db_rows_free(rows);
+		return err_set(err, ERR_NOT_FOUND, "repository.not_found",
+			"there is no repository '%s'", access->repository);
+	}
+	*ret_rows = rows;
+	return 0;
+}
+
+int store_referrers(struct db *db, const struct access *access, const struct referrer_page *page,
+	struct db_rows **ret_rows, struct err *err)
+{
+	return db_run(db, DB_TENANT(access->tenant), &SQL_REFERRER_PAGE,
+		DB_PARAMS(access->tenant, access->repository, page->subject, page->last,
+			page->artifact_type, DB_NUMBER(page->limit), DB_NUMBER(page->max_bytes)),
+		ret_rows, err);
 }

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/digest.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/registry-gw/backend.h"
 #include "services/registry-gw/config.h"
+#include "services/registry-gw/reference.h"
 #include "services/registry-gw/uploads.h"
 
 int upload_write_range(const char *text, long long *ret_from, long long *ret_to, struct err *err)
@@ -102,10 +102,8 @@ static int begin(struct web_req *req, struct web_res *res, const struct access *
 static int digest_of(
 	const struct web_req *req, const char *name, const char **ret_digest, struct err *err)
 {
-	unsigned char ignored[DIGEST_SIZE];
-
 	*ret_digest = web_query(req, name);
-	return *ret_digest ? digest_parse(*ret_digest, ignored, err) : 0;
+	return *ret_digest ? reference_check_digest(*ret_digest, err) : 0;
 }
 
 int upload_write_patch(struct web_req *req, struct web_res *res, void **ret_ctx, struct err *err)
@@ -131,6 +129,17 @@ int upload_write_put(struct web_req *req, struct web_res *res, void **ret_ctx, s
 	return begin(req, res, &access, web_param(req, "upload_id"), digest, ret_ctx, err);
 }
 
+/* ?digest-algorithm= */
+static int check_algorithm(const struct web_req *req, struct err *err)
+{
+	const char *algorithm = web_query(req, "digest-algorithm");
+
+	if (!algorithm || strcmp(algorithm, "sha256") == 0)
+		return 0;
+	return err_set(err, ERR_INVALID, "digest.unsupported",
+		"digests of the algorithm '%.32s' are not kept here: use sha256", algorithm);
+}
+
 /* A mount that the token does not allow, or that the registry cannot do, is an upload like any
  * other. */
 int upload_write_post(struct web_req *req, struct web_res *res, void **ret_ctx, struct err *err)
@@ -142,7 +151,7 @@ int upload_write_post(struct web_req *req, struct web_res *res, void **ret_ctx, 
 
 	if (access_check(req, res, ACCESS_PUSH, &access, err) < 0 ||
 		digest_of(req, "digest", &digest, err) < 0 ||
-		digest_of(req, "mount", &mount, err) < 0)
+		digest_of(req, "mount", &mount, err) < 0 || check_algorithm(req, err) < 0)
 		return -1;
 	mounts = mount && from && access_pulls(req, from);
 	if (upload_open(req, &access, mounts ? mount : NULL, from, &upload, &mounted, err) < 0)

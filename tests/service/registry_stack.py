@@ -281,8 +281,24 @@ def gateway(postgres, redis):
         assert "Sanitizer" not in gateway.log.read_text()
 
 
+@pytest.fixture(scope="module")
+def algo(gateway):
+    return gateway.client("acme-algo")
+
+
+@pytest.fixture
+def repository(algo):
+    return algo.repository("acme/c-" + secrets.token_hex(4))
+
+
+def refused(answer, status, code):
+    """The message of a refusal."""
+    assert (answer.status, answer.oci) == (status, code), (answer.status, answer.body)
+    return answer.json["errors"][0]["message"]
+
+
 def has_skopeo():
     return bool(shutil.which("skopeo"))
 
 
-__all__ = ["INDEX_TYPE", "MANIFEST_TYPE", "VECTOR", "gateway", "has_skopeo", "sha256"]
+__all__ = ["INDEX_TYPE", "MANIFEST_TYPE", "VECTOR", "algo", "gateway", "has_skopeo", "refused", "repository", "sha256"]

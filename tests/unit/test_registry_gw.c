@@ -9,6 +9,7 @@
 #include "services/registry-gw/access.h"
 #include "services/registry-gw/manifest_check.h"
 #include "services/registry-gw/oci_error.h"
+#include "services/registry-gw/reference.h"
 #include "services/registry-gw/upload_write.h"
 #include "tests/unit/check.h"
 
@@ -22,21 +23,21 @@ static void test_names(void)
 		"a/b/c-d", "0" };
 	static const char *const bad[] = { "", "/a", "a/", "a//b", "A", "a..b", "a___b", "-a", "a-",
 		"a._b", "a b", "a/.b", "\xc3\xa4" };
-	char longest[258];
+	char longest[248];
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
 		CHECK(access_is_name(good[i]));
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		CHECK(!access_is_name(bad[i]));
 	memset(longest, 'a', sizeof(longest));
-	longest[255] = '\0';
+	longest[245] = '\0';
 	CHECK(access_is_name(longest));
-	longest[255] = 'a';
-	longest[256] = '\0';
+	longest[245] = 'a';
+	longest[246] = '\0';
 	CHECK(!access_is_name(longest));
-	CHECK(manifest_is_tag("v1.0_X-y") && manifest_is_tag("_"));
-	CHECK(!manifest_is_tag("") && !manifest_is_tag(".a") && !manifest_is_tag("-a") &&
-		!manifest_is_tag("a:b"));
+	CHECK(reference_is_tag("v1.0_X-y") && reference_is_tag("_"));
+	CHECK(!reference_is_tag("") && !reference_is_tag(".a") && !reference_is_tag("-a") &&
+		!reference_is_tag("a:b"));
 }
 
 static void test_ranges(void)
@@ -57,9 +58,14 @@ static int check(
 	const char *text, const char *type, bool *ret_index, json_t **ret_links, struct err *err)
 {
 	auto_json json_t *document = json_parse(text, strlen(text), err);
+	struct manifest_facts facts;
 
 	CHECK(document);
-	return manifest_check(document, type, ret_index, ret_links, err);
+	if (manifest_check(document, type, &facts, err) < 0)
+		return -1;
+	*ret_index = facts.index;
+	*ret_links = facts.links;
+	return 0;
 }
 
 static char *read_vector(void)
@@ -108,6 +114,37 @@ static void test_manifests(void)
 	CHECK_FAILS(check("{\"schemaVersion\":2,\"manifests\":[],\"config\":{}}", INDEX, &index,
 			    &links, &err),
 		&err, "manifest.invalid");
+}
+
+static void test_references(void)
+{
+	static const char *const invalid[] = { "\"subject\":7", "\"subject\":{}",
+		"\"subject\":{\"digest\":\"sha256:1\"}", "\"annotations\":[]",
+		"\"annotations\":{\"a\":1}", "\"artifactType\":1" };
+	auto_json json_t *document = NULL;
+	struct manifest_facts facts;
+	char text[512];
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_LEN(invalid); i++) {
+		bool index;
+		json_t *links;
+
+		snprintf(text, sizeof(text), "{\"schemaVersion\":2,\"manifests\":[],%s}",
+			invalid[i]);
+		CHECK_FAILS(check(text, INDEX, &index, &links, &err), &err, "manifest.invalid");
+	}
+	snprintf(text, sizeof(text),
+		"{\"schemaVersion\":2,\"manifests\":[],\"subject\":{\"digest\":\"%s\"}}", DIGEST);
+	document = json_parse(text, strlen(text), &err);
+	CHECK(manifest_check(document, INDEX, &facts, &err) == 0);
+	CHECK_TEXT(facts.subject, DIGEST);
+	CHECK(!facts.artifact_type && !facts.annotations);
+	json_decref(facts.links);
+	CHECK(reference_check(DIGEST, &err) == 0 && reference_check("v1", &err) == 0);
+	CHECK_FAILS(reference_check("sha512:00", &err), &err, "digest.unsupported");
+	CHECK_FAILS(reference_check("sha256:00", &err), &err, "digest.invalid");
+	CHECK_FAILS(reference_check("-", &err), &err, "manifest.bad_reference");
 }
 
 static const char *oci_code(const json_t *body)
@@ -174,6 +211,7 @@ int main(void)
 	test_names();
 	test_ranges();
 	test_manifests();
+	test_references();
 	test_errors();
 	test_answers();
 	CHECK_DONE();
