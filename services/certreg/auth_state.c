@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET /.well-known/jwks.json for everybody and GET /internal/v1/auth-state for the services. An id
- * stays on the list of revoked ones until the last token that could rest on it has expired.
+ * stays on the list of revoked ones until the last token that could rest on it has expired. Every
+ * service reads the whole list: a tenant that revokes very much has one entry there, by which all
+ * its tokens made so far are dead.
  */
 #include "services/certreg/auth_state.h"
 

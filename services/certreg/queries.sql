@@ -241,10 +241,16 @@ WITH told AS (INSERT INTO outbox (topic, key) VALUES ('epoch', 'changed'))
 INSERT INTO revocation (tenant_id, space_id, id, state) VALUES ($1, $2, $3, $4)
 
 -- name: revocation_state
-SELECT m.epoch, r.id, floor(extract(epoch FROM r.created_at))::bigint + CASE WHEN r.state = 'lifted' THEN 2 ELSE $1::int END AS before
-FROM (SELECT coalesce(max(seq), 0) AS epoch FROM revocation) m
-	LEFT JOIN (SELECT DISTINCT ON (id) id, seq, state, created_at FROM revocation
-		WHERE created_at > now() - make_interval(secs => $1::int) ORDER BY id, seq DESC) r ON true
+SELECT m.epoch, r.id, r.before
+FROM (SELECT coalesce(max(seq), 0) AS epoch FROM revocation) m LEFT JOIN (
+	WITH recent AS (SELECT DISTINCT ON (id) tenant_id, id, seq, state, floor(extract(epoch FROM created_at))::bigint AS at FROM revocation
+		WHERE created_at > now() - make_interval(secs => $1::int) ORDER BY id, seq DESC),
+	many AS (SELECT tenant_id FROM recent GROUP BY tenant_id HAVING count(*) > 256)
+	SELECT id, seq, at + CASE WHEN state = 'lifted' THEN 2 ELSE $1::int END AS before FROM recent
+	WHERE tenant_id NOT IN (SELECT tenant_id FROM many)
+	UNION ALL
+	SELECT tenant_id, max(seq), max(at + CASE WHEN id = tenant_id AND state = 'revoked' THEN $1::int ELSE 2 END) FROM recent
+	WHERE tenant_id IN (SELECT tenant_id FROM many) GROUP BY tenant_id) r ON true
 ORDER BY r.seq
 
 -- name: assertion_insert

@@ -29,7 +29,7 @@ static inline int store_conflict(struct err *err, const char *code, const char *
 
 /* Of no tenant: where a key or an invitation that does not exist is looked for, so that both take
  * the same statements. */
-#define STORE_NO_TENANT "tnt_00000000000000000000000000000000"
+#define STORE_NO_TENANT "tnt_ffffffffffffffffffffffffffffffff"
 
 struct store_revoking {
 	const char *tenant, *space, *id;

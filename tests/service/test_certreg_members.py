@@ -362,6 +362,34 @@ def test_suspended_tenant(certreg, operator):
     assert is_problem(certreg.token_answer(key.text), 401, "auth.invalid_client")
 
 
+def test_many_revocations_of_one_tenant_are_one_entry_of_the_list(certreg, operator, globex):
+    """The list goes to every service: no tenant may make it longer than they read."""
+    answer, secret = found(operator)
+    tenant, key = answer.json["id"], new_key()
+    accept(certreg, secret, key)
+    loud = Client(certreg, certreg.token_answer(key.text).json["access_token"])
+    other = globex.post("/v1/keys", new_key().words(name="other")).json
+    assert globex.ask("DELETE", f"/v1/keys/{other['id']}", If_Match="*").status == 200
+
+    def revoke_one():
+        made = loud.post("/v1/keys", new_key().words(name="loud")).json
+        assert loud.ask("DELETE", f"/v1/keys/{made['id']}", If_Match="*").status == 200
+        return made["id"]
+
+    def listed():
+        return {row["subject"]: row["before"] for row in certreg.ask("GET", "/internal/v1/auth-state").json["revoked"]}
+
+    revoked = [revoke_one() for _ in range(256)]
+    assert set(revoked) <= listed().keys() and tenant not in listed()
+    revoked.append(revoke_one())
+    assert not listed().keys() & set(revoked) and other["id"] in listed()
+    assert listed()[tenant] <= time.time() + 2 and is_dead(loud)
+    wait_for(lambda: Client(certreg, certreg.token_answer(key.text).json["access_token"]).get("/v1/tenants/self").status == 200,
+             "a token made after it works")
+    assert operator.ask("POST", f"/v1/tenants/{tenant}:suspend", If_Match="*").status == 200
+    assert listed()[tenant] > time.time() + 600
+
+
 def test_tenants_are_for_operators(certreg, operator, owner):
     own = owner.claims["tenant"]
     for method, target in (("GET", "/v1/tenants"), ("GET", f"/v1/tenants/{own}"), ("POST", f"/v1/tenants/{own}:suspend"),

@@ -146,7 +146,7 @@ GRANT SELECT (tenant_id, id) ON api_key, certificate TO certreg_sweep;
 GRANT SELECT (tenant_id, id) ON invitation, space TO certreg_sweep;
 GRANT SELECT (fingerprint) ON certificate TO certreg_sweep;
 GRANT SELECT (tenant_id) ON tenant TO certreg_sweep;
-GRANT SELECT (id, seq, state, created_at) ON revocation TO certreg_sweep;
+GRANT SELECT (tenant_id, id, seq, state, created_at) ON revocation TO certreg_sweep;
 
 -- What is past its time is forgotten across tenants.
 CREATE POLICY sweep ON challenge TO certreg_sweep USING (true);
