@@ -265,6 +265,8 @@ static int raw_once(struct api *api, const char *audience, struct fetch_request 
 	char *bearer;
 	int n = 0, result;
 
+	if (!audience)
+		return do_patiently(api, req, ret_res, err);
 	if (token_get(api, audience, &token, err) < 0)
 		return -1;
 	bearer = mem_printf("Authorization: Bearer %s", token);
@@ -284,7 +286,7 @@ int api_raw(struct api *api, const char *label, const char *audience, struct fet
 	crash_point("before", label);
 	if (raw_once(api, audience, req, ret_res, err) < 0)
 		return err_wrap(err, "%s", label);
-	if (ret_res->status == 401) {
+	if (ret_res->status == 401 && audience) {
 		fetch_response_release(ret_res);
 		token_drop(api, audience);
 		if (raw_once(api, audience, req, ret_res, err) < 0)
@@ -341,6 +343,8 @@ int api_call(struct api *api, const struct api_call *call, json_t **ret_json, lo
 		headers[n++] = etag;
 	if (api_raw(api, call->label, call->audience, &req, &res, err) < 0)
 		return -1;
+	if (text)
+		explicit_bzero(text, strlen(text)); /* may hold an invitation's secret */
 	if (ret_status)
 		*ret_status = res.status;
 	return parse_answer(&res, ret_json, err) < 0 ? err_wrap(err, "%s", call->label) : 0;

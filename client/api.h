@@ -21,7 +21,7 @@ void api_free(struct api *api);			    /* wipes the tokens */
 
 struct api_call {
 	const char *label;    /* "create-sandbox": in messages and kill points */
-	const char *audience; /* service */
+	const char *audience; /* service; NULL: a public route, no token is shown */
 	const char *method;
 	const char *path; /* with query */
 	const json_t *body;

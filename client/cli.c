@@ -4,6 +4,7 @@
 #include "client/cli.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/mem.h"
@@ -83,6 +84,34 @@ const char *cli_value(const struct cli *cli, const char *name)
 	return at < 0 ? NULL : cli->values[at];
 }
 
+int cli_number(const struct cli *cli, const char *name, long long max, long long otherwise,
+	long long *ret_number, struct err *err)
+{
+	const char *text = cli_value(cli, name);
+	char *end = NULL;
+	long long number = text ? strtoll(text, &end, 10) : otherwise;
+
+	if (text && (end == text || *end || number < 0 || number > max))
+		return err_set(err, ERR_INVALID, "usage.option", "--%s is a number from 0 to %lld",
+			name, max);
+	*ret_number = number;
+	return 0;
+}
+
+json_t *cli_list(const struct cli *cli, const char *name)
+{
+	const char *at = cli_value(cli, name);
+	json_t *list = at ? json_array() : NULL;
+
+	while (at && *at) {
+		size_t len = strcspn(at, ",");
+
+		json_array_append_new(list, json_stringn(at, len));
+		at += len + (at[len] == ',');
+	}
+	return list;
+}
+
 bool cli_switch(const struct cli *cli, const char *name)
 {
 	return cli_value(cli, name) != NULL;
@@ -113,6 +142,7 @@ static const struct {
 	{ "trust.", CLI_EVIDENCE },
 	{ "order.", CLI_DENIED },
 	{ "approval.", CLI_DENIED },
+	{ "peer.unpinned", CLI_DENIED },
 	{ "run.refused", CLI_DENIED },
 	{ "run.grants_unavailable", CLI_RUN_FAILED },
 	{ "run.failed", CLI_RUN_FAILED },

@@ -62,6 +62,11 @@ int cli_parse_globals(int argc, char **argv, struct cli *cli, struct err *err);
 int cli_parse(
 	const struct command *command, int argc, char **argv, struct cli *cli, struct err *err);
 const char *cli_value(const struct cli *cli, const char *name); /* NULL when absent */
+/* A whole number in its bounds, or `otherwise` when absent. usage.option. */
+int cli_number(const struct cli *cli, const char *name, long long max, long long otherwise,
+	long long *ret_number, struct err *err) __attribute__((warn_unused_result));
+/* "a,b" as ["a","b"]; NULL when absent. New reference. */
+json_t *cli_list(const struct cli *cli, const char *name);
 bool cli_switch(const struct cli *cli, const char *name);
 void cli_usage(const struct command *command);
 /* The exit code that a failure deserves (docs: client/DESIGN.md). */
@@ -69,7 +74,8 @@ int cli_exit_of(const struct err *err);
 
 extern const struct command command_configure, command_setup, command_run, command_plan,
 	command_status, command_sandbox, command_encrypt, command_decrypt, command_output,
-	command_cert, command_audit, command_projection, command_doctor, command_completion,
+	command_cert, command_key, command_member, command_tenant, command_space, command_peer,
+	command_profile, command_audit, command_projection, command_doctor, command_completion,
 	command_help, command_version;
 extern const struct command *const cli_commands[]; /* ends with NULL */
 extern const struct cli_option cli_global_options[];

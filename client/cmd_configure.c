@@ -1,78 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* strongroom configure: writes a profile and proves it with a token. The API key comes from a file
- * or stdin only. */
+/* strongroom configure: writes a profile and proves it with a token. The API key comes from a file,
+ * from stdin, from a terminal that does not show it, or is made here for an invitation: never from
+ * the command line, which the shell keeps. */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "client/api.h"
-#include "client/audit_log.h"
-#include "client/cli.h"
-#include "lib/json.h"
+#include "client/invitation.h"
+#include "client/who.h"
 #include "lib/mem.h"
 
 static const struct cli_option options[] = {
 	{ "url", "URL", "base URL of the instance, https://…" },
 	{ "ca", "FILE", "PEM of the CA that its certificate is from" },
 	{ "key-file", "FILE", "file with the API key; - reads it from standard input" },
+	{ "invitation", "FILE", "become a member by this file; - reads it from standard input" },
 	{ "trust", "FILE", "reference values, from whoever runs the instance, on another way" },
 	{ "offline", NULL, "do not try the profile out" },
 	{ NULL, NULL, NULL },
 };
 
-/* An instance may be asked before it has a log; then nothing of it is checked. */
-static void show_log_key(const struct cli *cli, struct api *api)
+static bool has_key(const char *name)
 {
-	struct err err = { .kind = ERR_NONE };
-	auto_free char *key = NULL;
+	struct err ignored = { 0 };
+	auto_free char *dir = NULL, *path = NULL;
 
-	if (audit_log_pin(api, &key, &err) < 0)
-		ui_warn(cli->ui, "no key of an audit log: %s", err.detail);
-	else
-		ui_note(cli->ui, "log key %s: compare this with what you were told", key);
+	if (profile_folder(name, &dir, &ignored) < 0)
+		return false;
+	path = mem_printf("%s/credentials", dir);
+	return access(path, F_OK) == 0;
 }
 
-static int try_out(const struct cli *cli, const struct profile *profile, struct err *err)
-{
-	struct api *api = api_new(profile);
-	const json_t *tenant = api_tenant(api, err);
-
-	if (tenant)
-		show_log_key(cli, api);
-	if (tenant)
-		ui_result(cli->ui,
-			json_pack("{s:s,s:s,s:O,s:s}", "profile", profile->name, "url",
-				profile->url, "tenant", json_object_get(tenant, "name"), "trust",
-				profile->trust_digest),
-			"profile %s: %s, tenant %s", profile->name, profile->url,
-			json_text(tenant, "name"));
-	api_free(api);
-	return tenant ? 0 : -1;
-}
-
-static int configure(const struct cli *cli, struct err *err)
+/* By a key; somebody at a terminal who named none is asked for it, the first time. */
+static int by_key(const struct cli *cli, struct err *err)
 {
 	struct profile_change change = {
 		.url = cli_value(cli, "url"),
 		.ca_file = cli_value(cli, "ca"),
 		.trust_file = cli_value(cli, "trust"),
-		.key_file = cli_value(cli, "key-file"),
 	};
-	struct profile profile;
-	int result = 0;
+	const char *key_file = cli_value(cli, "key-file");
+	auto_buf key = BUF_INIT(SECRET_TEXT_SIZE * 4);
 
-	if (profile_write(cli->profile, &change, err) < 0 ||
-		profile_load(cli->profile, &profile, err) < 0)
+	if (!key_file && isatty(STDIN_FILENO) && !has_key(cli->profile))
+		key_file = "-";
+	if (key_file) {
+		if (secret_ask(key_file, "API key", &key, err) < 0)
+			return -1;
+		change.api_key = (char *)key.data;
+	}
+	return profile_write(cli->profile, &change, err);
+}
+
+static int by_invitation(const struct cli *cli, struct err *err)
+{
+	static const char *const others[] = { "url", "ca", "key-file", "offline" };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		if (cli_value(cli, others[i]))
+			return err_set(err, ERR_INVALID, "usage.option",
+				"--invitation says what --%s would", others[i]);
+	}
+	return invitation_accept(
+		cli->profile, cli_value(cli, "invitation"), cli_value(cli, "trust"), err);
+}
+
+static int configure(const struct cli *cli, struct err *err)
+{
+	if ((cli_value(cli, "invitation") ? by_invitation(cli, err) : by_key(cli, err)) < 0)
 		return -1;
-	if (profile.trust)
-		ui_note(cli->ui, "trust file %s: compare this with what you were told",
-			profile.trust_digest);
-	else
-		ui_warn(cli->ui, "no trust file: no evidence can be verified with this profile");
-	if (!cli_switch(cli, "offline"))
-		result = try_out(cli, &profile, err);
-	profile_release(&profile);
-	return result;
+	return who_am_i(cli, cli_switch(cli, "offline"), err);
 }
 
 const struct command command_configure = { "configure",
-	"[--url URL] [--ca FILE] [--key-file FILE] [--trust FILE]",
+	"[--url URL] [--ca FILE] [--key-file FILE] [--trust FILE] | [--invitation FILE]",
 	"which server, as whom, trusting what", options, 0, 0, configure };

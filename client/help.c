@@ -13,6 +13,14 @@ static const struct {
 } helps[] = {
 	{ "profile.missing",
 		"strongroom configure --url URL --ca FILE --key-file FILE --trust FILE" },
+	{ "profile.exists", "strongroom --profile OTHER configure --invitation FILE" },
+	{ "profile.not_confirmed", "strongroom profile remove NAME --yes" },
+	{ "peer.unpinned",
+		"compare the key with its owner on another way, then: strongroom peer add "
+		"NAME --spki DIGEST" },
+	{ "auth.invalid_client",
+		"strongroom key rotate, when one was cut short; else ask for a new "
+		"key" },
 	{ "profile.permissions",
 		"chmod 700 the folder and 600 the file: nobody else may read them" },
 	{ "profile.no_trust", "strongroom configure --trust FILE (from whoever runs the instance, "

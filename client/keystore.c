@@ -2,10 +2,13 @@
 /* Sealing and opening of the key files. */
 #include "client/keystore.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
+#include "lib/cert.h"
 #include "lib/codec.h"
 #include "lib/id.h"
 #include "lib/json.h"
@@ -52,6 +55,33 @@ int keystore_read(const json_t *storage, const char *path, json_t **ret_secret, 
 	*ret_secret = json_parse((char *)plain, len, err);
 	mem_wipe_free(plain, len);
 	return *ret_secret ? 0 : -1;
+}
+
+static bool is_pem(const char *path)
+{
+	static const char begin[] = "-----BEGIN";
+	char head[sizeof(begin)] = "";
+	auto_file FILE *file = fopen(path, "re");
+
+	return file && fgets(head, sizeof(head), file) && strcmp(head, begin) == 0;
+}
+
+int keystore_read_key(const json_t *storage, const char *path, EVP_PKEY **ret_key, struct err *err)
+{
+	auto_buf pem = BUF_INIT(64 * 1024);
+	auto_json json_t *secret = NULL;
+	const char *text;
+
+	if (is_pem(path))
+		return buf_read_file(&pem, path, err) < 0
+			       ? -1
+			       : cert_key_read((char *)pem.data, pem.len, ret_key, err);
+	if (keystore_read(storage, path, &secret, err) < 0)
+		return -1;
+	text = json_text(secret, "pem");
+	if (!text)
+		return err_set(err, ERR_INVALID, "keystore.open", "'%s' holds no key pair", path);
+	return cert_key_read(text, strlen(text), ret_key, err);
 }
 
 json_t *keystore_new_symmetric(void)

@@ -7,6 +7,7 @@
 #define STRONGROOM_CLIENT_KEYSTORE_H
 
 #include <jansson.h>
+#include <openssl/evp.h>
 
 #include "lib/err.h"
 #include "lib/jose.h"
@@ -17,6 +18,10 @@ int keystore_write(const json_t *storage, const char *path, const json_t *secret
 /* keystore.missing, keystore.open. The result holds a secret; freed JSON is wiped (lib/jose_key.c).
  */
 int keystore_read(const json_t *storage, const char *path, json_t **ret_secret, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* A private key out of such a file, or out of a PEM file. keystore.open, cert.*. */
+int keystore_read_key(const json_t *storage, const char *path, EVP_PKEY **ret_key, struct err *err)
 	__attribute__((warn_unused_result));
 
 /* {"key": <32 random bytes>} */

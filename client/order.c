@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/keystore.h"
+#include "client/parties.h"
 #include "client/sandbox.h"
 #include "lib/cert.h"
 #include "lib/codec.h"
@@ -99,7 +100,8 @@ static json_t *request_of(
 
 	if (kept)
 		return kept;
-	if (make_order(task, policy, nonce, &envelope, err) < 0 ||
+	if (parties_check(task, policy->doc, err) < 0 ||
+		make_order(task, policy, nonce, &envelope, err) < 0 ||
 		make_grants(task, policy, nonce, grants, err) < 0 ||
 		task_keep_json(task, name,
 			json_pack("{s:s,s:O,s:{s:s,s:O,s:O}}", "nonce", nonce, "sig",

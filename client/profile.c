@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +18,6 @@
 #include "lib/mem.h"
 
 #define SMALL_FILE (256u * 1024u)
-#define API_KEY_SIZE 200u
 
 char *profile_root(void)
 {
@@ -88,8 +88,7 @@ static char *without_space(char *text)
 	return text;
 }
 
-/* sr_<id>_<43 characters> -> key_<id> */
-static int key_id_of(const char *api_key, char **ret_id, struct err *err)
+int profile_key_id(const char *api_key, char **ret_id, struct err *err)
 {
 	const char *end = strncmp(api_key, "sr_", 3) == 0 ? strchr(api_key + 3, '_') : NULL;
 	auto_free char *id =
@@ -115,7 +114,7 @@ static int load_server(struct profile *profile, struct err *err)
 		return err_set(err, ERR_INVALID, "profile.invalid", "profile '%s' has no url",
 			profile->name);
 	profile->url = mem_strdup(json_text(doc, "url"));
-	return key_id_of(profile->secret, &profile->key_id, err);
+	return profile_key_id(profile->secret, &profile->key_id, err);
 }
 
 static int load_trust(struct profile *profile, struct err *err)
@@ -146,13 +145,21 @@ static int load_files(struct profile *profile, struct err *err)
 	return 0;
 }
 
-int profile_load(const char *name, struct profile *ret_profile, struct err *err)
+int profile_folder(const char *name, char **ret_dir, struct err *err)
 {
 	auto_free char *root = profile_root();
+
+	if (name_check(name, err) < 0)
+		return -1;
+	*ret_dir = mem_printf("%s/profiles/%s", root, name);
+	return 0;
+}
+
+int profile_load(const char *name, struct profile *ret_profile, struct err *err)
+{
 	struct profile profile = { .name = mem_strdup(name) };
 
-	profile.dir = mem_printf("%s/profiles/%s", root, name);
-	if (name_check(name, err) < 0 || load_files(&profile, err) < 0) {
+	if (profile_folder(name, &profile.dir, err) < 0 || load_files(&profile, err) < 0) {
 		profile_release(&profile);
 		return -1;
 	}
@@ -191,31 +198,13 @@ static int write_json(const char *dir, const char *name, const json_t *doc, stru
 	return result;
 }
 
-static int read_api_key(const char *file, struct buf *ret_key, struct err *err)
+static int write_credentials(const char *dir, const char *api_key, struct err *err)
 {
-	char chunk[API_KEY_SIZE + 2];
-	size_t got;
-
-	if (strcmp(file, "-") != 0)
-		return buf_read_file(ret_key, file, err);
-	got = fread(chunk, 1, sizeof(chunk), stdin);
-	if (buf_add(ret_key, chunk, got, err) < 0)
-		return -1;
-	explicit_bzero(chunk, sizeof(chunk));
-	return 0;
-}
-
-static int write_credentials(const char *dir, const char *key_file, struct err *err)
-{
-	auto_buf key = BUF_INIT(API_KEY_SIZE);
 	auto_free char *id = NULL;
 
-	if (read_api_key(key_file, &key, err) < 0 || buf_add_text(&key, "", err) < 0)
+	if (profile_key_id(api_key, &id, err) < 0)
 		return -1;
-	without_space((char *)key.data);
-	if (key_id_of((char *)key.data, &id, err) < 0)
-		return -1;
-	return write_private(dir, "credentials", key.data, strlen((char *)key.data), err);
+	return write_private(dir, "credentials", api_key, strlen(api_key), err);
 }
 
 static int write_url(const char *dir, const char *url, struct err *err)
@@ -271,18 +260,40 @@ static int write_storage_key(const char *dir, struct err *err)
 
 int profile_write(const char *name, const struct profile_change *change, struct err *err)
 {
-	auto_free char *root = profile_root();
-	auto_free char *dir = mem_printf("%s/profiles/%s", root, name);
+	auto_free char *dir = NULL;
 
-	if (name_check(name, err) < 0 || files_make_dirs(dir, 0700, err) < 0 ||
+	if (profile_folder(name, &dir, err) < 0 || files_make_dirs(dir, 0700, err) < 0 ||
 		check_private(dir, true, err) < 0)
 		return -1;
 	if ((change->url && write_url(dir, change->url, err) < 0) ||
 		(change->ca_file && copy_into(dir, "ca.pem", change->ca_file, err) < 0) ||
 		(change->trust_file && write_trust(dir, change->trust_file, err) < 0) ||
-		(change->key_file && write_credentials(dir, change->key_file, err) < 0))
+		(change->ca_text && write_private(dir, "ca.pem", change->ca_text,
+					    strlen(change->ca_text), err) < 0) ||
+		(change->api_key && write_credentials(dir, change->api_key, err) < 0))
 		return -1;
 	return write_storage_key(dir, err);
+}
+
+int profile_read_json(
+	const struct profile *profile, const char *file, json_t **ret_json, struct err *err)
+{
+	return read_private_json(profile->dir, file, ret_json, err);
+}
+
+int profile_write_json(
+	const struct profile *profile, const char *file, const json_t *json, struct err *err)
+{
+	return write_json(profile->dir, file, json, err);
+}
+
+int profile_lock(const struct profile *profile, struct err *err)
+{
+	auto_fd int fd = open(profile->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || flock(fd, LOCK_EX) < 0)
+		return err_errno(err, "lock '%s'", profile->dir);
+	return take_fd(fd);
 }
 
 const json_t *profile_template(

@@ -2,9 +2,10 @@
 /*
  * A profile: which server, who we are there, what we trust. It lives in
  * $XDG_CONFIG_HOME/strongroom/profiles/NAME, a 0700 folder of 0600 files; anything wider is
- * refused, as ssh does. profile.json  url, key id            credentials  the API key storage.jwk
- * opens the keys of projects ca.pem        CA of the server       trust.json   what evidence and
- * measurements must show (trust.md 3)
+ * refused, as ssh does.
+ *   profile.json  url                          credentials  the API key
+ *   storage.jwk   opens the keys of projects   ca.pem       CA of the server
+ *   trust.json    what evidence must show      peers.json   keys of others (peers.h)
  */
 #ifndef STRONGROOM_CLIENT_PROFILE_H
 #define STRONGROOM_CLIENT_PROFILE_H
@@ -28,7 +29,8 @@ struct profile {
 /* What `configure` was told; NULL leaves a file as it is. */
 struct profile_change {
 	const char *url, *ca_file, *trust_file;
-	const char *key_file; /* "-": standard input */
+	const char *ca_text; /* PEM, instead of a file */
+	const char *api_key;
 };
 
 int profile_load(const char *name, struct profile *ret_profile, struct err *err)
@@ -36,6 +38,21 @@ int profile_load(const char *name, struct profile *ret_profile, struct err *err)
 void profile_release(struct profile *profile); /* wipes */
 int profile_write(const char *name, const struct profile_change *change, struct err *err)
 	__attribute__((warn_unused_result));
+
+/* Its folder, whether it is there or not; caller frees. profile.name. */
+int profile_folder(const char *name, char **ret_dir, struct err *err)
+	__attribute__((warn_unused_result));
+/* sr_<id>_<secret> -> key_<id>; caller frees. profile.api_key. */
+int profile_key_id(const char *api_key, char **ret_id, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Files of the profile: refused when others may read them, replaced whole or not at all. */
+int profile_read_json(const struct profile *profile, const char *file, json_t **ret_json,
+	struct err *err) __attribute__((warn_unused_result));
+int profile_write_json(const struct profile *profile, const char *file, const json_t *json,
+	struct err *err) __attribute__((warn_unused_result));
+/* Waits until nobody else changes the profile. A descriptor, or -1; closing it lets go. */
+int profile_lock(const struct profile *profile, struct err *err);
 
 /* The trust file:
  * {"v":"strongroom-trust-1","edge_ca_spki":D,"templates":{ID:{"version":N,"kernel":D,"initramfs":D,

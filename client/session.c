@@ -24,20 +24,79 @@ void session_close(struct session *session)
 	profile_release(&session->profile);
 }
 
+int session_verb(
+	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err)
+{
+	const char *name = cli->arguments[0];
+	struct session session;
+	int result;
+
+	while (verbs->name && strcmp(verbs->name, name) != 0)
+		verbs++;
+	if (!verbs->name)
+		return err_set(err, ERR_INVALID, "usage.arguments", "no '%s %s'", command, name);
+	if (cli->n_arguments < verbs->min_arguments + 1)
+		return err_set(err, ERR_INVALID, "usage.arguments", "usage: strongroom %s %s %s",
+			command, name, verbs->usage);
+	if (session_open(&session, cli, err) < 0)
+		return -1;
+	result = verbs->act(&session, cli, err);
+	session_close(&session);
+	return result;
+}
+
+int session_find(struct session *session, const char *path, const char *prefix, const char *called,
+	json_t **ret_record, struct err *err)
+{
+	auto_free char *url = mem_printf("%s/%s", path, called);
+	struct api_call call = {
+		.label = "show", .audience = "certreg", .method = "GET", .path = url
+	};
+	int found;
+
+	if (id_is(called, prefix))
+		return api_call(session->api, &call, ret_record, NULL, err);
+	found = api_find(session->api, "certreg", path, "name", called, ret_record, err);
+	if (found == 0)
+		return err_set(
+			err, ERR_NOT_FOUND, "client.not_found", "nothing is called '%s'", called);
+	return found < 0 ? -1 : 0;
+}
+
+char *session_list_text(const json_t *list)
+{
+	auto_buf text = BUF_INIT(8192);
+	struct err ignored = { 0 };
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (list, i, item) {
+		if (json_is_string(item))
+			buf_printf(&text, &ignored, "%s%s", i ? "," : "", json_string_value(item));
+	}
+	return mem_strdup(text.data ? (char *)text.data : "-");
+}
+
+static char *column_of(const json_t *value)
+{
+	if (json_is_string(value))
+		return mem_strdup(json_string_value(value));
+	if (json_is_integer(value))
+		return mem_printf("%lld", (long long)json_integer_value(value));
+	if (json_is_boolean(value))
+		return mem_strdup(json_is_true(value) ? "yes" : "no");
+	return json_array_size(value) > 0 ? session_list_text(value) : mem_strdup("-");
+}
+
 static void print_item(const struct cli *cli, json_t *item, const char *const *members)
 {
 	auto_buf line = BUF_INIT(8192);
 	struct err ignored = { 0 };
 
 	for (; *members; members++) {
-		const json_t *value = json_object_get(item, *members);
+		auto_free char *column = column_of(json_object_get(item, *members));
 
-		if (json_is_integer(value))
-			buf_printf(
-				&line, &ignored, "%-12lld  ", (long long)json_integer_value(value));
-		else
-			buf_printf(&line, &ignored, "%-12s  ",
-				json_is_string(value) ? json_string_value(value) : "-");
+		buf_printf(&line, &ignored, "%-12s  ", column);
 	}
 	ui_result(cli->ui, json_incref(item), "%s", line.data ? (char *)line.data : "");
 }
@@ -70,19 +129,24 @@ int session_list(struct session *session, const struct cli *cli, const char *aud
 	return 0;
 }
 
+void session_print(const struct cli *cli, json_t *object)
+{
+	auto_free char *text = json_dumps(object, JSON_INDENT(2) | JSON_SORT_KEYS);
+
+	ui_result(cli->ui, json_incref(object), "%s", text);
+}
+
 int session_show(struct session *session, const struct cli *cli, const char *audience,
 	const char *path, struct err *err)
 {
 	struct api_call call = {
 		.label = "show", .audience = audience, .method = "GET", .path = path
 	};
-	auto_free char *text = NULL;
-	json_t *object = NULL;
+	auto_json json_t *object = NULL;
 
 	if (api_call(session->api, &call, &object, NULL, err) < 0)
 		return -1;
-	text = json_dumps(object, JSON_INDENT(2) | JSON_SORT_KEYS);
-	ui_result(cli->ui, object, "%s", text);
+	session_print(cli, object);
 	return 0;
 }
 
@@ -100,4 +164,23 @@ int session_change(struct session *session, const char *audience, const char *me
 
 	id_new("req", key);
 	return api_call(session->api, &call, ret_json, NULL, err);
+}
+
+int session_act(struct session *session, const struct cli *cli, const char *path,
+	const char *prefix, const char *action, struct err *err)
+{
+	auto_json json_t *record = NULL, *answer = NULL;
+	auto_free char *target = NULL;
+	const char *state;
+
+	if (session_find(session, path, prefix, cli->arguments[1], &record, err) < 0)
+		return -1;
+	target = mem_printf("%s/%s%s", path, json_text(record, "id"), action);
+	if (session_change(session, "certreg", *action ? "POST" : "DELETE", target, NULL,
+		    json_text(record, "etag"), &answer, err) < 0)
+		return -1;
+	state = json_text(answer, "state");
+	ui_result(cli->ui, json_incref(answer ? answer : record), "%s %s", json_text(record, "id"),
+		state ? state : "deleted");
+	return 0;
 }

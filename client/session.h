@@ -14,12 +14,34 @@ struct session {
 int session_open(struct session *ret_session, const struct cli *cli, struct err *err);
 void session_close(struct session *session);
 
+/* One verb of a command such as `member`: what it takes behind its name, and what it does. */
+struct verb {
+	const char *name;
+	int (*act)(struct session *session, const struct cli *cli, struct err *err);
+	unsigned min_arguments;
+	const char *usage; /* of the arguments */
+};
+/* Runs the verb that the first argument names; the table ends with name NULL. */
+int session_verb(
+	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err);
+
+/* The record under `path` that is called so: by id (with that prefix), or by name from the list.
+ * The error of a missing one is the server's, or client.not_found. */
+int session_find(struct session *session, const char *path, const char *prefix, const char *called,
+	json_t **ret_record, struct err *err);
+
+/* DELETE of the record that the second argument calls, or POST of an action on it (":suspend"). */
+int session_act(struct session *session, const struct cli *cli, const char *path,
+	const char *prefix, const char *action, struct err *err);
+
 /* All items of a list, as one line each: the texts of `members` (ends with NULL). */
 int session_list(struct session *session, const struct cli *cli, const char *audience,
 	const char *path, const char *const *members, struct err *err);
 /* GET and print the object. */
 int session_show(struct session *session, const struct cli *cli, const char *audience,
 	const char *path, struct err *err);
+char *session_list_text(const json_t *list);		   /* ["a","b"] as a,b; caller frees */
+void session_print(const struct cli *cli, json_t *object); /* whole, for people indented */
 /* A change under a fresh idempotency key; `etag`: from a GET before when NULL is not what the route
  * wants. */
 int session_change(struct session *session, const char *audience, const char *method,

@@ -170,15 +170,10 @@ int task_create(struct task *task, const char *label, const char *audience, cons
 int task_owner_key(const struct task *task, EVP_PKEY **ret_key, struct err *err)
 {
 	const char *path = task_after_text(task, "get-certs", "key", err);
-	auto_json json_t *secret = NULL;
-	const char *pem;
 
-	if (!path || keystore_read(task->project->profile.storage, path, &secret, err) < 0)
+	if (!path)
 		return -1;
-	pem = json_text(secret, "pem");
-	if (!pem)
-		return err_set(err, ERR_INVALID, "keystore.open", "'%s' holds no key pair", path);
-	return cert_key_read(pem, strlen(pem), ret_key, err);
+	return keystore_read_key(task->project->profile.storage, path, ret_key, err);
 }
 
 /* The fields of the original that name a certificate file must mean the one that get-certs

@@ -34,15 +34,8 @@ static int key_pair(const struct task *task, const char *path, bool may_make, EV
 	auto_key EVP_PKEY *key = NULL;
 	char *pem = NULL;
 
-	if (access(path, F_OK) == 0 || !may_make) {
-		if (keystore_read(storage, path, &secret, err) < 0)
-			return -1;
-		return json_text(secret, "pem")
-			       ? cert_key_read(json_text(secret, "pem"),
-					 strlen(json_text(secret, "pem")), ret_key, err)
-			       : err_set(err, ERR_INVALID, "keystore.open",
-					 "'%s' holds no key pair", path);
-	}
+	if (access(path, F_OK) == 0 || !may_make)
+		return keystore_read_key(storage, path, ret_key, err);
 	if (cert_key_new(&key, err) < 0 || cert_key_write(key, &pem, err) < 0)
 		return -1;
 	secret = json_pack("{s:s}", "pem", pem);

@@ -9,6 +9,7 @@
 
 #include "client/files.h"
 #include "client/keystore.h"
+#include "client/parties.h"
 #include "client/policy_document.h"
 #include "client/task.h"
 #include "lib/buf.h"
@@ -137,6 +138,7 @@ static int write_policy(struct task *task, struct err *err)
 
 	if (policy_document(task, task_kept_json(task, "slots"), &document, err) < 0 ||
 		trust_policy_read(arena, document, &policy, err) < 0 ||
+		parties_check(task, document, err) < 0 ||
 		jcs_encode(document, &text, &len, err) < 0 ||
 		files_make_dirs("policy", 0755, err) < 0 ||
 		buf_write_file(POLICY_FILE, text, len, 0644, err) < 0)

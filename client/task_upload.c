@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/audit_log.h"
+#include "client/parties.h"
 #include "client/task.h"
 #include "lib/buf.h"
 #include "lib/id.h"
@@ -94,7 +95,8 @@ int task_upload(struct task *task, struct err *err)
 	if (name && strcmp(name, policy.name) != 0)
 		return err_set(err, ERR_INVALID, "plan.field_value",
 			"pipeline_name is not the policy's name '%s'", policy.name);
-	if (post_policy(task, &policy, &policy_id, err) < 0 ||
+	if (parties_check(task, policy.doc, err) < 0 ||
+		post_policy(task, &policy, &policy_id, err) < 0 ||
 		bind_pipeline(task, policy_id, &policy, &pipeline_id, err) < 0)
 		return -1;
 	task_put(task, "id", pipeline_id);

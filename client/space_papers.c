@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the two papers of a member again, with our own eyes and our own pins. */
+#include "client/space_papers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/peers.h"
+#include "lib/codec.h"
+#include "lib/json.h"
+#include "lib/mem.h"
+
+/* The moment at which the invitation was signed: papers are read as of then. The signature over it
+ * is checked afterwards. */
+static long long signed_at(const json_t *invitation)
+{
+	const char *payload = json_text(json_object_get(invitation, "jws"), "payload");
+	auto_free unsigned char *bytes = NULL;
+	auto_json json_t *words = NULL;
+	struct err ignored = { 0 };
+	size_t len = 0;
+
+	if (!payload || codec_b64url_decode(payload, strlen(payload), &bytes, &len, &ignored) < 0)
+		return 0;
+	words = json_parse((const char *)bytes, len, &ignored);
+	return json_integer_value(json_object_get(words, "iat"));
+}
+
+static int check(struct arena *arena, const json_t *member, const char *space,
+	struct trust_invitation *ret_words, char ret_inviter[DIGEST_TEXT_SIZE], struct err *err)
+{
+	const json_t *papers = json_object_get(member, "papers");
+	const json_t *invitation = json_object_get(papers, "invitation");
+	char digest[DIGEST_TEXT_SIZE];
+
+	if (trust_invitation_check(arena, invitation, signed_at(invitation), ret_words, ret_inviter,
+		    digest, err) < 0 ||
+		trust_acceptance_check(json_object_get(papers, "acceptance"), ret_words, digest,
+			json_text(member, "name"), err) < 0)
+		return -1;
+	if (strcmp(ret_words->space, space) != 0)
+		return err_set(err, ERR_FORBIDDEN, "client.wrong_space",
+			"the papers are for another space");
+	return 0;
+}
+
+static const char *name_of(const json_t *peers, const char *spki)
+{
+	const json_t *peer = peers_of_key(peers, spki);
+
+	return peer ? json_text(peer, "name") : "a key that is not pinned";
+}
+
+char *space_papers_verdict(
+	const json_t *peers, const json_t *member, const char *space, const char *own)
+{
+	auto_arena struct arena *arena = arena_new();
+	struct trust_invitation words;
+	char inviter[DIGEST_TEXT_SIZE];
+	struct err err = { 0 };
+	bool is_own = strcmp(json_text(member, "name"), own) == 0;
+
+	if (json_is_true(json_object_get(member, "founder")))
+		return mem_printf("founder%s", is_own ? ": ourselves" : "");
+	if (check(arena, member, space, &words, inviter, &err) < 0)
+		return mem_printf("PAPERS DO NOT HOLD: %s", err.code);
+	if (is_own)
+		return mem_printf("ourselves, invited by %s", name_of(peers, inviter));
+	return mem_printf("%s, invited by %s", name_of(peers, words.to),
+		strcmp(words.tenant, own) == 0 ? "ourselves" : name_of(peers, inviter));
+}
