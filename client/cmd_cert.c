@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/certificate.h"
+#include "client/keystore.h"
 #include "client/session.h"
 #include "lib/buf.h"
 #include "lib/cert.h"
@@ -13,7 +14,7 @@
 
 static const struct cli_option options[] = {
 	{ "certificate", "FILE", "register, rotate: the (new) certificate, PEM" },
-	{ "key", "FILE", "register, rotate: its private key, PEM" },
+	{ "key", "FILE", "register, rotate: its private key, PEM or of keys/" },
 	{ "name", "NAME", "register: under this name; of itself the subject's" },
 	{ "old-key", "FILE", "rotate: private key of the certificate that is replaced" },
 	{ "overlap", "SECONDS", "rotate: how long the old one stays good (86400)" },
@@ -30,15 +31,6 @@ static int usage(struct err *err, const char *what)
 	return err_set(err, ERR_INVALID, "usage.arguments", "usage: strongroom cert %s", what);
 }
 
-static int read_key(const char *path, EVP_PKEY **ret_key, struct err *err)
-{
-	auto_buf pem = BUF_INIT(64 * 1024);
-
-	if (buf_read_file(&pem, path, err) < 0)
-		return -1;
-	return cert_key_read((char *)pem.data, pem.len, ret_key, err);
-}
-
 static int register_file(struct session *session, const struct cli *cli, struct err *err)
 {
 	const char *path = cli_value(cli, "certificate"), *key_path = cli_value(cli, "key");
@@ -47,7 +39,7 @@ static int register_file(struct session *session, const struct cli *cli, struct 
 
 	if (!path || !key_path)
 		return usage(err, "register --certificate FILE --key FILE");
-	if (read_key(key_path, &key, err) < 0 ||
+	if (keystore_read_key(session->profile.storage, key_path, &key, err) < 0 ||
 		certificate_register(session->api, path, cli_value(cli, "name"), key, &id, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_pack("{s:s}", "id", id), "%s", id);
@@ -71,7 +63,8 @@ static int rotate(struct session *session, const struct cli *cli, struct err *er
 		(overlap && (end == overlap || *end || rotation.overlap_seconds < 0)))
 		return usage(err, "rotate ID --certificate FILE --key FILE --old-key FILE "
 				  "[--overlap SECONDS]");
-	if (read_key(key_path, &key, err) < 0 || read_key(old_path, &old_key, err) < 0)
+	if (keystore_read_key(session->profile.storage, key_path, &key, err) < 0 ||
+		keystore_read_key(session->profile.storage, old_path, &old_key, err) < 0)
 		return -1;
 	rotation.key = key;
 	rotation.old_key = old_key;
@@ -138,38 +131,18 @@ static int list(struct session *session, const struct cli *cli, struct err *err)
 	return session_list(session, cli, "certreg", (const char *)path.data, members, err);
 }
 
-static const struct verb {
-	const char *name;
-	int (*act)(struct session *session, const struct cli *cli, struct err *err);
-	bool needs_id;
-} verbs[] = {
-	{ "register", register_file, false },
-	{ "list", list, false },
-	{ "show", show, true },
-	{ "rotate", rotate, true },
-	{ "revoke", revoke, true },
+static const struct verb verbs[] = {
+	{ "register", register_file, 0, "" },
+	{ "list", list, 0, "" },
+	{ "show", show, 1, "ID" },
+	{ "rotate", rotate, 1, "ID --certificate FILE --key FILE --old-key FILE" },
+	{ "revoke", revoke, 1, "ID" },
+	{ NULL, NULL, 0, NULL },
 };
 
 static int cert(const struct cli *cli, struct err *err)
 {
-	const struct verb *verb = NULL;
-	struct session session;
-	int result;
-
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-		if (strcmp(cli->arguments[0], verbs[i].name) == 0)
-			verb = &verbs[i];
-	}
-	if (!verb)
-		return err_set(
-			err, ERR_INVALID, "usage.arguments", "no 'cert %s'", cli->arguments[0]);
-	if (verb->needs_id && cli->n_arguments < 2)
-		return err_set(err, ERR_INVALID, "usage.arguments", "which certificate? (crt_…)");
-	if (session_open(&session, cli, err) < 0)
-		return -1;
-	result = verb->act(&session, cli, err);
-	session_close(&session);
-	return result;
+	return session_verb(cli, "cert", verbs, err);
 }
 
 const struct command command_cert = { "cert",

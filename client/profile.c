@@ -198,15 +198,6 @@ static int write_json(const char *dir, const char *name, const json_t *doc, stru
 	return result;
 }
 
-static int write_credentials(const char *dir, const char *api_key, struct err *err)
-{
-	auto_free char *id = NULL;
-
-	if (profile_key_id(api_key, &id, err) < 0)
-		return -1;
-	return write_private(dir, "credentials", api_key, strlen(api_key), err);
-}
-
 static int write_url(const char *dir, const char *url, struct err *err)
 {
 	auto_free char *copy = mem_strdup(url);
@@ -260,8 +251,10 @@ static int write_storage_key(const char *dir, struct err *err)
 
 int profile_write(const char *name, const struct profile_change *change, struct err *err)
 {
-	auto_free char *dir = NULL;
+	auto_free char *dir = NULL, *key_id = NULL;
 
+	if (change->api_key && profile_key_id(change->api_key, &key_id, err) < 0)
+		return -1;
 	if (profile_folder(name, &dir, err) < 0 || files_make_dirs(dir, 0700, err) < 0 ||
 		check_private(dir, true, err) < 0)
 		return -1;
@@ -270,7 +263,8 @@ int profile_write(const char *name, const struct profile_change *change, struct 
 		(change->trust_file && write_trust(dir, change->trust_file, err) < 0) ||
 		(change->ca_text && write_private(dir, "ca.pem", change->ca_text,
 					    strlen(change->ca_text), err) < 0) ||
-		(change->api_key && write_credentials(dir, change->api_key, err) < 0))
+		(change->api_key && write_private(dir, "credentials", change->api_key,
+					    strlen(change->api_key), err) < 0))
 		return -1;
 	return write_storage_key(dir, err);
 }
