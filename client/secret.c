@@ -88,8 +88,8 @@ static int ask_terminal(const char *prompt, char *ret_line, size_t size, struct 
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
 	silent.c_cc[VEOL] = CTRL_C;
-	fprintf(stderr, "%s (is not shown): ", prompt);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+	fprintf(stderr, "%s (is not shown): ", prompt);
 	got = read(STDIN_FILENO, ret_line, size - 1);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
 	fputc('\n', stderr);

@@ -3,13 +3,14 @@
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 
 import pytest
 
 from client_project import Project, program_with_hooks
-from local_stack import LocalStack, unique
+from local_stack import ROOT, LocalStack, unique, wait_for
 from trust import Key, World, digest, from_b64url, jcs
 
 PARTS = ["postgres", "redis", "certreg", "policy", "orchestrator", "edge"]
@@ -45,13 +46,17 @@ class Person(Project):
         assert done.returncode == exit_code and code in done.stderr, (done.returncode, done.stderr)
         return done
 
+    def works_again(self):
+        """A token is refused that was made in the very second of the revocation that it is behind."""
+        wait_for(lambda: self.run("member", "show", check=False).returncode == 0, "a token made later is good")
+
     def file(self, name):
         return self.folder / name
 
     def certificate(self, name="own"):
         """A key pair of its own, registered; the SPKI digest."""
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-                        "-keyout", self.file(f"{name}.key"), "-out", self.file(f"{name}.crt"), "-subj", f"/CN={unique(name)}"],
+                        "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", self.file(f"{name}.key"), "-out", self.file(f"{name}.crt"), "-subj", f"/CN={unique(name)}"],
                        check=True, stderr=subprocess.DEVNULL)
         self.run("cert", "register", "--certificate", f"{name}.crt", "--key", f"{name}.key")
         return self.json("peer", "show", "--certificate", f"{name}.crt")[0]["spki"]
@@ -96,7 +101,7 @@ def test_invitation_is_a_file_that_makes_a_profile(acme, people):
     second = people()
     second.refused("invitation.invalid", 4, "configure", "--invitation", str(bob.file("invitation")))
     assert not (second.profile() / "credentials").exists()
-    bob.refused("profile.exists", 1, "configure", "--invitation", "invitation")
+    bob.refused("profile.exists", 4, "configure", "--invitation", "invitation")
     assert bob.json("member", "show")[0]["name"] == name
 
 
@@ -133,7 +138,7 @@ def test_members_change(acme, people):
     assert acme.json("member", "disable", name)[0]["state"] == "disabled"
     dan.refused("auth.invalid_client", 4, "member", "show")
     assert acme.json("member", "enable", name)[0]["roles"] == ["data-owner"]
-    dan.run("member", "show")
+    dan.works_again()
     assert acme.json("member", "remove", name)[0]["state"] == "removed"
     dan.refused("auth.invalid_client", 4, "member", "show")
     acme.refused("client.not_found", 1, "member", "show", unique("nobody"))
@@ -210,7 +215,7 @@ def test_operator_makes_and_ends_a_tenant(people):
     assert operator.json("tenant", "suspend", name)[0]["state"] == "suspended"
     first.refused("auth.invalid_client", 4, "member", "show")
     assert operator.json("tenant", "resume", name)[0]["state"] == "active"
-    first.run("member", "show")
+    first.works_again()
     operator.refused("tenant.bad_state", 1, "tenant", "delete", name)
     operator.run("tenant", "suspend", name)
     assert operator.json("tenant", "delete", name)[0]["state"] == "deleted"
@@ -340,13 +345,12 @@ def test_papers_are_read_again(pair):
     """The server may say that somebody is a member; it cannot show his papers."""
     acme, globex = pair
     name = unique("study")
-    acme.run("space", "create", name)
+    space = acme.json("space", "create", name)[0]["id"]
     acme.run("space", "invite", name, "--to", "globex", "--key", "own.key", "--out", "invitation")
     globex.run("space", "accept", str(acme.file("invitation")), "--key", "own.key")
     acme.stack.sql("UPDATE certreg.space_member SET acceptance = replace(acceptance::text, '\"signature\":\"', '\"signature\":\"AAAA')::"
-                   "text WHERE acceptance IS NOT NULL")
+                   "text WHERE acceptance IS NOT NULL AND space_id = %s", space)
     assert acme.json("space", "show", name)[2]["papers"].startswith("PAPERS DO NOT HOLD: ")
-    acme.run("peer", "remove", "globex")
 
 
 # --- profiles, configure ---
@@ -357,7 +361,7 @@ def test_profiles(acme):
     listed = acme.json("profile", "list")
     assert [(line["profile"], line["chosen"]) for line in listed] == [("default", True), ("second", False)]
     assert acme.json("profile", "show", "second")[0]["member"] == "data"
-    acme.refused("profile.not_confirmed", 1, "profile", "remove", "second")
+    acme.refused("profile.not_confirmed", 4, "profile", "remove", "second")
     acme.run("profile", "remove", "second", "--yes")
     assert [line["profile"] for line in acme.json("profile", "list")] == ["default"]
     acme.refused("profile.missing", 4, "profile", "remove", "second", "--yes")
@@ -390,3 +394,21 @@ def test_terminal_is_asked_and_does_not_show_the_key(people):
     assert os.waitpid(pid, 0)[1] == 0, seen
     assert b"tenant acme" in seen and key.encode() not in seen
     assert (person.profile() / "credentials").read_text() == key
+
+
+# --- docs/identity.md ---
+
+def test_page_works_as_printed(program, stack, tmp_path):
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/identity.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 6
+    done = subprocess.run(["bash", "-euo", "pipefail"], input="\n".join(blocks), text=True, cwd=tmp_path, capture_output=True,
+                          timeout=120, check=False, env={
+                              **os.environ, "PATH": f"{program.resolve().parent}:{os.environ['PATH']}",
+                              "XDG_CONFIG_HOME": str(tmp_path / "config"), "URL": stack.url, "CA": stack.ca,
+                              "OPERATOR_KEY": str(stack.folder / "credentials/system-operator.key")})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ourselves, invited by anna" in done.stdout and "ben removed" in done.stdout
+    profiles = tmp_path / "config/strongroom/profiles"
+    assert sorted(folder.name for folder in profiles.iterdir()) == ["anna", "hugo", "operator"]
+    secrets = [(folder / "credentials").read_text() for folder in profiles.iterdir()]
+    assert not any(secret in done.stdout + done.stderr for secret in secrets)
