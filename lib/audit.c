@@ -140,32 +140,28 @@ struct run_work {
 	const char *const *params;
 	int n_params;
 	const struct audit_act *act;
-	struct db_rows *rows;
+	int changed;
 };
 
 static int run_work(struct db *db, void *arg, struct err *err)
 {
+	auto_rows struct db_rows *rows = NULL;
 	struct run_work *work = arg;
 
-	db_rows_free(take_ptr(work->rows));
-	if (db_exec(db, work->sql, work->params, work->n_params, &work->rows, err) < 0)
+	if (db_exec(db, work->sql, work->params, work->n_params, &rows, err) < 0)
 		return -1;
-	if (db_affected(work->rows) > 0)
+	work->changed = (int)db_affected(rows);
+	if (work->changed > 0)
 		audit(db, work->act);
 	return 0;
 }
 
 int audit_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
-	const char *const *params, int n_params, const struct audit_act *act,
-	struct db_rows **ret_rows, struct err *err)
+	const char *const *params, int n_params, const struct audit_act *act, struct err *err)
 {
 	struct run_work work = { .sql = sql, .params = params, .n_params = n_params, .act = act };
-	int result = db_tx(db, scope, run_work, &work, err);
 
-	if (result == 0 && ret_rows)
-		*ret_rows = take_ptr(work.rows);
-	db_rows_free(work.rows);
-	return result;
+	return db_tx(db, scope, run_work, &work, err) < 0 ? -1 : work.changed;
 }
 
 /* --- handing over --- */

@@ -34,10 +34,11 @@ struct audit_act {
 
 /* Inside db_tx() of a statement that changes something: the record travels with COMMIT. */
 void audit(struct db *db, const struct audit_act *act);
-/* db_run() of one changing statement in a tenant's scope, with its record when it changed a row. */
+/* db_run() of one changing statement in a tenant's scope, with its record when it changed a row.
+ * Returns how many rows it changed. */
 int audit_run(struct db *db, const struct db_scope *scope, const struct sql *sql,
-	const char *const *params, int n_params, const struct audit_act *act,
-	struct db_rows **ret_rows, struct err *err) __attribute__((warn_unused_result));
+	const char *const *params, int n_params, const struct audit_act *act, struct err *err)
+	__attribute__((warn_unused_result));
 
 /* --- what comes often --- */
 

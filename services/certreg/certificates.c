@@ -254,19 +254,20 @@ static int check_old_possession(struct web_req *req, const struct candidate *can
 /* --- registering --- */
 
 static int keep(struct web_req *req, struct web_res *res, const struct candidate *candidate,
-	struct registration *registration, struct err *err)
+	const struct registration *wanted, struct err *err)
 {
+	struct registration registration = *wanted;
 	struct certificate certificate;
 	char id[ID_SIZE];
 	bool is_new;
 
 	id_new("crt", id);
-	registration->id = id;
-	registration->info = &candidate->info;
-	registration->pem = certificate_pem(req->arena, candidate->der, candidate->der_len);
-	registration->source =
+	registration.id = id;
+	registration.info = &candidate->info;
+	registration.pem = certificate_pem(req->arena, candidate->der, candidate->der_len);
+	registration.source =
 		candidate->info.is_self_signed ? CERTIFICATE_SELF_SIGNED : CERTIFICATE_EXTERNAL;
-	if (store_certificate_add(req->worker->db, req, registration, &certificate, &is_new, err) <
+	if (store_certificate_add(req->worker->db, req, &registration, &certificate, &is_new, err) <
 		0)
 		return -1;
 	if (strcmp(certificate.state, "revoked") == 0)

@@ -27,13 +27,13 @@
 
 /* clang-format off */
 #define FILE_ROW(name, help) { #name, CONF_TEXT, offsetof(struct certreg, name), NULL, help }
-#define PUBLIC(method, path, lane, max, handler) { method, path, WEB_PUBLIC, NULL, lane, max, false, .handle = handler }
-#define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = handler }
-#define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
-#define CHANGE(method, path, max, handler) { method, path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
-#define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler }
-#define REPLACE(path, max, handler) { "PUT", path, WEB_MEMBER, "write", "db", max, true, .handle = handler }
-#define ACT(path, handler) { "POST", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler }
+#define PUBLIC(method, path, lane, max, handler) { method, path, WEB_PUBLIC, NULL, lane, max, false, .handle = (handler) }
+#define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = (handler) }
+#define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, .handle = (handler) }
+#define CHANGE(method, path, max, handler) { method, path, WEB_MEMBER, "write", "db", max, true, .handle = (handler) }
+#define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = (handler) }
+#define REPLACE(path, max, handler) { "PUT", path, WEB_MEMBER, "write", "db", max, true, .handle = (handler) }
+#define ACT(path, handler) { "POST", path, WEB_MEMBER, "write", "db", 0, false, .handle = (handler) }
 static const struct conf_item config[] = {
 	FILE_ROW(signing_keys_dir, "folder of the P-256 keys that sign tokens, <activation in Unix seconds>.pem"),
 	FILE_ROW(pepper, "file with the secret under which API keys are stored"),

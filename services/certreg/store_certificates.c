@@ -223,29 +223,30 @@ int store_certificate_add(struct db *db, const struct web_req *req,
 	return 0;
 }
 
+/* 1: found, 0: there is none. */
 static int find_certificate(struct db *db, const struct sql *sql, const char *tenant_id,
 	const char *value, struct arena *arena, struct certificate *ret_certificate,
-	bool *ret_found, struct err *err)
+	struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(db, DB_TENANT(tenant_id), sql, DB_PARAMS(tenant_id, value), &rows, err) < 0)
 		return -1;
-	*ret_found = db_count(rows) > 0;
-	if (*ret_found)
-		*ret_certificate = certificate_of(rows, 0, arena);
-	return 0;
+	if (db_count(rows) == 0)
+		return 0;
+	*ret_certificate = certificate_of(rows, 0, arena);
+	return 1;
 }
 
 int store_certificate(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
 	struct certificate *ret_certificate, struct err *err)
 {
-	bool found;
+	int found = find_certificate(
+		db, &SQL_CERTIFICATE_BY_ID, tenant_id, id, arena, ret_certificate, err);
 
-	if (find_certificate(db, &SQL_CERTIFICATE_BY_ID, tenant_id, id, arena, ret_certificate,
-		    &found, err) < 0)
+	if (found < 0)
 		return -1;
-	if (!found)
+	if (found == 0)
 		return err_set(err, ERR_NOT_FOUND, "certificate.not_found",
 			"there is no such certificate");
 	return 0;
@@ -256,9 +257,11 @@ int store_certificate_known(struct db *db, const char *tenant_id, const char *fi
 {
 	const struct sql *sql = strchr(fingerprint_or_spki, ':') ? &SQL_CERTIFICATE_BY_SPKI
 								 : &SQL_CERTIFICATE_BY_FINGERPRINT;
+	int found = find_certificate(
+		db, sql, tenant_id, fingerprint_or_spki, arena, ret_certificate, err);
 
-	return find_certificate(
-		db, sql, tenant_id, fingerprint_or_spki, arena, ret_certificate, ret_found, err);
+	*ret_found = found > 0;
+	return found < 0 ? -1 : 0;
 }
 
 int store_certificate_issued(struct db *db, const char *fingerprint, struct arena *arena,
@@ -304,15 +307,14 @@ int store_certificate_describe(struct db *db, const struct certificate *certific
 	const char *name, const char *labels, struct err *err)
 {
 	auto_free char *revision = mem_printf("%lld", certificate->revision);
-	auto_rows struct db_rows *rows = NULL;
+	const struct audit_act act = { .action = "update", .on = certificate->id };
+	int changed = audit_run(db, DB_TENANT(certificate->tenant), &SQL_CERTIFICATE_DESCRIBE,
+		DB_PARAMS(certificate->tenant, certificate->id, revision, name, labels), &act, err);
 
-	if (audit_run(db, DB_TENANT(certificate->tenant), &SQL_CERTIFICATE_DESCRIBE,
-		    DB_PARAMS(certificate->tenant, certificate->id, revision, name, labels),
-		    &(const struct audit_act) { .action = "update", .on = certificate->id }, &rows,
-		    err) < 0)
+	if (changed < 0)
 		return store_conflict(err, "certificate.name_taken",
 			"another certificate of this tenant has this name");
-	if (db_count(rows) == 0)
+	if (changed == 0)
 		return err_set(err, ERR_PRECONDITION_FAILED, "resource.changed",
 			"the resource has just changed");
 	return 0;

@@ -130,16 +130,15 @@ int store_invitation_list(struct db *db, const char *tenant_id, const struct pag
 int store_invitation_withdraw(
 	struct db *db, const char *tenant_id, const struct invitation *invitation, struct err *err)
 {
-	auto_rows struct db_rows *rows = NULL;
 	auto_free char *revision = mem_printf("%lld", invitation->revision);
+	int changed = audit_run(db, DB_TENANT(tenant_id), &SQL_INVITATION_WITHDRAW,
+		DB_PARAMS(tenant_id, invitation->id, revision),
+		&(const struct audit_act) { .action = "invitation.withdraw", .on = invitation->id },
+		err);
 
-	if (audit_run(db, DB_TENANT(tenant_id), &SQL_INVITATION_WITHDRAW,
-		    DB_PARAMS(tenant_id, invitation->id, revision),
-		    &(const struct audit_act) {
-			    .action = "invitation.withdraw", .on = invitation->id },
-		    &rows, err) < 0)
+	if (changed < 0)
 		return -1;
-	if (db_affected(rows) == 0)
+	if (changed == 0)
 		return err_set(err, ERR_CONFLICT, "invitation.not_open",
 			"the invitation is not open any more");
 	return 0;

@@ -180,7 +180,7 @@ int store_space_join(struct db *db, const struct principal *who,
 	if (audit_run(db, DB_TENANT(who->tenant), &SQL_SPACE_JOIN,
 		    DB_PARAMS(who->tenant, joining->space, who->tenant_name, joining->name,
 			    joining->invitation_digest, joining->papers),
-		    &act, NULL, err) == 0)
+		    &act, err) >= 0)
 		return 0;
 	return store_conflict(err, "space_invitation.used",
 		"the invitation was used, or the tenant is a member already");
@@ -278,17 +278,16 @@ int store_space_invitation_list(struct db *db, const char *tenant_id, const char
 int store_space_invitation_withdraw(struct db *db, const char *tenant_id,
 	const struct space_invitation *invitation, struct err *err)
 {
-	auto_rows struct db_rows *rows = NULL;
 	auto_free char *revision = mem_printf("%lld", invitation->revision);
+	const struct audit_act act = {
+		.action = "space.withdraw", .on = invitation->id, .space = invitation->space
+	};
+	int changed = audit_run(db, DB_TENANT(tenant_id), &SQL_SPACE_INVITATION_WITHDRAW,
+		DB_PARAMS(tenant_id, invitation->id, revision), &act, err);
 
-	if (audit_run(db, DB_TENANT(tenant_id), &SQL_SPACE_INVITATION_WITHDRAW,
-		    DB_PARAMS(tenant_id, invitation->id, revision),
-		    &(const struct audit_act) { .action = "space.withdraw",
-			    .on = invitation->id,
-			    .space = invitation->space },
-		    &rows, err) < 0)
+	if (changed < 0)
 		return -1;
-	if (db_affected(rows) == 0)
+	if (changed == 0)
 		return err_set(err, ERR_UNPROCESSABLE, "space_invitation.not_open",
 			"the invitation is not open any more");
 	return 0;

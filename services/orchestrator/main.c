@@ -34,15 +34,15 @@ static const struct lane_conf lanes[] = {
 
 #define READ(method, path, handler)                                                                \
 	{                                                                                          \
-		method, path, WEB_MEMBER, "read", "db", 0, false, .handle = handler                \
+		method, path, WEB_MEMBER, "read", "db", 0, false, .handle = (handler)              \
 	}
 #define CHANGE(method, path, lane, max, json, handler)                                             \
 	{                                                                                          \
-		method, path, WEB_MEMBER, "write", lane, max, json, .handle = handler              \
+		method, path, WEB_MEMBER, "write", lane, max, json, .handle = (handler)            \
 	}
 #define AGENT(method, path, lane, max, handler)                                                    \
 	{                                                                                          \
-		method, path, WEB_AGENT, NULL, lane, max, (max) > 0, .handle = handler             \
+		method, path, WEB_AGENT, NULL, lane, max, (max) > 0, .handle = (handler)           \
 	}
 
 static const struct web_route routes[] = {

@@ -212,8 +212,8 @@ int object_close(struct web_req *req, struct web_res *res, struct err *err)
 	struct object object;
 	long long size;
 
-	if (object_access_write(req, &object, err) < 0 ||
-		digest_parse(wanted ? wanted : "", bytes, err) < 0 ||
+	wanted = wanted ? wanted : "";
+	if (object_access_write(req, &object, err) < 0 || digest_parse(wanted, bytes, err) < 0 ||
 		object_file_append(conf, &object, &lock, err) < 0 ||
 		object_file_read(conf, &object, &fd, err) < 0 ||
 		hash_file(fd, actual, &size, err) < 0)

@@ -16,7 +16,7 @@ static const struct lane_conf lanes[] = { { "db", 0, 256 }, { NULL, 0, 0 } };
 
 #define READ(path, handler)                                                                        \
 	{                                                                                          \
-		"GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = handler                 \
+		"GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = (handler)               \
 	}
 #define READ_ONE(path, row)                                                                        \
 	{                                                                                          \
@@ -24,15 +24,15 @@ static const struct lane_conf lanes[] = { { "db", 0, 256 }, { NULL, 0, 0 } };
 	}
 #define WRITE(method, path, max, handler)                                                          \
 	{                                                                                          \
-		method, path, WEB_MEMBER, "write", "db", max, true, .handle = handler              \
+		method, path, WEB_MEMBER, "write", "db", max, true, .handle = (handler)            \
 	}
 #define DROP(path, handler)                                                                        \
 	{                                                                                          \
-		"DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = handler             \
+		"DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = (handler)           \
 	}
 #define INTERNAL(path, handler)                                                                    \
 	{                                                                                          \
-		"GET", path, WEB_SERVICE, "orchestrator", "db", 0, false, .handle = handler        \
+		"GET", path, WEB_SERVICE, "orchestrator", "db", 0, false, .handle = (handler)      \
 	}
 
 static const struct web_route routes[] = {

@@ -98,16 +98,15 @@ int store_projection_update(
 	const char *tenant = req->principal->tenant;
 	auto_free char *columns = compact(item->columns, "[]");
 	auto_free char *filter = compact(item->filter, "[]");
-	auto_rows struct db_rows *rows = NULL;
-
 	const struct audit_act act = { .action = "update", .on = item->id };
+	int changed = audit_run(req->worker->db, DB_TENANT(tenant), &SQL_PROJECTION_UPDATE,
+		DB_PARAMS(tenant, item->id, item->name, columns, filter,
+			DB_NUMBER(item->minimum_rows), DB_NUMBER(item->revision)),
+		&act, err);
 
-	if (audit_run(req->worker->db, DB_TENANT(tenant), &SQL_PROJECTION_UPDATE,
-		    DB_PARAMS(tenant, item->id, item->name, columns, filter,
-			    DB_NUMBER(item->minimum_rows), DB_NUMBER(item->revision)),
-		    &act, &rows, err) < 0)
+	if (changed < 0)
 		return store_name_taken("projection", item->name, err);
-	return store_row_changed(rows, err);
+	return store_row_changed(changed, err);
 }
 
 int store_projection_delete(
@@ -217,16 +216,15 @@ int store_dataset_update(struct web_req *req, const struct store_dataset *item, 
 {
 	const char *tenant = req->principal->tenant;
 	auto_free char *labels = compact(item->labels, "{}");
-	auto_rows struct db_rows *rows = NULL;
-
 	const struct audit_act act = { .action = "update", .on = item->id };
+	int changed = audit_run(req->worker->db, DB_TENANT(tenant), &SQL_DATASET_UPDATE,
+		DB_PARAMS(tenant, item->id, item->name, item->projection_id, labels,
+			DB_NUMBER(item->revision)),
+		&act, err);
 
-	if (audit_run(req->worker->db, DB_TENANT(tenant), &SQL_DATASET_UPDATE,
-		    DB_PARAMS(tenant, item->id, item->name, item->projection_id, labels,
-			    DB_NUMBER(item->revision)),
-		    &act, &rows, err) < 0)
+	if (changed < 0)
 		return dataset_failure(item, err);
-	return store_row_changed(rows, err);
+	return store_row_changed(changed, err);
 }
 
 int store_dataset_delete(struct web_req *req, const char *id, long long revision, struct err *err)

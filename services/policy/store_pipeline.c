@@ -99,7 +99,7 @@ static int update_work(struct db *db, void *arg, struct err *err)
 		    DB_PARAMS(who->tenant, item->id, item->template, item->policy_id,
 			    DB_NUMBER(item->revision)),
 		    &rows, err) < 0 ||
-		store_row_changed(rows, err) < 0)
+		store_row_changed(db_affected(rows), err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) {
 			  .action = "update", .on = item->id, .detail = item->policy_id });

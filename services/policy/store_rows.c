@@ -57,19 +57,18 @@ int store_row_delete(struct web_req *req, const struct sql *sql, const char *id,
 	const char *code, const char *detail, struct err *err)
 {
 	const char *tenant = req->principal->tenant;
-	auto_rows struct db_rows *rows = NULL;
-
 	const struct audit_act act = { .action = "delete", .on = id };
+	int changed = audit_run(req->worker->db, DB_TENANT(tenant), sql,
+		DB_PARAMS(tenant, id, DB_NUMBER(revision)), &act, err);
 
-	if (audit_run(req->worker->db, DB_TENANT(tenant), sql,
-		    DB_PARAMS(tenant, id, DB_NUMBER(revision)), &act, &rows, err) < 0)
+	if (changed < 0)
 		return -1;
-	return db_affected(rows) == 1 ? 0 : err_set(err, ERR_CONFLICT, code, "%s", detail);
+	return changed == 1 ? 0 : err_set(err, ERR_CONFLICT, code, "%s", detail);
 }
 
-int store_row_changed(const struct db_rows *rows, struct err *err)
+int store_row_changed(long long changed, struct err *err)
 {
-	if (db_affected(rows) == 1)
+	if (changed == 1)
 		return 0;
 	return err_set(err, ERR_PRECONDITION_FAILED, "resource.changed",
 		"somebody else was faster: read it again");

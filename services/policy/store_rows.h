@@ -28,7 +28,7 @@ int store_row_list(struct web_req *req, const struct sql *sql, const struct page
 int store_row_delete(struct web_req *req, const struct sql *sql, const char *id, long long revision,
 	const char *code, const char *detail, struct err *err);
 /* After an UPDATE with a revision: resource.changed when no row was. */
-int store_row_changed(const struct db_rows *rows, struct err *err);
+int store_row_changed(long long changed, struct err *err);
 /* db.unique becomes "<thing>.name_taken". Returns -1. */
 int store_name_taken(const char *thing, const char *name, struct err *err);
 

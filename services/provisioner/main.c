@@ -38,11 +38,11 @@ static const struct lane_conf lanes[] = { { "db", 0, 256 }, { NULL, 0, 0 } };
 
 #define READ(path, handler)                                                                        \
 	{                                                                                          \
-		"GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = handler                 \
+		"GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = (handler)               \
 	}
 #define CHANGE(method, path, max, json, handler)                                                   \
 	{                                                                                          \
-		method, path, WEB_MEMBER, "write", "db", max, json, .handle = handler              \
+		method, path, WEB_MEMBER, "write", "db", max, json, .handle = (handler)            \
 	}
 
 static const struct web_route routes[] = {

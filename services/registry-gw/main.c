@@ -38,7 +38,7 @@ static const struct lane_conf lanes[] = {
 
 #define ROUTE(method, path, lane, max, handler)                                                    \
 	{                                                                                          \
-		method, path, WEB_REGISTRY, NULL, lane, max, false, .handle = handler              \
+		method, path, WEB_REGISTRY, NULL, lane, max, false, .handle = (handler)            \
 	}
 #define STREAM(method, path, lane, ops)                                                            \
 	{                                                                                          \

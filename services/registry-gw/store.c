@@ -243,12 +243,12 @@ int store_tag_delete(struct db *db, const struct access *access, const char *nam
 {
 	auto_free char *on = mem_printf("%s:%s", access->repository, name);
 	const struct audit_act act = { .action = "image.untag", .on = on };
-	auto_rows struct db_rows *rows = NULL;
+	int changed = audit_run(db, DB_TENANT(access->tenant), &SQL_TAG_DELETE,
+		DB_PARAMS(access->tenant, access->repository, name), &act, err);
 
-	if (audit_run(db, DB_TENANT(access->tenant), &SQL_TAG_DELETE,
-		    DB_PARAMS(access->tenant, access->repository, name), &act, &rows, err) < 0)
+	if (changed < 0)
 		return -1;
-	return db_count(rows) > 0 ? 0 : no_manifest(name, err);
+	return changed > 0 ? 0 : no_manifest(name, err);
 }
 
 int store_tag_page(struct db *db, const struct access *access, const char *last, long long limit,
