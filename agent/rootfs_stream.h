@@ -14,8 +14,8 @@ struct rootfs_stream;
 /* `max_bytes` of uncompressed data; beyond it reading fails with image.too_large. */
 int rootfs_stream_open(
 	int fd, long long max_bytes, struct rootfs_stream **ret_stream, struct err *err);
-/* archive_read_callback of the tar reader. */
-ssize_t rootfs_stream_read(struct archive *tar, void *stream, const void **ret_data);
+/* archive_read_callback of the tar reader; `arg`: the stream. */
+ssize_t rootfs_stream_read(struct archive *tar, void *arg, const void **ret_data);
 /* What stopped the stream, over what the tar reader makes of it: -1, or 0 when nothing did. */
 int rootfs_stream_failure(const struct rootfs_stream *stream, struct err *err);
 /* Reads what is behind the end of the tar, then gives the digest of all. */

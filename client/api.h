@@ -48,8 +48,8 @@ int api_problem(const struct fetch_response *res, struct err *err);
 /* {id,name,space,…} of the own tenant, asked for once. Borrowed. */
 const json_t *api_tenant(struct api *api, struct err *err);
 
-/* For image_push: a docker token for that scope; `api` as void *. */
-int api_registry_token(void *api, const char *scope, char **ret_token, struct err *err);
+/* For image_push: a docker token for that scope; `arg`: the api. */
+int api_registry_token(void *arg, const char *scope, char **ret_token, struct err *err);
 const struct profile *api_profile(const struct api *api);
 
 #endif

@@ -198,7 +198,8 @@ class RegistryClient:
         if body is None and method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = "0"
         with contextlib.closing(self.connect()) as connection:
-            connection.request(method, path, iter([body]) if chunked else body, headers, encode_chunked=chunked)
+            with contextlib.suppress(BrokenPipeError):  # refused by its head: the answer is there all the same
+                connection.request(method, path, iter([body]) if chunked else body, headers, encode_chunked=chunked)
             return Reply(connection.getresponse())
 
     def repository(self, name):

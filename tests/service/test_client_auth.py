@@ -304,7 +304,7 @@ def limited(postgres, redis):
     with short_folder("sr-lim-") as folder, certreg_process(folder, postgres, redis) as running:
         running.stop()
         with running.conf.open("a") as conf:
-            conf.write("rate_per_key = 4\nrate_per_source = 8\n")
+            conf.write("rate_per_key = 1\nrate_per_source = 4\n")
         running.start()
         yield running
 
@@ -326,13 +326,13 @@ def first_refusal(ask, most):
 def test_attempts_are_limited_by_address_and_id(limited):
     key = limited.key("acme-owner")
     wrong = key[:-1] + ("A" if key[-1] != "A" else "B")
-    assert first_refusal(lambda: attempt(limited, wrong, "192.0.2.1"), 60) >= 10
+    assert first_refusal(lambda: attempt(limited, wrong, "192.0.2.1"), 60) >= 5
     # the owner, from elsewhere, is not kept out; nor is another key at that address
     assert attempt(limited, key, "192.0.2.2").status == 200
     assert attempt(limited, limited.key("acme-data"), "192.0.2.1").status == 200
     # other ids do not help who tries many; all of an IPv6 network is one address
     ids = iter(range(1000))
-    assert first_refusal(lambda: attempt(limited, f"sr_{next(ids):032x}_" + "A" * 43, f"2001:db8::{next(ids):x}"), 200) >= 40
+    assert first_refusal(lambda: attempt(limited, f"sr_{next(ids):032x}_" + "A" * 43, f"2001:db8::{next(ids):x}"), 200) >= 20
     assert attempt(limited, key, "2001:db8:0:1::1").status == 200
 
 
@@ -350,6 +350,7 @@ def test_other_public_routes_are_limited_by_address(limited):
 
 def test_requests_of_a_key_are_limited(limited):
     owner, data = limited.client("acme-owner"), limited.client("acme-data")
-    assert first_refusal(lambda: owner.get("/v1/members/self"), 200) >= 20
-    assert limited.client("acme-owner").get("/v1/members/self").status == 429  # a fresh token of the key does not help
+    again = limited.client("acme-owner")
+    assert first_refusal(lambda: owner.get("/v1/members/self"), 200) >= 5
+    assert first_refusal(lambda: again.get("/v1/members/self"), 200) < 5  # another token of the key is the same key
     assert data.get("/v1/members/self").status == 200

@@ -4,7 +4,6 @@ import hashlib
 import os
 import socket
 import ssl
-import time
 import urllib.parse
 
 from local_stack import problem, wait_for
@@ -65,9 +64,7 @@ def test_upload_goes_on_where_the_cut_was(stack, owner):
                          f"Authorization: Bearer {owner.token('orchestrator')}\r\n"
                          f"Content-Range: 0-{len(data) - 1}\r\nContent-Length: {len(data)}\r\n\r\n").encode())
             tls.sendall(data[:1 << 20])
-            end = time.monotonic() + 30
-            while offset(owner, path) == 0 and time.monotonic() < end:  # cut when something has arrived
-                time.sleep(0.05)
+            wait_for(lambda: offset(owner, path) > 0, "something has arrived, and it can be cut")
     have = -1
     for _ in range(200):  # the cut travels through the edge
         answer = append(owner, path, data[have:] if have >= 0 else b"x", have if have >= 0 else 1 << 40)

@@ -98,6 +98,7 @@ def with_header(envelope):
 def test_policy_of_another_shape(owner, world, member, value):
     world.policy[member] = value
     answer = submit(owner, world)
+    print("SHAPE", member, answer.status_code, answer.json()["code"])
     assert answer.status_code in (400, 422), answer.text
     assert answer.json()["code"].startswith(("policy.", "json."))
 
@@ -181,8 +182,7 @@ def test_order_that_does_not_hold(owner, world, tamper, code):
     record = submit(owner, world).json()
     body = {"policy": record["id"], "order": world.order(), "grants": world.grants(), **tamper(world)}
     answer = owner.post("/v1/orders", body)
-    assert answer.status_code in (400, 403, 409, 422), answer.text
-    assert answer.json()["code"] == code
+    problem(answer, 422, code)
 
 
 def test_auditor_reads_and_changes_nothing(stack, owner, world):
