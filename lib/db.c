@@ -29,8 +29,8 @@ struct late {
 struct db {
 	struct db_conn *conn;
 	const struct web_req *caller;
-	struct late late[DB_MAX_AT_COMMIT];
-	size_t n_late;
+	struct late *late;
+	size_t n_late, late_room;
 	const struct db_scope *scope; /* of the transaction in hand */
 	bool in_tx;
 	bool has_begun;	 /* BEGIN was sent */
@@ -64,6 +64,7 @@ void db_free(struct db *db)
 	if (!db)
 		return;
 	db_conn_free(db->conn);
+	free(db->late);
 	free(db);
 }
 
@@ -314,9 +315,14 @@ int db_exec(struct db *db, const struct sql *sql, const char *const *params, int
 
 void db_at_commit(struct db *db, const struct sql *sql, const char *const *params, int n_params)
 {
-	struct late *late = &db->late[db->n_late];
+	struct late *late;
 
-	assert(db->in_tx && db->n_late < DB_MAX_AT_COMMIT);
+	assert(db->in_tx);
+	if (db->n_late == db->late_room) {
+		db->late_room = 2 * db->late_room + 4;
+		db->late = mem_grow(db->late, db->late_room, sizeof(*db->late));
+	}
+	late = &db->late[db->n_late];
 	*late = (struct late) { .sql = sql, .n_params = n_params };
 	for (int i = 0; i < n_params; i++)
 		late->params[i] = params[i] ? mem_strdup(params[i]) : NULL;
@@ -337,11 +343,12 @@ static void forget_late(struct db *db)
 /* Sends the last steps of a transaction, if there is one to end. */
 static int end_with(struct db *db, const struct sql *sql, struct err *err)
 {
-	struct db_step steps[DB_MAX_AT_COMMIT + 1] = { 0 };
+	auto_free struct db_step *steps = NULL;
 	size_t n_steps = 0;
 
 	if (!db->has_begun || db->has_failed)
 		return 0;
+	steps = mem_array(db->n_late + 1, sizeof(*steps));
 	for (size_t i = 0; sql == &sql_commit && i < db->n_late; i++)
 		steps[n_steps++] = (struct db_step) { .sql = db->late[i].sql,
 			.params = (const char *const *)db->late[i].params,

@@ -46,7 +46,6 @@ struct db_scope {
 #define DB_SWEEP (&(const struct db_scope) { .sweep = true })
 
 #define DB_MAX_PARAMS 24
-#define DB_MAX_AT_COMMIT 4
 
 struct db *db_new(const char *conninfo); /* does not connect yet */
 void db_free(struct db *db);

@@ -211,7 +211,9 @@ SELECT tenant_id, id FROM certificate WHERE fingerprint = $1 ORDER BY tenant_id 
 -- name: certificate_warn
 UPDATE certificate SET warned_days = warning_days(state, replaced_by, not_after)
 WHERE tenant_id = $1 AND warning_days(state, replaced_by, not_after) < coalesce(warned_days, 31)
-	AND not_after < now() + interval '30 days'
+	AND id IN (SELECT id FROM certificate WHERE tenant_id = $1
+	AND warning_days(state, replaced_by, not_after) < coalesce(warned_days, 31)
+	AND not_after < now() + interval '30 days' ORDER BY not_after LIMIT 256)
 RETURNING space_id, id, member_id, name, warned_days, at_text(not_after) AS not_after
 
 -- name: certificate_ends

@@ -265,3 +265,11 @@ def test_warnings(certreg, algo, new_key):
     answer = algo.revoke(id_)
     assert answer.status == 200, answer.body
     assert answer.json["warning"] is None
+
+
+def test_many_warnings_at_once(certreg, algo, new_key):
+    ids = {algo.register(new_key(f"many-{i}")).json["id"] for i in range(6)}
+    certreg.postgres.sql("UPDATE certreg.certificate SET not_after = now() + interval '3 days' WHERE id = ANY (%s)", list(ids))
+    certreg.stop()
+    certreg.start()  # the loop runs at the start
+    wait_for(lambda: all(f"certificate={id_} days=7" in certreg.log.read_text() for id_ in ids), "all are warned of")

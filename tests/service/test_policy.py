@@ -31,6 +31,13 @@ def test_policy_is_stored_once_by_its_hash(owner, world):
     assert shown.json()["hash"] == world.hash and shown.headers["ETag"] == shown.json()["etag"]
 
 
+def test_policy_with_many_approvals(owner, world):
+    """Each is told of in the log, however many there are."""
+    answer = submit(owner, world, approvals=[world.approval() for _ in range(8)])
+    assert answer.status_code == 201 and len(answer.json()["approvals"]) == 1
+    assert owner.get("/v1/policies/" + answer.json()["id"]).status_code == 200
+
+
 def test_changed_document_is_a_new_version_of_the_name(owner, world):
     first = submit(owner, world).json()
     world.policy["max_runs"] = 7
