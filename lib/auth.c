@@ -24,6 +24,7 @@
 #include "lib/service.h"
 
 #define ASSERTION_LIFE_S 60LL
+#define LATE_SECONDS (AUTH_REVOKED_SECONDS - 60) /* clocks differ, and news takes its time */
 #define ATTEMPT_SHARE 4 /* of all that an address may ask may be for one id */
 #define MAX_PEM_BYTES 16384u
 #define SERVICE_TYP "strongroom-service+jwt"
@@ -308,11 +309,25 @@ static struct principal *principal_of(
 	return principal;
 }
 
-static int check_claims(
-	struct auth *auth, const struct shape *shape, const json_t *claims, struct err *err)
+static int check_times(const json_t *claims, bool late, struct err *err)
 {
-	if (check_audience(auth, claims, err) < 0 ||
-		jwt_check_times(claims, AUTH_SKEW_S, err) < 0 ||
+	long long iat = json_integer_value(json_object_get(claims, "iat"));
+	struct err failure = { .kind = ERR_NONE };
+
+	if (jwt_check_times(claims, AUTH_SKEW_S, &failure) == 0)
+		return 0;
+	if (late && strcmp(failure.code, "auth.expired") == 0 &&
+		iat + LATE_SECONDS > clock_unix_ms() / 1000)
+		return 0;
+	if (err)
+		*err = failure;
+	return -1;
+}
+
+static int check_claims(struct auth *auth, const struct shape *shape, const json_t *claims,
+	bool late, struct err *err)
+{
+	if (check_audience(auth, claims, err) < 0 || check_times(claims, late, err) < 0 ||
 		check_subject(auth, shape->access, claims, err) < 0)
 		return -1;
 	return shape->access == WEB_SERVICE ? 0 : check_revoked(auth, claims, err);
@@ -337,12 +352,12 @@ static const struct shape *shape_of(enum web_access access)
 	return NULL;
 }
 
-int auth_check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
-	const struct principal **ret_principal, struct err *err)
+static int check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
+	bool late, const struct principal **ret_principal, struct err *err)
 {
 	const struct shape *shape = shape_of(access);
 	struct auth_claims *verified = NULL;
-	const struct principal *principal;
+	struct principal *principal;
 	const char *token = NULL;
 	const json_t *claims;
 
@@ -355,11 +370,13 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 		return -1;
 	arena_defer(req->arena, auth_claims_release, verified);
 	claims = auth_claims_json(verified);
-	if (check_claims(auth, shape, claims, err) < 0 || auth_binding_check(req, claims, err) < 0)
+	if (check_claims(auth, shape, claims, late, err) < 0 ||
+		auth_binding_check(req, claims, err) < 0)
 		return -1;
 	if (access == WEB_AGENT && check_proof(auth, req, token, claims, err) < 0)
 		return -1;
 	principal = principal_of(req, access, claims);
+	principal->late = late;
 	req->principal = principal; /* whose it is, also if it is refused: for the record */
 	if (access != WEB_SERVICE && auth_limit_caller(auth->callers, claims, err) < 0)
 		return -1;
@@ -369,18 +386,35 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
 	return 0;
 }
 
-/* What can change under a token whose signature was good. */
-int auth_recheck(struct auth *auth, const struct principal *principal, struct err *err)
+int auth_check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
+	const struct principal **ret_principal, struct err *err)
+{
+	return check(auth, req, access, scope, false, ret_principal, err);
+}
+
+int auth_check_late(struct auth *auth, struct web_req *req, enum web_access access,
+	const char *scope, const struct principal **ret_principal, struct err *err)
+{
+	return check(auth, req, access, scope, true, ret_principal, err);
+}
+
+int auth_check_revoked(struct auth *auth, const struct principal *principal, struct err *err)
 {
 	unsigned long long keys;
 
-	if (jwt_check_times(principal->claims, AUTH_SKEW_S, err) < 0)
-		return -1;
-	if (principal->kind == WEB_SERVICE)
-		return 0;
 	if (current_keys(auth, &keys, err) < 0)
 		return -1;
 	return check_revoked(auth, principal->claims, err);
+}
+
+/* What can change under a token whose signature was good. */
+int auth_recheck(struct auth *auth, const struct principal *principal, struct err *err)
+{
+	if (check_times(principal->claims, principal->late, err) < 0)
+		return -1;
+	if (principal->kind == WEB_SERVICE)
+		return 0;
+	return auth_check_revoked(auth, principal, err);
 }
 
 /* --- this service's own side --- */

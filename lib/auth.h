@@ -42,6 +42,7 @@ struct principal {
 	const char *scope;    /* space separated */
 	const char *jkt;      /* agents: thumbprint of the machine signing key */
 	const json_t *claims; /* the whole token, borrowed */
+	bool late;	      /* let in by auth_check_late() */
 };
 
 struct auth *auth_new(const char *service_name, const struct service_conf *conf, struct err *err);
@@ -54,6 +55,17 @@ void auth_free(struct auth *auth);
  * stands in the request also when auth.scope_missing refuses it. */
 int auth_check(struct auth *auth, struct web_req *req, enum web_access access, const char *scope,
 	const struct principal **ret_principal, struct err *err);
+
+/* certreg's auth-state names what was revoked for so long, so a token may be asked about for so
+ * long after it was made. */
+#define AUTH_REVOKED_SECONDS 1200
+/* auth_check() for the next step of something that was begun with a good token: one that has
+ * expired meanwhile still says who it is, for a little less than AUTH_REVOKED_SECONDS. */
+int auth_check_late(struct auth *auth, struct web_req *req, enum web_access access,
+	const char *scope, const struct principal **ret_principal, struct err *err);
+/* Whether a principal was revoked, expired or not: for streams that outlive their token, asked more
+ * often than each AUTH_REVOKED_SECONDS. Codes: auth.revoked, auth.epoch_stale. */
+int auth_check_revoked(struct auth *auth, const struct principal *principal, struct err *err);
 
 /* Whether who was let in before still is: expiry and revocation, no signature. For requests that
  * wait or stream. Codes: auth.expired, auth.revoked, auth.epoch_stale. */

@@ -7,11 +7,12 @@
  */
 #include "services/certreg/auth_state.h"
 
+#include "lib/auth.h"
 #include "lib/service.h"
 #include "services/certreg/issuer.h"
 #include "services/certreg/store_tokens.h"
 
-#define REVOKED_SECONDS (2 * TOKEN_SECONDS)
+_Static_assert(AUTH_REVOKED_SECONDS >= 2 * TOKEN_SECONDS, "the last token has expired by then");
 
 int auth_state_jwks(struct web_req *req, struct web_res *res, struct err *err)
 {
@@ -26,7 +27,7 @@ int auth_state_show(struct web_req *req, struct web_res *res, struct err *err)
 	long long epoch;
 	json_t *revoked;
 
-	if (store_revoked(req->worker->db, REVOKED_SECONDS, &revoked, &epoch, err) < 0)
+	if (store_revoked(req->worker->db, AUTH_REVOKED_SECONDS, &revoked, &epoch, err) < 0)
 		return -1;
 	res->json = json_pack("{s:s,s:I,s:o,s:o}", "issuer", req->worker->conf->base_url, "epoch",
 		(json_int_t)epoch, "jwks", issuer_jwks(certreg_of(req->worker)), "revoked",

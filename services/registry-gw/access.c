@@ -89,12 +89,15 @@ static const char *scope_of(struct web_req *req, const char *repository, enum ac
 }
 
 static int authenticate(
-	struct web_req *req, struct web_res *res, const char *scope, struct err *err)
+	struct web_req *req, struct web_res *res, const char *scope, bool late, struct err *err)
 {
+	int (*check)(struct auth *, struct web_req *, enum web_access, const char *,
+		const struct principal **, struct err *) = late ? auth_check_late : auth_check;
+
 	if (!req->worker->auth)
 		return err_set(
 			err, ERR_UNAVAILABLE, "auth.epoch_stale", "certreg_url is not configured");
-	if (auth_check(req->worker->auth, req, WEB_REGISTRY, NULL, &req->principal, err) == 0)
+	if (check(req->worker->auth, req, WEB_REGISTRY, NULL, &req->principal, err) == 0)
 		return 0;
 	if (err->kind == ERR_UNAUTHENTICATED)
 		challenge(req, res, scope,
@@ -133,7 +136,7 @@ static bool grants(const struct principal *principal, const char *repository, co
 
 int access_login(struct web_req *req, struct web_res *res, struct err *err)
 {
-	return authenticate(req, res, NULL, err);
+	return authenticate(req, res, NULL, false, err);
 }
 
 static int not_here(const char *repository, struct err *err)
@@ -170,7 +173,7 @@ static int check_member(struct web_req *req, struct web_res *res, const struct a
 		actions[right], access->repository);
 }
 
-int access_check(struct web_req *req, struct web_res *res, enum access_right right,
+static int check_all(struct web_req *req, struct web_res *res, enum access_right right, bool late,
 	struct access *ret_access, struct err *err)
 {
 	const char *repository = web_param(req, "name");
@@ -179,7 +182,7 @@ int access_check(struct web_req *req, struct web_res *res, enum access_right rig
 	if (!access_is_name(repository))
 		return err_set(err, ERR_INVALID, "repository.bad_name",
 			"'%.64s' is no repository's name", repository);
-	if (authenticate(req, res, scope_of(req, repository, right), err) < 0)
+	if (authenticate(req, res, scope_of(req, repository, right), late, err) < 0)
 		return -1;
 	access.tenant = req->principal->tenant;
 	access.space = req->principal->space;
@@ -189,6 +192,18 @@ int access_check(struct web_req *req, struct web_res *res, enum access_right rig
 		return -1;
 	*ret_access = access;
 	return 0;
+}
+
+int access_check(struct web_req *req, struct web_res *res, enum access_right right,
+	struct access *ret_access, struct err *err)
+{
+	return check_all(req, res, right, false, ret_access, err);
+}
+
+int access_check_session(
+	struct web_req *req, struct web_res *res, struct access *ret_access, struct err *err)
+{
+	return check_all(req, res, ACCESS_PUSH, true, ret_access, err);
 }
 
 int access_admit(struct web_req *req, struct web_res *res, struct err *err)

@@ -26,6 +26,9 @@ int access_login(struct web_req *req, struct web_res *res, struct err *err);
  * repository.not_found, repository.denied, repository.scope and those of auth_check(). */
 int access_check(struct web_req *req, struct web_res *res, enum access_right right,
 	struct access *ret_access, struct err *err);
+/* The same for an open session: it outlives the token that opened it, for whoever that was. */
+int access_check_session(
+	struct web_req *req, struct web_res *res, struct access *ret_access, struct err *err);
 /* The same before a body is read: only who may push here gets so far. */
 int access_admit(struct web_req *req, struct web_res *res, struct err *err);
 /* Whether the token also pulls from `repository`, for a mount; never an error. */

@@ -46,7 +46,8 @@ static int forward(struct web_stream *stream, void *ctx, struct evbuffer *in, st
 	struct upload_write *write = ctx;
 
 	(void)stream;
-	(void)err;
+	if (writers_is_revoked(&write->writer)) /* ends the body; the finish answers */
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.revoked", "the token was revoked");
 	(void)relay_body(&write->relay, in);
 	return 0;
 }

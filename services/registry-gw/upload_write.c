@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/auth.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/registry-gw/backend.h"
@@ -74,7 +75,9 @@ static void take_head(struct web_req *req, struct upload_write *write)
 		"PATCH %s HTTP/1.1\r\nHost: registry\r\nContent-Type: application/octet-stream\r\n"
 		"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
 		write->upload.location);
-	writers_add(write->writers, &write->writer, write->upload.id);
+	write->writer.id = write->upload.id;
+	write->writer.principal = req->principal;
+	writers_add(write->writers, &write->writer);
 }
 
 /* Takes the session; 1: all is done and answered, 0: bytes follow. */
@@ -110,7 +113,7 @@ int upload_write_patch(struct web_req *req, struct web_res *res, void **ret_ctx,
 {
 	struct access access;
 
-	if (access_check(req, res, ACCESS_PUSH, &access, err) < 0)
+	if (access_check_session(req, res, &access, err) < 0)
 		return -1;
 	return begin(req, res, &access, web_param(req, "upload_id"), NULL, ret_ctx, err);
 }
@@ -120,7 +123,7 @@ int upload_write_put(struct web_req *req, struct web_res *res, void **ret_ctx, s
 	const char *digest;
 	struct access access;
 
-	if (access_check(req, res, ACCESS_PUSH, &access, err) < 0 ||
+	if (access_check_session(req, res, &access, err) < 0 ||
 		digest_of(req, "digest", &digest, err) < 0)
 		return -1;
 	if (!digest)
@@ -196,12 +199,22 @@ static int take_answer(struct web_req *req, struct upload_write *write, struct e
 	return 0;
 }
 
+/* Who was revoked in the middle neither closes the upload nor is told where it stands. */
+static int check_still(struct web_req *req, struct upload_write *write, struct err *err)
+{
+	if (writers_is_revoked(&write->writer))
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.revoked", "the token was revoked");
+	return auth_check_revoked(req->worker->auth, req->principal, err);
+}
+
 int upload_write_finish(struct web_req *req, struct web_res *res, void *ctx, struct err *err)
 {
 	struct upload_write *write = ctx;
 	struct upload *upload = &write->upload;
 	int result = take_answer(req, write, err);
 
+	if (result == 0)
+		result = check_still(req, write, err);
 	if (result == 0 && write->digest && !write->gone)
 		return upload_commit(req, res, upload, write->digest, err);
 	if (upload_settle(req, upload, result < 0 ? NULL : err) < 0 || result < 0)

@@ -175,7 +175,7 @@ int upload_show(struct web_req *req, struct web_res *res, struct err *err)
 	struct upload upload;
 	struct access access;
 
-	if (access_check(req, res, ACCESS_PUSH, &access, err) < 0 ||
+	if (access_check_session(req, res, &access, err) < 0 ||
 		store_upload_get(req, &access, id, &upload, err) < 0)
 		return -1;
 	if (upload.busy) {
@@ -197,7 +197,7 @@ int upload_cancel(struct web_req *req, struct web_res *res, struct err *err)
 	struct access access;
 	struct upload upload;
 
-	if (access_check(req, res, ACCESS_PUSH, &access, err) < 0 ||
+	if (access_check_session(req, res, &access, err) < 0 ||
 		upload_take(req, &access, web_param(req, "upload_id"), &upload, err) < 0)
 		return -1;
 	call.url = upload.location;

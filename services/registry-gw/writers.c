@@ -2,6 +2,7 @@
 /* The set of writers.h behind one mutex, and the loop that keeps its leases. */
 #include "services/registry-gw/writers.h"
 
+#include "lib/auth.h"
 #include "lib/buf.h"
 #include "lib/service.h"
 #include "services/registry-gw/config.h"
@@ -18,9 +19,8 @@ int writers_init(struct worker *worker, struct err *err)
 	return store_leases_drop(worker->db, conf->instance, err);
 }
 
-void writers_add(struct writers *writers, struct writer *writer, const char *id)
+void writers_add(struct writers *writers, struct writer *writer)
 {
-	writer->id = id;
 	pthread_mutex_lock(&writers->lock);
 	LIST_INSERT_HEAD(&writers->list, writer, link);
 	pthread_mutex_unlock(&writers->lock);
@@ -30,6 +30,27 @@ void writers_remove(struct writers *writers, struct writer *writer)
 {
 	pthread_mutex_lock(&writers->lock);
 	LIST_REMOVE(writer, link);
+	pthread_mutex_unlock(&writers->lock);
+}
+
+bool writers_is_revoked(struct writer *writer)
+{
+	return atomic_load(&writer->revoked);
+}
+
+/* An upload may take longer than certreg names what it revoked, so each beat asks. */
+static void look_for_revoked(struct auth *auth, struct writers *writers)
+{
+	struct err err = { .kind = ERR_NONE };
+	struct writer *writer;
+
+	pthread_mutex_lock(&writers->lock);
+	LIST_FOREACH(writer, &writers->list, link)
+	{
+		if (auth_check_revoked(auth, writer->principal, &err) < 0 &&
+			err.kind == ERR_UNAUTHENTICATED)
+			atomic_store(&writer->revoked, true);
+	}
 	pthread_mutex_unlock(&writers->lock);
 }
 
@@ -54,6 +75,7 @@ int writers_beat(struct worker *worker, struct err *err)
 	struct registry_conf *conf = worker->program;
 	auto_buf ids = BUF_INIT(MAX_IDS_BYTES);
 
+	look_for_revoked(worker->auth, &conf->writers);
 	if (join(&conf->writers, &ids, err) < 0)
 		return -1;
 	if (ids.len == 0)

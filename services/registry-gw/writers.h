@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The uploads that this process writes right now. Each holds a lease in its row; a background loop
- * keeps them alive as long as the process lives. What a killed predecessor held is let go at the
- * start.
+ * keeps them alive as long as the process lives, and looks whether who writes was revoked. What a
+ * killed predecessor held is let go at the start.
  */
 #ifndef REGISTRY_GW_WRITERS_H
 #define REGISTRY_GW_WRITERS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/queue.h>
 
 #include "lib/err.h"
 
+struct principal;
 struct worker;
 
 struct writer {
 	LIST_ENTRY(writer) link;
 	const char *id; /* of the upload */
+	const struct principal *principal;
+	atomic_bool revoked;
 };
 
 struct writers {
@@ -28,7 +33,8 @@ int writers_init(struct worker *worker, struct err *err); /* service.init */
 int writers_beat(struct worker *worker, struct err *err); /* a service loop */
 
 /* Any thread; the writer stays the caller's. */
-void writers_add(struct writers *writers, struct writer *writer, const char *id);
+void writers_add(struct writers *writers, struct writer *writer);
+bool writers_is_revoked(struct writer *writer);
 void writers_remove(struct writers *writers, struct writer *writer);
 
 #endif

@@ -242,13 +242,14 @@ class Repository:
         self.push_blob((VECTOR / "layer.enc").read_bytes())
         return self.ask("PUT", f"manifests/{tag}", manifest, Content_Type=MANIFEST_TYPE), manifest
 
-    def cut_upload(self, location, data, announced):
+    def cut_upload(self, location, data, announced, token=None, method="PATCH", query=""):
         """Starts a PATCH of `announced` bytes and vanishes after `data`."""
         self.ask("GET", location)  # fetches the token
+        token = token or self._tokens["pull,push"]
         connection = socket.create_connection(("127.0.0.1", self.client.gateway.port), LIMIT_S)
         length = f"Content-Length: {announced}" if announced else "Transfer-Encoding: chunked"
-        connection.sendall(f"PATCH {location} HTTP/1.1\r\nHost: x\r\n{length}\r\n"
-                           f"Authorization: Bearer {self._tokens['pull,push']}\r\n\r\n".encode())
+        connection.sendall(f"{method} {location}{query} HTTP/1.1\r\nHost: x\r\n{length}\r\n"
+                           f"Authorization: Bearer {token}\r\n\r\n".encode())
         connection.sendall(data if announced else b"%x\r\n%b\r\n" % (len(data), data))
         return connection
 

@@ -259,6 +259,46 @@ static void test_revoked(void)
 	CHECK_NUMBER(refresh(2, NULL, 0, &err), 0);
 }
 
+static int check_late(long long age, const struct principal **ret_principal,
+	struct request *request, struct err *err)
+{
+	json_t *claims = claims_of(MEMBER, "policy");
+	auto_free char *token = NULL, *value = NULL;
+
+	json_object_set_new(claims, "iat", json_integer(unix_s() - age));
+	json_object_set_new(claims, "exp", json_integer(unix_s() - age + 300));
+	token = sign(issuer, "at+jwt", "k1", claims);
+	CHECK(age < 300 || check_member(token, NULL) < 0);
+	value = mem_printf("Bearer %s", token);
+	request_init(request);
+	add_header(request, "Authorization", arena_strdup(request->arena, value));
+	return auth_check_late(auth, &request->call.req, WEB_MEMBER, NULL, ret_principal, err);
+}
+
+/* A token that expired counts for what was begun, but for no longer than revocations are told. */
+static void test_late(void)
+{
+	const struct principal *principal = NULL;
+	struct request request;
+	struct err err;
+
+	CHECK_NUMBER(check_late(10, &principal, &request, &err), 0);
+	arena_free(request.arena);
+	CHECK_FAILS(
+		check_late(AUTH_REVOKED_SECONDS, &principal, &request, &err), &err, "auth.expired");
+	arena_free(request.arena);
+	CHECK_NUMBER(check_late(AUTH_REVOKED_SECONDS - 100, &principal, &request, &err), 0);
+	CHECK_NUMBER(auth_recheck(auth, principal, &err), 0);
+	CHECK_NUMBER(auth_check_revoked(auth, principal, &err), 0);
+	CHECK_NUMBER(refresh(2, MEMBER, unix_s(), &err), 0);
+	CHECK_FAILS(auth_recheck(auth, principal, &err), &err, "auth.revoked");
+	CHECK_FAILS(auth_check_revoked(auth, principal, &err), &err, "auth.revoked");
+	arena_free(request.arena);
+	CHECK_FAILS(check_late(400, &principal, &request, &err), &err, "auth.revoked");
+	arena_free(request.arena);
+	CHECK_NUMBER(refresh(2, NULL, 0, &err), 0);
+}
+
 static char *token_in(json_t *spaces)
 {
 	json_t *claims = claims_of(MEMBER, "policy");
@@ -448,6 +488,7 @@ int main(void)
 	test_oversized();
 	test_bound();
 	test_revoked();
+	test_late();
 	test_spaces();
 	test_stale();
 	test_known_token();
