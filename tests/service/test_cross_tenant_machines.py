@@ -83,7 +83,8 @@ REGISTRY = {
     "GET tags/list": (None, None),
     "GET manifests/{reference}": ("manifest", None), "PUT manifests/{reference}": ("manifest", b"{}"),
     "DELETE manifests/{reference}": ("manifest", None),
-    "HEAD blobs/{digest}": ("blob", None), "GET blobs/{digest}": ("blob", None),
+    "HEAD blobs/{digest}": ("blob", None), "GET blobs/{digest}": ("blob", None), "DELETE blobs/{digest}": ("blob", None),
+    "GET referrers/{digest}": ("subject", None),
     "POST blobs/uploads": (None, None), "POST blobs/uploads/": (None, None),
     "GET blobs/uploads/{upload_id}": ("upload", None), "PATCH blobs/uploads/{upload_id}": ("upload", BLOB),
     "PUT blobs/uploads/{upload_id}": ("upload", BLOB), "DELETE blobs/uploads/{upload_id}": ("upload", None),
@@ -92,7 +93,8 @@ REGISTRY = {
 
 def image(repository, manifest):
     """One that nobody else has."""
-    return json.dumps({**json.loads(push_config(repository, manifest)), "annotations": {"of": repository.name}}).encode()
+    subject = {"mediaType": MANIFEST_TYPE, "digest": sha256(repository.name.encode()), "size": 2}
+    return json.dumps({**json.loads(push_config(repository, manifest)), "subject": subject}).encode()
 
 
 class Pushed:
@@ -102,7 +104,7 @@ class Pushed:
         self.repository = gateway.client(who).repository(name)
         answer, manifest = self.repository.push_image("v1", lambda text: image(self.repository, text))
         assert answer.status == 201, answer.body
-        self.manifest = sha256(manifest)
+        self.manifest, self.subject = sha256(manifest), sha256(name.encode())
         self.blob = self.repository.push_blob(os.urandom(100))["digest"]
         self.upload = self.repository.open().rpartition("/")[2]
 
@@ -156,7 +158,11 @@ def test_what_another_has_is_not_in_ones_own(postgres, theirs, ours, route):
 
     real = getattr(theirs, kind)
     answer = same(counted(postgres, "registry_gw"), ask, real, absent(real))
-    assert 400 <= answer.status < 500, answer.body
+    assert 400 <= answer.status < 500 or kind == "subject" and answer.json["manifests"] == [], answer.body
+    method, path = path_of(route, kind, real)
+    if method in ("GET", "HEAD"):
+        owner = theirs.repository.ask(method, path)
+        assert owner.status in (200, 204) and (owner.status, owner.body) != (answer.status, answer.body)
 
 
 @pytest.mark.parametrize("query", ["mount={blob}&from={name}", "mount={blob}", "mount={manifest}&from={name}"])
