@@ -177,8 +177,7 @@ static int send_line(struct session *session, const struct checkpoint *checkpoin
 	auto_json json_t *body =
 		json_pack("{s:I,s:s}", "size", (json_int_t)checkpoint->size, "signature", line);
 
-	return session_change(
-		session, "certreg", "POST", "/v1/audit/cosignatures", body, NULL, NULL, err);
+	return session_post(session, "certreg", "/v1/audit/cosignatures", body, NULL, err);
 }
 
 /* Signs the newest checkpoint when it holds against the one that this profile signed last. */

@@ -84,7 +84,7 @@ static int revoke(struct session *session, const struct cli *cli, struct err *er
 		json_object_set_new(body, "reason", json_string(reason));
 	if (comment)
 		json_object_set_new(body, "comment", json_string(comment));
-	if (session_change(session, "certreg", "POST", path, body, NULL, &record, err) < 0)
+	if (session_post(session, "certreg", path, body, &record, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_incref(record), "%s %s", cli->arguments[1],
 		json_text(record, "state"));

@@ -37,7 +37,13 @@ static int send(struct session *session, const struct cli *cli, const char *path
 
 	if (secret_put(cli, key->text, err) < 0)
 		return -1;
-	if (session_change(session, "certreg", "POST", path, body, etag, &record, err) < 0)
+	if (session_change(session,
+		    &(const struct api_call) { .audience = "certreg",
+			    .method = "POST",
+			    .path = path,
+			    .body = body,
+			    .etag = etag },
+		    &record, err) < 0)
 		return secret_withdraw(cli, err);
 	secret_tell(cli, record, key->text);
 	return 0;

@@ -83,7 +83,7 @@ static int add_service(struct session *session, const struct cli *cli, struct er
 	if (read_roles(cli, &roles, err) < 0)
 		return -1;
 	body = json_pack("{s:s,s:O}", "name", cli->arguments[1], "roles", roles);
-	if (session_change(session, "certreg", "POST", "/v1/members", body, NULL, &record, err) < 0)
+	if (session_post(session, "certreg", "/v1/members", body, &record, err) < 0)
 		return -1;
 	ui_note(cli->ui, "next: strongroom key create NAME --member %s --out FILE",
 		cli->arguments[1]);
@@ -103,7 +103,12 @@ static int change(struct session *session, const struct cli *cli, json_t *roles,
 	path = mem_printf("/v1/members/%s", json_text(record, "id"));
 	body = json_pack("{s:O,s:s}", "roles", roles ? roles : json_object_get(record, "roles"),
 		"state", state ? state : json_text(record, "state"));
-	if (session_change(session, "certreg", "PUT", path, body, json_text(record, "etag"),
+	if (session_change(session,
+		    &(const struct api_call) { .audience = "certreg",
+			    .method = "PUT",
+			    .path = path,
+			    .body = body,
+			    .etag = json_text(record, "etag") },
 		    &answer, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_incref(answer), "%s %s", json_text(record, "id"),

@@ -29,8 +29,7 @@ static int create(struct session *session, const struct cli *cli, struct err *er
 	if (projection_columns(cli_value(cli, "columns"), cli_value(cli, "data"), &columns, err) <
 			0 ||
 		projection_body(name, columns, cli_value(cli, "filter"), minimum, &body, err) < 0 ||
-		session_change(
-			session, "policy", "POST", "/v1/projections", body, NULL, &answer, err) < 0)
+		session_post(session, "policy", "/v1/projections", body, &answer, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_incref(answer), "%s", json_text(answer, "id"));
 	return 0;
@@ -50,8 +49,12 @@ static int on_one(struct session *session, const struct cli *cli, bool remove, s
 	call.path = path;
 	if (api_call(session->api, &call, &record, NULL, err) < 0)
 		return -1;
-	return session_change(
-		session, "policy", "DELETE", path, NULL, json_text(record, "etag"), NULL, err);
+	return session_change(session,
+		&(const struct api_call) { .audience = "policy",
+			.method = "DELETE",
+			.path = path,
+			.etag = json_text(record, "etag") },
+		NULL, err);
 }
 
 static int act(struct session *session, const struct cli *cli, struct err *err)

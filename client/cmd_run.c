@@ -65,7 +65,7 @@ static int act(struct session *session, const struct cli *cli, const char *verb,
 		return session_list(session, cli, "orchestrator", "/v1/runs", members, err);
 	if (strcmp(verb, "show") == 0)
 		return session_show(session, cli, "orchestrator", path, err);
-	if (session_change(session, "orchestrator", "POST", path, NULL, NULL, &run, err) < 0)
+	if (session_post(session, "orchestrator", path, NULL, &run, err) < 0)
 		return -1;
 	ui_result(cli->ui,
 		json_pack("{s:s,s:O}", "id", cli->arguments[1], "state",

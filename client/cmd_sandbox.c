@@ -33,9 +33,12 @@ static int change(struct session *session, const struct cli *cli, const char *ve
 	const char *state;
 
 	if (get(session, path, &sandbox, err) < 0 ||
-		session_change(session, "provisioner", is_delete ? "DELETE" : "POST",
-			is_delete ? path : action, NULL, json_text(sandbox, "etag"), &answer,
-			err) < 0)
+		session_change(session,
+			&(const struct api_call) { .audience = "provisioner",
+				.method = is_delete ? "DELETE" : "POST",
+				.path = is_delete ? path : action,
+				.etag = json_text(sandbox, "etag") },
+			&answer, err) < 0)
 		return -1;
 	state = json_text(answer, "state");
 	ui_result(cli->ui, json_pack("{s:s,s:s*}", "id", cli->arguments[1], "state", state),

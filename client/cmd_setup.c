@@ -152,8 +152,7 @@ static int make_projection(const struct cli *cli, const json_t *body, struct err
 	if (result > 0)
 		say_projection(cli, found, "was there and stays");
 	if (result == 0)
-		result = session_change(
-			&session, "policy", "POST", "/v1/projections", body, NULL, &made, err);
+		result = session_post(&session, "policy", "/v1/projections", body, &made, err);
 	if (made)
 		say_projection(cli, made, "is made");
 	session_close(&session);

@@ -46,7 +46,7 @@ static int create(struct session *session, const struct cli *cli, struct err *er
 {
 	auto_json json_t *body = json_pack("{s:s}", "name", cli->arguments[1]), *record = NULL;
 
-	if (session_change(session, "certreg", "POST", "/v1/spaces", body, NULL, &record, err) < 0)
+	if (session_post(session, "certreg", "/v1/spaces", body, &record, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_incref(record), "%s", json_text(record, "id"));
 	return 0;
@@ -147,7 +147,7 @@ static int invite(struct session *session, const struct cli *cli, struct err *er
 	path = mem_printf("/v1/spaces/%s/invitations", json_text(space, "id"));
 	body = json_pack("{s:O}", "invitation", envelope);
 	if (buf_write_file(out, text, strlen(text), 0600, err) < 0 ||
-		session_change(session, "certreg", "POST", path, body, NULL, &record, err) < 0)
+		session_post(session, "certreg", path, body, &record, err) < 0)
 		return -1;
 	ui_note(cli->ui, "hand '%s' over to %s", out, cli_value(cli, "to"));
 	ui_result(cli->ui, json_incref(record), "%s", json_text(record, "id"));
@@ -166,24 +166,30 @@ static int read_envelope(const char *path, json_t **ret_envelope, struct err *er
 	return *ret_envelope ? 0 : err_wrap(err, "'%s'", path);
 }
 
-/* The word of a pinned key, addressed to ours; ret_peer is its name here, the caller frees it. */
+struct checked {
+	struct trust_invitation words;
+	char digest[DIGEST_TEXT_SIZE];
+	const char *peer; /* the name that the inviter has here */
+};
+
+/* The word of a pinned key, addressed to ours. */
 static int check_invitation(struct session *session, struct arena *arena, const json_t *envelope,
-	EVP_PKEY *key, struct trust_invitation *ret_words, char ret_digest[DIGEST_TEXT_SIZE],
-	char **ret_peer, struct err *err)
+	EVP_PKEY *key, struct checked *ret_checked, struct err *err)
 {
 	char inviter[DIGEST_TEXT_SIZE], own[DIGEST_TEXT_SIZE];
 	auto_json json_t *peers = NULL;
 
-	if (trust_invitation_check(arena, envelope, clock_unix_ms() / 1000, ret_words, inviter,
-		    ret_digest, err) < 0 ||
+	if (trust_invitation_check(arena, envelope, clock_unix_ms() / 1000, &ret_checked->words,
+		    inviter, ret_checked->digest, err) < 0 ||
 		peers_load(&session->profile, &peers, err) < 0 ||
 		peers_require(peers, inviter, "the key that signed the invitation", err) < 0 ||
 		cert_spki(key, own, err) < 0)
 		return -1;
-	if (strcmp(ret_words->to, own) != 0)
+	if (strcmp(ret_checked->words.to, own) != 0)
 		return err_set(err, ERR_INVALID, "client.wrong_key",
-			"the invitation is for %s, the key file holds %s", ret_words->to, own);
-	*ret_peer = mem_strdup(json_text(peers_of_key(peers, inviter), "name"));
+			"the invitation is for %s, the key file holds %s", ret_checked->words.to,
+			own);
+	ret_checked->peer = arena_strdup(arena, json_text(peers_of_key(peers, inviter), "name"));
 	return 0;
 }
 
@@ -199,7 +205,7 @@ static int join(struct session *session, const json_t *envelope, EVP_PKEY *key,
 			       clock_unix_ms() / 1000, &acceptance, err) < 0)
 		return -1;
 	body = json_pack("{s:O,s:O}", "invitation", envelope, "acceptance", acceptance);
-	return session_change(session, "certreg", "POST", path, body, NULL, ret_space, err);
+	return session_post(session, "certreg", path, body, ret_space, err);
 }
 
 static int accept_file(struct session *session, const struct cli *cli, struct err *err)
@@ -207,23 +213,23 @@ static int accept_file(struct session *session, const struct cli *cli, struct er
 	auto_json json_t *envelope = NULL, *space = NULL;
 	auto_arena struct arena *arena = arena_new();
 	auto_key EVP_PKEY *key = NULL;
-	struct trust_invitation words;
-	char digest[DIGEST_TEXT_SIZE];
-	auto_free char *peer = NULL;
+	struct checked checked = { .peer = NULL };
+	const struct trust_invitation *words = &checked.words;
 
 	if (!cli_value(cli, "key"))
 		return usage(err, "accept FILE --key FILE");
 	if (read_envelope(cli->arguments[1], &envelope, err) < 0 ||
 		keystore_read_key(session->profile.storage, cli_value(cli, "key"), &key, err) < 0 ||
-		check_invitation(session, arena, envelope, key, &words, digest, &peer, err) < 0)
+		check_invitation(session, arena, envelope, key, &checked, err) < 0)
 		return -1;
-	ui_note(cli->ui, "invited by %s (tenant %s) to the space %s", peer, words.tenant,
-		words.name);
-	if (join(session, envelope, key, &words, digest, &space, err) < 0)
+	ui_note(cli->ui, "invited by %s (tenant %s) to the space %s", checked.peer, words->tenant,
+		words->name);
+	if (join(session, envelope, key, words, checked.digest, &space, err) < 0)
 		return -1;
 	ui_result(cli->ui,
-		json_pack("{s:s,s:s,s:s}", "id", words.space, "name", words.name, "by", peer),
-		"%s  %s", words.space, words.name);
+		json_pack("{s:s,s:s,s:s}", "id", words->space, "name", words->name, "by",
+			checked.peer),
+		"%s  %s", words->space, words->name);
 	return 0;
 }
 
@@ -234,7 +240,10 @@ static int take_out(struct session *session, const struct cli *cli, const char *
 {
 	auto_free char *path = mem_printf("/v1/spaces/%s/members/%s", space, tenant);
 
-	if (session_change(session, "certreg", "DELETE", path, NULL, NULL, NULL, err) < 0)
+	if (session_change(session,
+		    &(const struct api_call) {
+			    .audience = "certreg", .method = "DELETE", .path = path },
+		    NULL, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_pack("{s:s,s:s}", "space", space, "tenant", tenant),
 		"%s has left %s", tenant, space);

@@ -70,8 +70,7 @@ int invitation_offer_send(struct session *session, const struct cli *cli,
 	if (file_text(&session->profile, offer, &text, err) < 0)
 		return -1;
 	result = secret_put(cli, text, err);
-	if (result == 0 &&
-		session_change(session, "certreg", "POST", path, body, NULL, &record, err) < 0)
+	if (result == 0 && session_post(session, "certreg", path, body, &record, err) < 0)
 		result = secret_withdraw(cli, err);
 	if (result == 0)
 		secret_tell(cli, record, text);

@@ -53,8 +53,13 @@ static int announce(
 
 	if (session_find(session, "/v1/keys", "key", old, &record, err) < 0)
 		return -1;
-	return session_change(
-		session, "certreg", "POST", path, body, json_text(record, "etag"), NULL, err);
+	return session_change(session,
+		&(const struct api_call) { .audience = "certreg",
+			.method = "POST",
+			.path = path,
+			.body = body,
+			.etag = json_text(record, "etag") },
+		NULL, err);
 }
 
 int own_key_rotate(

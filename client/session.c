@@ -150,20 +150,26 @@ int session_show(struct session *session, const struct cli *cli, const char *aud
 	return 0;
 }
 
-int session_change(struct session *session, const char *audience, const char *method,
-	const char *path, const json_t *body, const char *etag, json_t **ret_json, struct err *err)
+int session_change(
+	struct session *session, const struct api_call *change, json_t **ret_json, struct err *err)
 {
 	char key[ID_SIZE];
-	struct api_call call = { .label = method,
-		.audience = audience,
-		.method = method,
-		.path = path,
-		.body = body,
-		.idempotency_key = key,
-		.etag = etag };
+	struct api_call call = *change;
 
 	id_new("req", key);
+	call.label = call.method;
+	call.idempotency_key = key;
 	return api_call(session->api, &call, ret_json, NULL, err);
+}
+
+int session_post(struct session *session, const char *audience, const char *path,
+	const json_t *body, json_t **ret_json, struct err *err)
+{
+	const struct api_call call = {
+		.audience = audience, .method = "POST", .path = path, .body = body
+	};
+
+	return session_change(session, &call, ret_json, err);
 }
 
 int session_act(struct session *session, const struct cli *cli, const char *path,
@@ -176,8 +182,12 @@ int session_act(struct session *session, const struct cli *cli, const char *path
 	if (session_find(session, path, prefix, cli->arguments[1], &record, err) < 0)
 		return -1;
 	target = mem_printf("%s/%s%s", path, json_text(record, "id"), action);
-	if (session_change(session, "certreg", *action ? "POST" : "DELETE", target, NULL,
-		    json_text(record, "etag"), &answer, err) < 0)
+	if (session_change(session,
+		    &(const struct api_call) { .audience = "certreg",
+			    .method = *action ? "POST" : "DELETE",
+			    .path = target,
+			    .etag = json_text(record, "etag") },
+		    &answer, err) < 0)
 		return -1;
 	state = json_text(answer, "state");
 	ui_result(cli->ui, json_incref(answer ? answer : record), "%s %s", json_text(record, "id"),

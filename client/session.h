@@ -42,9 +42,11 @@ int session_show(struct session *session, const struct cli *cli, const char *aud
 	const char *path, struct err *err);
 char *session_list_text(const json_t *list);		   /* ["a","b"] as a,b; caller frees */
 void session_print(const struct cli *cli, json_t *object); /* whole, for people indented */
-/* A change under a fresh idempotency key; `etag`: from a GET before when NULL is not what the route
- * wants. */
-int session_change(struct session *session, const char *audience, const char *method,
-	const char *path, const json_t *body, const char *etag, json_t **ret_json, struct err *err);
+/* A change under a fresh idempotency key; `etag`: from a GET before, or NULL where the route wants
+ * none. */
+int session_change(
+	struct session *session, const struct api_call *change, json_t **ret_json, struct err *err);
+int session_post(struct session *session, const char *audience, const char *path,
+	const json_t *body, json_t **ret_json, struct err *err);
 
 #endif

@@ -155,10 +155,11 @@ static void open_slot(struct audit *audit, struct slot *slot, char *kind, const 
 
 /* Whether this one is to be told now. A window that is over and not yet told goes on. */
 static bool count_in(struct audit *audit, const char *tenant, const struct audit_act *act,
-	unsigned each, long window_s, size_t first, size_t count, bool *ret_counted)
+	unsigned each, long window_s, bool is_rest, bool *ret_counted)
 {
 	auto_free char *kind = kind_of(tenant, act);
-	struct slot *slot = find_in(audit, kind, tenant, first, count);
+	struct slot *slot =
+		find_in(audit, kind, tenant, is_rest ? SLOTS : 0, is_rest ? REST_SLOTS : SLOTS);
 	bool now;
 
 	*ret_counted = slot != NULL;
@@ -179,9 +180,9 @@ static bool count(struct audit *audit, const char *tenant, const struct audit_ac
 	bool now, counted;
 
 	pthread_mutex_lock(&audit->mutex);
-	now = count_in(audit, tenant, act, each, window_s, 0, SLOTS, &counted);
+	now = count_in(audit, tenant, act, each, window_s, false, &counted);
 	if (!counted)
-		(void)count_in(audit, tenant, &rest, 0, window_s, SLOTS, REST_SLOTS, &counted);
+		(void)count_in(audit, tenant, &rest, 0, window_s, true, &counted);
 	audit->dropped += !counted;
 	pthread_mutex_unlock(&audit->mutex);
 	return now;

@@ -42,7 +42,7 @@ static const struct lane_conf lanes[] = {
 	}
 #define STREAM(method, path, lane, ops)                                                            \
 	{                                                                                          \
-		method, path, WEB_REGISTRY, NULL, lane, 0, false, .stream = ops                    \
+		method, path, WEB_REGISTRY, NULL, lane, 0, false, .stream = (ops)                  \
 	}
 
 static const struct web_route routes[] = {
