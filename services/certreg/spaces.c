@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -287,6 +288,16 @@ int space_join(struct web_req *req, struct web_res *res, struct err *err)
 	return answer(req, res, words.space, 200, err);
 }
 
+/* Who was taken out has the record of it with the change, the founder behind it: no transaction is
+ * two tenants'. */
+static int tell_founder(
+	struct web_req *req, const struct space *space, const char *tenant, struct err *err)
+{
+	const struct audit_act act = { .action = "space.remove", .on = tenant, .space = space->id };
+
+	return audit_write(req->worker->db, req->principal->tenant, &act, 1, err);
+}
+
 /* The founder takes out others; everybody may leave but the founder. */
 int space_remove(struct web_req *req, struct web_res *res, struct err *err)
 {
@@ -303,5 +314,5 @@ int space_remove(struct web_req *req, struct web_res *res, struct err *err)
 		return -1;
 	store_revocation_ring(req->worker);
 	res->status = 204;
-	return 0;
+	return self ? 0 : tell_founder(req, &space, tenant, err);
 }

@@ -6,6 +6,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from audit_kit import record_of
 from certreg_stack import claims_of, is_problem
 from certreg_stack import algo, certreg, globex, new_key, owner  # noqa: F401 (fixtures)
 from trust import Key, digest, envelope, jcs, nonce
@@ -90,6 +91,8 @@ def test_leaving_and_being_taken_out(certreg, acme, other, space):
     assert is_problem(other.client.ask("DELETE", target + acme.client.claims["tenant"]), 403, "space.not_founder")
     assert is_problem(acme.client.ask("DELETE", target + acme.client.claims["tenant"]), 403, "space.not_founder")
     assert acme.client.ask("DELETE", target + globex).status == 204
+    assert record_of(acme.client, action="space.remove")["on"] == globex
+    assert record_of(certreg.client("globex-owner"), action="space.leave")["on"] == globex
     assert is_problem(acme.client.ask("DELETE", target + globex), 404, "space.not_a_member")
     assert is_problem(other.client.get(f"/v1/spaces/{space['id']}"), 404, "space.not_found")
     state = certreg.ask("GET", "/internal/v1/auth-state").json

@@ -161,6 +161,10 @@ def test_assertion_by_another_key_or_of_another_type(certreg, machine, new_key):
     assert is_problem(agent_token(certreg, f"{none}.{rest}"), 401, "auth.wrong_algorithm")
 
 
+def test_assertion_from_before_all_time(certreg, machine):
+    assert is_problem(agent_token(certreg, assertion(machine, iat=-2 ** 63)), 401, "auth.invalid_token")
+
+
 def test_sandbox_of_a_suspended_tenant(certreg, machine):
     operator, globex = certreg.client("system-operator"), certreg.client("globex-owner").claims["tenant"]
     certreg.provisioner.table[f"/internal/v1/sandboxes/{SANDBOX}"]["tenant"] = globex
