@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Scopes and transactions of db.h on the session of db_conn.h. BEGIN and the scope travel with the
- * first statement: db_run() is one round trip, db_tx() one for each statement and one for COMMIT,
- * db_read_all() one for all its reads.
+ * first statement: db_run() is one round trip, db_tx() one for each statement (or db_exec_all())
+ * and one for COMMIT, db_read_all() one for all its reads.
  */
 #include "lib/db.h"
 
@@ -282,34 +282,60 @@ void db_read_all(struct db *db, struct db_read *reads, size_t n_reads)
 
 /* --- several statements --- */
 
-int db_exec(struct db *db, const struct sql *sql, const char *const *params, int n_params,
-	struct db_rows **ret_rows, struct err *err)
+/* The first statements travel with BEGIN and the scope. */
+static int send_all(struct db *db, const struct db_statement *statements, size_t n_statements,
+	PGresult **results, struct err *err)
 {
-	PGresult *result = NULL;
-	struct opening opening;
-	bool is_first = !db->has_begun;
+	struct opening opening = { .n_steps = 0 };
+	struct db_step steps[ARRAY_LEN(opening.steps) + DB_MAX_TOGETHER] = { 0 };
+	size_t n_steps;
 
-	assert(db->in_tx);
+	if (!db->has_begun)
+		opening_init(&opening, db->scope);
+	n_steps = opening.n_steps;
+	memcpy(steps, opening.steps, n_steps * sizeof(*steps));
+	for (size_t i = 0; i < n_statements; i++)
+		steps[n_steps++] = (struct db_step) { .sql = statements[i].sql,
+			.params = statements[i].params,
+			.n_params = statements[i].n_params,
+			.ret_result = &results[i] };
+	return db_conn_run(db->conn, steps, n_steps, db->has_begun, err);
+}
+
+int db_exec_all(
+	struct db *db, struct db_statement *statements, size_t n_statements, struct err *err)
+{
+	PGresult *results[DB_MAX_TOGETHER] = { NULL };
+
+	assert(db->in_tx && n_statements > 0 && n_statements <= DB_MAX_TOGETHER);
+	for (size_t i = 0; i < n_statements; i++)
+		statements[i].rows = NULL;
 	if (db->has_failed)
 		return err_set(err, ERR_INTERNAL, "db.aborted",
-			"'%s' after a failed statement of its transaction", sql->name);
-	opening_init(&opening, db->scope);
-	if (!is_first)
-		opening.n_steps = 0;
-	opening.steps[opening.n_steps++] = (struct db_step) {
-		.sql = sql,
-		.params = params,
-		.n_params = n_params,
-		.ret_result = &result,
-	};
-	if (db_conn_run(db->conn, opening.steps, opening.n_steps, !is_first, err)) {
+			"'%s' after a failed statement of its transaction",
+			statements[0].sql->name);
+	if (send_all(db, statements, n_statements, results, err)) {
 		db->has_failed = true;
-		PQclear(result);
+		for (size_t i = 0; i < n_statements; i++)
+			PQclear(results[i]);
 		return -1;
 	}
 	db->has_begun = true;
-	db->has_written |= !is_read(sql);
-	deliver(result, ret_rows);
+	for (size_t i = 0; i < n_statements; i++) {
+		db->has_written |= !is_read(statements[i].sql);
+		deliver(results[i], &statements[i].rows);
+	}
+	return 0;
+}
+
+int db_exec(struct db *db, const struct sql *sql, const char *const *params, int n_params,
+	struct db_rows **ret_rows, struct err *err)
+{
+	struct db_statement statement = { .sql = sql, .params = params, .n_params = n_params };
+
+	if (db_exec_all(db, &statement, 1, err) < 0)
+		return -1;
+	deliver((PGresult *)statement.rows, ret_rows);
 	return 0;
 }
 

@@ -84,7 +84,20 @@ struct db_read {
  * none ever runs in the scope of another. What was skipped is asked again by itself. */
 void db_read_all(struct db *db, struct db_read *reads, size_t n_reads);
 
-/* Inside db_tx() only. */
+#define DB_MAX_TOGETHER 4
+
+/* One of several statements of a transaction that do not wait for each other's rows. */
+struct db_statement {
+	const struct sql *sql;
+	const char *const *params;
+	int n_params;
+	struct db_rows *rows; /* the caller frees; NULL after a failure */
+};
+
+/* Inside db_tx() only; one round trip for all. Each sees what those before it did, and none runs
+ * behind one that failed. */
+int db_exec_all(struct db *db, struct db_statement *statements, size_t n_statements,
+	struct err *err) __attribute__((warn_unused_result));
 int db_exec(struct db *db, const struct sql *sql, const char *const *params, int n_params,
 	struct db_rows **ret_rows, struct err *err) __attribute__((warn_unused_result));
 

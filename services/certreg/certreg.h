@@ -28,8 +28,10 @@ struct certreg {
 	char *witness_keys;	       /* file: verifier keys, or empty */
 	const struct secrets *secrets; /* behind the rows of the table */
 	const struct audit_key *audit;
+	struct mirror *mirror; /* internally synchronised */
 };
 
+struct mirror;	  /* mirror.h */
 struct audit_key; /* audit_key.h */
 struct worker;
 

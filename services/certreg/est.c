@@ -192,7 +192,7 @@ static int answer_known(struct web_req *req, struct web_res *res,
 	return result;
 }
 
-/* Not in the mirror yet: its loop adds what machines enrolled. */
+/* Not told to the mirror: its walk adds what machines enrolled. */
 static int issue(struct web_req *req, struct web_res *res, const struct cert_request *request,
 	const struct registration *wanted, struct err *err)
 {

@@ -21,6 +21,7 @@
 
 /* Outlives the configuration, so that it can be wiped; written by init() only. */
 static struct secrets secrets;
+static struct mirror *mirror;
 
 const struct certreg *certreg_of(const struct worker *worker)
 {
@@ -66,6 +67,7 @@ int certreg_init(struct worker *worker, struct err *err)
 	if (audit_key_read(certreg, worker->conf->base_url, &certreg->audit, err) < 0)
 		return -1;
 	check_log(worker);
+	certreg->mirror = mirror = mirror_new();
 	if (mirror_reconcile(worker, err) < 0)
 		return -1;
 	return bootstrap_when_asked(worker, err);
@@ -76,6 +78,7 @@ int certreg_end(int result)
 	signing_keys_free(secrets.signing_keys);
 	audit_key_wipe();
 	ca_free(secrets.ca);
+	mirror_free(mirror);
 	explicit_bzero(&secrets, sizeof(secrets));
 	return result;
 }

@@ -105,7 +105,7 @@ static const struct web_route routes[] = {
 	{ "POST", "/v1/audit/cosignatures", WEB_PUBLIC, NULL, "db", 4096, true, .handle = audit_cosign },
 	{ .method = NULL } };
 static const struct service_loop loops[] = {
-	{ "mirror", NULL, 60000, mirror_reconcile, false },
+	{ "mirror", NULL, MIRROR_BEAT_MS, mirror_follow, false },
 	{ "expiry", NULL, 60000, expiry_watch, false },
 	{ "signing-keys", NULL, 5000, signing_keys_beat, false },
 	{ "audit-append", NULL, AUDIT_APPEND_BEAT_MS, audit_append, false },

@@ -6,11 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/arena.h"
 #include "lib/buf.h"
+#include "lib/id.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -21,6 +25,8 @@
 #define FILE_MAX (64 * 1024)
 #define DIR_MODE 0755
 #define FILE_MODE 0644
+#define WALK_MS 60000
+#define QUEUE_MAX 1024
 
 /* --- one certificate --- */
 
@@ -87,13 +93,95 @@ static int write_certificate(
 	return write_files(member, certificate, err);
 }
 
+/* --- what changed --- */
+
+struct changed {
+	char tenant[ID_SIZE], id[ID_SIZE];
+};
+
+struct mirror {
+	pthread_mutex_t mutex;
+	struct changed queue[QUEUE_MAX];
+	size_t n_queued;
+	long long next_walk_ms; /* the thread's own */
+};
+
+struct mirror *mirror_new(void)
+{
+	struct mirror *mirror = mem_alloc(sizeof(*mirror));
+
+	pthread_mutex_init(&mirror->mutex, NULL);
+	mirror->next_walk_ms = clock_monotonic_ms() + WALK_MS; /* the start has walked */
+	return mirror;
+}
+
+void mirror_free(struct mirror *mirror)
+{
+	if (!mirror)
+		return;
+	pthread_mutex_destroy(&mirror->mutex);
+	free(mirror);
+}
+
 void mirror_add(const struct certreg *certreg, const struct certificate *certificate)
 {
-	struct err err;
+	struct mirror *mirror = certreg->mirror;
 
-	err_clear(&err);
-	if (write_certificate(certreg, certificate, &err) < 0)
-		log_failure("certificate not mirrored yet", &err);
+	pthread_mutex_lock(&mirror->mutex);
+	if (mirror->n_queued < QUEUE_MAX) {
+		struct changed *changed = &mirror->queue[mirror->n_queued++];
+
+		snprintf(changed->tenant, ID_SIZE, "%s", certificate->tenant);
+		snprintf(changed->id, ID_SIZE, "%s", certificate->id);
+	}
+	pthread_mutex_unlock(&mirror->mutex);
+}
+
+static size_t take_queue(struct mirror *mirror, struct changed ret_queue[QUEUE_MAX])
+{
+	size_t count;
+
+	pthread_mutex_lock(&mirror->mutex);
+	count = mirror->n_queued;
+	memcpy(ret_queue, mirror->queue, count * sizeof(*ret_queue));
+	mirror->n_queued = 0;
+	pthread_mutex_unlock(&mirror->mutex);
+	return count;
+}
+
+/* As the record stands now, which may be later than the change. */
+static int write_changed(struct worker *worker, const struct changed *changed, struct err *err)
+{
+	struct arena *arena = arena_new();
+	struct certificate certificate;
+	int result = store_certificate(
+		worker->db, changed->tenant, changed->id, arena, &certificate, err);
+
+	if (result == 0)
+		result = write_certificate(certreg_of(worker), &certificate, err);
+	arena_free(arena);
+	return result;
+}
+
+int mirror_follow(struct worker *worker, struct err *err)
+{
+	struct mirror *mirror = certreg_of(worker)->mirror;
+	auto_free struct changed *queue = mem_array(QUEUE_MAX, sizeof(*queue));
+	size_t count = take_queue(mirror, queue);
+
+	if (clock_monotonic_ms() >= mirror->next_walk_ms) {
+		if (mirror_reconcile(worker, err) < 0)
+			return -1;
+		mirror->next_walk_ms = clock_monotonic_ms() + WALK_MS;
+		return 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (write_changed(worker, &queue[i], err) < 0) {
+			mirror->next_walk_ms = 0; /* which finds what is left */
+			return err_wrap(err, "certificate not mirrored yet");
+		}
+	}
+	return 0;
 }
 
 /* --- the whole tree --- */

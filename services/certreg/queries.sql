@@ -165,16 +165,20 @@ SELECT id, spki, nonce, at_text(expires_at) AS expires_at, used_at IS NOT NULL A
 FROM challenge WHERE tenant_id = $1 AND member_id = $2 AND id = $3
 
 -- name: challenge_use
-UPDATE challenge SET used_at = now()
-WHERE tenant_id = $1 AND member_id = $2 AND id = $3 AND used_at IS NULL AND expires_at > now()
-RETURNING spki, nonce
+WITH burnt AS (UPDATE challenge SET used_at = now()
+	WHERE tenant_id = $1 AND member_id = $2 AND id = $3 AND used_at IS NULL AND expires_at > now() RETURNING id)
+SELECT id, spki, nonce, at_text(expires_at) AS expires_at, used_at IS NOT NULL AS used, expires_at <= now() AS expired,
+	EXISTS (SELECT 1 FROM burnt) AS burnt
+FROM challenge WHERE tenant_id = $1 AND member_id = $2 AND id = $3
 
 -- name: certificate_insert
-INSERT INTO certificate (tenant_id, space_id, id, member_id, name, labels, fingerprint, spki, subject, serial, not_before,
-	not_after, algorithm, source, pem, replaces)
-VALUES ($1, $2, $3, $4, $5, coalesce($6::jsonb, '{}'), $7, $8, $9, $10, to_timestamp($11::bigint), to_timestamp($12::bigint), $13,
-	$14, $15, $16)
-ON CONFLICT (tenant_id, spki) DO NOTHING RETURNING id
+WITH new AS (INSERT INTO certificate (tenant_id, space_id, id, member_id, name, labels, fingerprint, spki, subject, serial, not_before,
+		not_after, algorithm, source, pem, replaces)
+	VALUES ($1, $2, $3, $4, $5, coalesce($6::jsonb, '{}'), $7, $8, $9, $10, to_timestamp($11::bigint), to_timestamp($12::bigint),
+		$13, $14, $15, $16)
+	ON CONFLICT (tenant_id, spki) DO NOTHING RETURNING id, serial, not_after, source),
+issued AS (INSERT INTO issued_serial (serial, not_after) SELECT serial, not_after FROM new WHERE source = 'issued')
+SELECT id FROM new
 
 -- name: certificate_by_id
 SELECT * FROM certificate_record WHERE tenant_id = $1 AND id = $2
@@ -223,9 +227,6 @@ SELECT coalesce(floor(extract(epoch FROM min(not_after)))::bigint, 0) AS earlies
 	count(*) FILTER (WHERE not_after <= now() + interval '14 days') AS fortnight,
 	count(*) FILTER (WHERE not_after <= now() + interval '30 days') AS month
 FROM certificate WHERE tenant_id = $1 AND state = 'active' AND replaced_by IS NULL AND not_after > now()
-
--- name: issued_insert
-INSERT INTO issued_serial (serial, not_after) VALUES ($1, to_timestamp($2::bigint))
 
 -- name: issued_end
 UPDATE issued_serial SET revoked_at = now() + make_interval(secs => $2::int), reason = $3 WHERE serial = $1

@@ -44,18 +44,22 @@ int store_challenge_add(struct db *db, const struct web_req *req, const struct c
 	return db_tx(db, DB_TENANT(req->principal->tenant), add_challenge, &asking, err);
 }
 
-int store_challenge(struct db *db, const char *tenant_id, const char *member, const char *id,
-	struct arena *arena, struct challenge *ret_challenge, struct err *err)
+static int ask_challenge(struct db *db, const struct sql *sql, const char *tenant_id,
+	const char *member, const char *id, struct db_rows **ret_rows, struct err *err)
 {
-	auto_rows struct db_rows *rows = NULL;
-
-	if (db_run(db, DB_TENANT(tenant_id), &SQL_CHALLENGE_BY_ID, DB_PARAMS(tenant_id, member, id),
-		    &rows, err) < 0)
+	if (db_run(db, DB_TENANT(tenant_id), sql, DB_PARAMS(tenant_id, member, id), ret_rows, err) <
+		0)
 		return -1;
-	if (db_count(rows) == 0)
+	if (db_count(*ret_rows) == 0)
 		return err_set(
 			err, ERR_NOT_FOUND, "challenge.not_found", "there is no such challenge");
-	*ret_challenge = (struct challenge) {
+	return 0;
+}
+
+static struct challenge challenge_of(
+	const struct db_rows *rows, const char *member, struct arena *arena)
+{
+	return (struct challenge) {
 		.id = store_text(rows, 0, "id", arena),
 		.member = member,
 		.spki = store_text(rows, 0, "spki", arena),
@@ -64,28 +68,38 @@ int store_challenge(struct db *db, const char *tenant_id, const char *member, co
 		.is_used = db_bool(rows, 0, "used"),
 		.is_expired = db_bool(rows, 0, "expired"),
 	};
+}
+
+int store_challenge(struct db *db, const char *tenant_id, const char *member, const char *id,
+	struct arena *arena, struct challenge *ret_challenge, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (ask_challenge(db, &SQL_CHALLENGE_BY_ID, tenant_id, member, id, &rows, err) < 0)
+		return -1;
+	*ret_challenge = challenge_of(rows, member, arena);
 	return 0;
 }
 
+/* One that another burnt at the same time is unused still in what this statement sees. */
 int store_challenge_use(struct db *db, const char *tenant_id, const char *member, const char *id,
 	struct arena *arena, struct challenge *ret_challenge, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 	struct challenge challenge;
 
-	if (db_run(db, DB_TENANT(tenant_id), &SQL_CHALLENGE_USE, DB_PARAMS(tenant_id, member, id),
-		    &rows, err) < 0)
+	if (ask_challenge(db, &SQL_CHALLENGE_USE, tenant_id, member, id, &rows, err) < 0)
 		return -1;
-	if (store_challenge(db, tenant_id, member, id, arena, &challenge, err) < 0)
-		return -1;
-	if (db_count(rows) == 0 && challenge.is_used)
-		return err_set(err, ERR_CONFLICT, "challenge.used",
-			"this challenge was used: ask for another");
-	if (db_count(rows) == 0)
+	challenge = challenge_of(rows, member, arena);
+	if (db_bool(rows, 0, "burnt")) {
+		*ret_challenge = challenge;
+		return 0;
+	}
+	if (challenge.is_expired && !challenge.is_used)
 		return err_set(err, ERR_GONE, "challenge.expired",
 			"this challenge has expired: ask for another");
-	*ret_challenge = challenge;
-	return 0;
+	return err_set(
+		err, ERR_CONFLICT, "challenge.used", "this challenge was used: ask for another");
 }
 
 /* --- certificates --- */
@@ -131,32 +145,35 @@ struct registering {
 	bool is_new;
 };
 
+/* The row, and the record that this key has then, be it an older one. */
 static int insert_certificate(struct db *db, struct registering *registering, struct err *err)
 {
 	const struct principal *who = registering->req->principal;
 	const struct registration *new = registering->registration;
 	const struct cert_info *info = new->info;
-	auto_rows struct db_rows *rows = NULL;
-	auto_free char *not_before = mem_printf("%lld", info->not_before);
-	auto_free char *not_after = mem_printf("%lld", info->not_after);
+	struct db_statement asked[] = {
+		{ &SQL_CERTIFICATE_INSERT,
+			DB_PARAMS(who->tenant, who->space, new->id, who->subject, new->name,
+				new->labels, info->fingerprint, info->spki, info->subject,
+				info->serial, DB_NUMBER(info->not_before),
+				DB_NUMBER(info->not_after), info->algorithm, new->source, new->pem,
+				new->replaces ? new->replaces->id : NULL),
+			NULL },
+		{ &SQL_CERTIFICATE_BY_SPKI, DB_PARAMS(who->tenant, info->spki), NULL },
+	};
+	auto_rows struct db_rows *inserted = NULL, *rows = NULL;
 
-	if (db_exec(db, &SQL_CERTIFICATE_INSERT,
-		    DB_PARAMS(who->tenant, who->space, new->id, who->subject, new->name,
-			    new->labels, info->fingerprint, info->spki, info->subject, info->serial,
-			    not_before, not_after, info->algorithm, new->source, new->pem,
-			    new->replaces ? new->replaces->id : NULL),
-		    &rows, err) < 0)
+	if (db_exec_all(db, asked, ARRAY_LEN(asked), err) < 0)
 		return store_conflict(err, "certificate.name_taken",
 			"another certificate of this tenant has this name");
-	registering->is_new = db_count(rows) == 1;
-	if (registering->is_new)
-		audit(db,
-			&(const struct audit_act) { .action = new->replaces ? "replace" : "create",
-				.on = new->id,
-				.detail = info->spki });
-	if (!registering->is_new || strcmp(new->source, CERTIFICATE_ISSUED) != 0)
-		return 0;
-	return db_exec(db, &SQL_ISSUED_INSERT, DB_PARAMS(info->serial, not_after), NULL, err);
+	inserted = asked[0].rows;
+	rows = asked[1].rows;
+	if (db_count(rows) != 1)
+		return err_set(err, ERR_INTERNAL, "certificate.lost",
+			"the certificate is not there after its insert");
+	registering->is_new = db_count(inserted) == 1;
+	registering->certificate = certificate_of(rows, 0, registering->req->arena);
+	return 0;
 }
 
 static int end_issued(struct db *db, const struct certificate *certificate, const char *in_seconds,
@@ -188,22 +205,18 @@ static int register_certificate(struct db *db, void *arg, struct err *err)
 	struct registering *registering = arg;
 	const struct registration *new = registering->registration;
 	const struct web_req *req = registering->req;
-	const char *tenant_id = req->principal->tenant;
-	auto_rows struct db_rows *rows = NULL;
 
-	if ((new->replaces &&retire_certificate(db, tenant_id, new, err) < 0) ||
+	if ((new->replaces &&retire_certificate(db, req->principal->tenant, new, err) < 0) ||
 		insert_certificate(db, registering, err) < 0)
 		return -1;
 	if (new->replaces && !registering->is_new)
 		return err_set(err, ERR_CONFLICT, "certificate.key_known",
 			"this key has a record already: a replacement needs a new key");
-	if (db_exec(db, &SQL_CERTIFICATE_BY_SPKI, DB_PARAMS(tenant_id, new->info->spki), &rows,
-		    err) < 0)
-		return -1;
-	if (db_count(rows) != 1)
-		return err_set(err, ERR_INTERNAL, "certificate.lost",
-			"the certificate is not there after its insert");
-	registering->certificate = certificate_of(rows, 0, req->arena);
+	if (registering->is_new)
+		audit(db,
+			&(const struct audit_act) { .action = new->replaces ? "replace" : "create",
+				.on = new->id,
+				.detail = new->info->spki });
 	return resource_remember(db, req,
 		new->replaces ? CERTIFICATE_ROTATE_ROUTE : CERTIFICATES_ROUTE,
 		registering->certificate.id, err);
