@@ -177,6 +177,7 @@ def check_good_run(sandbox, result):
     assert predicate["exit_code"] == 3 and predicate["policy"] == sandbox.world.hash
     assert predicate["run_nonce"] == sandbox.world.run_nonce and predicate["evidence"] == digest(
         jcs(sandbox.operator.evidence[0]))
+    assert predicate["log_head"] == sandbox.operator.log_head
     steps = [step for step, state in sandbox.steps() if state == "done"]
     assert steps == ["verify", "grants", "pull", "input", "execute", "output"]
     assert [event["seq"] for event in sandbox.operator.events] == list(range(1, 13))
