@@ -42,7 +42,7 @@ bool writers_is_revoked(struct writer *writer)
 static void look_for_revoked(struct auth *auth, struct writers *writers)
 {
 	struct err err = { .kind = ERR_NONE };
-	struct writer *writer;
+	struct writer *writer = NULL;
 
 	pthread_mutex_lock(&writers->lock);
 	LIST_FOREACH(writer, &writers->list, link)
