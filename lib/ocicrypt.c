@@ -16,11 +16,8 @@
 #include "lib/ocicrypt_layer.h"
 
 #define ANNOTATIONS "annotations"
-#define PKCS7 "org.opencontainers.image.enc.keys.pkcs7"
 #define SUFFIX "+encrypted"
 #define MAX_PACKETS 32
-#define MAX_PACKET (64u * 1024)
-#define MAX_LAYERS 127
 
 static const char *const PRIVATE_MEMBERS[] = { "symkey", "digest", "cipheroptions", NULL };
 static const char *const NONCE_MEMBER[] = { "nonce", NULL };
@@ -45,13 +42,13 @@ static int decode_fixed(const char *text, unsigned char *ret_data, size_t len)
 	return done;
 }
 
-static json_t *decode_json(const char *text, size_t len)
+json_t *ocicrypt_json(const char *text, size_t len)
 {
 	unsigned char *data = NULL;
 	size_t data_len = 0;
 	json_t *value;
 
-	if (len > MAX_PACKET || codec_b64_decode(text, len, &data, &data_len, NULL) < 0)
+	if (len > OCICRYPT_MAX_PACKET || codec_b64_decode(text, len, &data, &data_len, NULL) < 0)
 		return NULL;
 	value = json_parse((const char *)data, data_len, NULL);
 	mem_wipe_free(data, data_len);
@@ -67,7 +64,7 @@ static char *encode_json(const json_t *value)
 	return encoded;
 }
 
-static bool is_encrypted_type(const char *type)
+bool ocicrypt_is_type(const char *type)
 {
 	size_t len = type ? strlen(type) : 0;
 
@@ -76,11 +73,10 @@ static bool is_encrypted_type(const char *type)
 
 /* --- public options --- */
 
-static int read_public(
-	const json_t *annotations, unsigned char ret_hmac[DIGEST_SIZE], struct err *err)
+int ocicrypt_public(const json_t *annotations, unsigned char ret_hmac[DIGEST_SIZE], struct err *err)
 {
 	const char *text = json_text(annotations, OCICRYPT_PUBOPTS);
-	auto_json json_t *options = text ? decode_json(text, strlen(text)) : NULL;
+	auto_json json_t *options = text ? ocicrypt_json(text, strlen(text)) : NULL;
 	const json_t *further = json_object_get(options, "cipheroptions");
 	const char *what = NULL;
 
@@ -98,8 +94,7 @@ static int read_public(
 
 /* --- key packets --- */
 
-/* The next of a comma-separated list: moves *list on; NULL at the end. */
-static const char *next_packet(const char **list, size_t *ret_len)
+const char *ocicrypt_next_packet(const char **list, size_t *ret_len)
 {
 	const char *start = *list;
 
@@ -143,7 +138,7 @@ static const char *const *members_of(const json_t *jwe)
 static int open_packet(
 	const char *text, size_t len, const json_t *key, struct ocicrypt_layer *layer)
 {
-	auto_json json_t *jwe = decode_json(text, len);
+	auto_json json_t *jwe = ocicrypt_json(text, len);
 	unsigned char *plain = NULL;
 	size_t plain_len = 0;
 	int done;
@@ -164,7 +159,7 @@ static int open_packets(
 	if (!list || !*list)
 		return err_set(err, ERR_UNPROCESSABLE, "image.no_packet",
 			"the layer has no key packet of the kind JWE");
-	for (unsigned n = 0; n < MAX_PACKETS && (packet = next_packet(&list, &len)); n++)
+	for (unsigned n = 0; n < MAX_PACKETS && (packet = ocicrypt_next_packet(&list, &len)); n++)
 		if (open_packet(packet, len, key, layer) == 0)
 			return 0;
 	return err_set(err, ERR_UNPROCESSABLE, "image.unwrap",
@@ -177,7 +172,7 @@ static int read_descriptor(const json_t *descriptor, struct ocicrypt_layer *laye
 	const char *digest = json_text(descriptor, "digest");
 	unsigned char bytes[DIGEST_SIZE];
 
-	if (!is_encrypted_type(json_text(descriptor, "mediaType")))
+	if (!ocicrypt_is_type(json_text(descriptor, "mediaType")))
 		return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
 			"the layer is not encrypted");
 	if (!json_is_integer(size) || json_integer_value(size) < 0 || !digest ||
@@ -195,7 +190,7 @@ int ocicrypt_open(const json_t *descriptor, const json_t *image_private_jwk,
 	struct ocicrypt_layer *layer = mem_alloc(sizeof(*layer));
 
 	if (read_descriptor(descriptor, layer, err) < 0 ||
-		read_public(annotations, layer->hmac, err) < 0 ||
+		ocicrypt_public(annotations, layer->hmac, err) < 0 ||
 		open_packets(annotations, image_private_jwk, layer, err) < 0 ||
 		ocicrypt_start(layer, err) < 0) {
 		ocicrypt_layer_free(layer);
@@ -256,80 +251,5 @@ int ocicrypt_annotate(const struct ocicrypt_layer *layer, const json_t *image_pu
 	packet = encode_json(jwe);
 	options = encode_json(public);
 	*ret_annotations = json_pack("{s:s,s:s}", OCICRYPT_JWE, packet, OCICRYPT_PUBOPTS, options);
-	return 0;
-}
-
-/* --- the gateway's rule: no key at hand --- */
-
-static bool is_jwe(const char *text, size_t len)
-{
-	static const char *const members[] = { "protected", "iv", "ciphertext", "tag", NULL };
-	auto_json json_t *jwe = decode_json(text, len), *header = NULL;
-
-	return json_is_object(jwe) && jose_shape_texts(jwe, members, MAX_PACKET, NULL) == 0 &&
-	       jose_shape_header(jwe, &header, NULL) == 0 && json_text(header, "enc") &&
-	       (json_text(jwe, "encrypted_key") ||
-		       json_is_array(json_object_get(jwe, "recipients")));
-}
-
-static bool is_pkcs7(const char *text, size_t len)
-{
-	auto_free unsigned char *data = NULL;
-	size_t data_len = 0;
-
-	return len <= MAX_PACKET && codec_b64_decode(text, len, &data, &data_len, NULL) == 0 &&
-	       data_len > 64 && data[0] == 0x30;
-}
-
-/* Every packet of the list is well-formed, and there is one. */
-static bool are_packets(const char *list, bool (*is_packet)(const char *text, size_t len))
-{
-	const char *packet;
-	unsigned n = 0;
-	size_t len = 0;
-
-	while ((packet = next_packet(&list, &len))) {
-		if (++n > MAX_PACKETS || !is_packet(packet, len))
-			return false;
-	}
-	return n > 0;
-}
-
-static const char *fault_of(const json_t *layer, struct err *inner)
-{
-	const json_t *annotations = json_object_get(layer, ANNOTATIONS);
-	const char *jwe = json_text(annotations, OCICRYPT_JWE),
-		   *pkcs7 = json_text(annotations, PKCS7);
-	unsigned char hmac[DIGEST_SIZE];
-
-	if (!is_encrypted_type(json_text(layer, "mediaType")))
-		return "its media type does not end in " SUFFIX;
-	if (read_public(annotations, hmac, inner) < 0)
-		return inner->detail;
-	if (!jwe && !pkcs7)
-		return "it has no key packet";
-	if ((jwe && !are_packets(jwe, is_jwe)) || (pkcs7 && !are_packets(pkcs7, is_pkcs7)))
-		return "a key packet is malformed";
-	return NULL;
-}
-
-int ocicrypt_check_manifest(const json_t *manifest, struct err *err)
-{
-	const json_t *layers = json_object_get(manifest, "layers");
-	json_t *layer;
-	size_t i;
-
-	if (!json_is_array(layers) || json_array_size(layers) == 0 ||
-		json_array_size(layers) > MAX_LAYERS)
-		return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
-			"the manifest has no layers, or more than %d", MAX_LAYERS);
-	json_array_foreach (layers, i, layer) {
-		struct err inner = { .kind = ERR_NONE };
-		const char *fault = fault_of(layer, &inner);
-
-		if (fault)
-			return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
-				"layer %zu: %s", i, fault);
-	}
 	return 0;
 }

@@ -46,7 +46,8 @@ const char *ocicrypt_inner_digest(const struct ocicrypt_layer *layer);
 void ocicrypt_layer_free(struct ocicrypt_layer *layer); /* wipes */
 
 /* Gateway's rule on a manifest, without any key: every layer `+encrypted`, cipher known, hmac 32
- * bytes, public cipheroptions empty, at least one well-formed packet. image.not_encrypted names the
+ * bytes, public cipheroptions empty, at least one key packet, each well-formed and wrapped to
+ * public keys by an algorithm of the list, at most 32 recipients. image.not_encrypted names the
  * layer and the reason. */
 int ocicrypt_check_manifest(const json_t *manifest, struct err *err);
 

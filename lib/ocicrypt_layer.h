@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the two halves of ocicrypt share: the opened layer, and the second thread that hashes beside
- * the first. */
+/* What the parts of ocicrypt share: annotations, the opened layer, and the second thread that
+ * hashes beside the first. */
 #ifndef STRONGROOM_OCICRYPT_LAYER_H
 #define STRONGROOM_OCICRYPT_LAYER_H
 
@@ -29,6 +29,19 @@ struct ocicrypt_layer {
 
 /* Starts the HMAC with the layer's key; ocicrypt_add() goes on with it. */
 int ocicrypt_start(struct ocicrypt_layer *layer, struct err *err);
+
+/* --- annotations of a layer's descriptor --- */
+
+#define OCICRYPT_MAX_PACKET (64u * 1024)
+
+bool ocicrypt_is_type(const char *media_type); /* ends in +encrypted */
+/* Base64 JSON, or NULL. */
+json_t *ocicrypt_json(const char *text, size_t len);
+/* The next of a comma-separated list: moves *list on; NULL at the end. */
+const char *ocicrypt_next_packet(const char **list, size_t *ret_len);
+/* Public options: image.pubopts. */
+int ocicrypt_public(
+	const json_t *annotations, unsigned char ret_hmac[DIGEST_SIZE], struct err *err);
 
 /* The two annotations of a layer with these keys. */
 int ocicrypt_annotate(const struct ocicrypt_layer *layer, const json_t *image_public_jwk,
