@@ -59,13 +59,15 @@ void web_park_remove(struct web_call *call)
 	call->parked = false;
 }
 
+static void settle_events(struct web_call *call);
+
 /* The deadline, or the server's end. */
 static void let_go(struct web_call *call)
 {
 	web_park_remove(call);
 	call->res.park_key = NULL;
 	if (call->sse_open || call->res.sse) {
-		web_park_settle(call);
+		settle_events(call);
 		return;
 	}
 	log_context_set(call->req.id, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For clang-tidy only (tests/check.mk): tells the analyser, which sees one file at a time, that the
- * functions of lib/err.h always return -1, so that it does not follow paths on which a failure
- * passes for success.
+ * For clang-tidy and gcc -fanalyzer only (tests/check.mk): tells them, who see one file at a time,
+ * that the functions of lib/err.h always return -1, so that they follow no paths on which a
+ * failure passes for success.
  */
 #ifndef TOOLS_TIDY_H
 #define TOOLS_TIDY_H
