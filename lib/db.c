@@ -50,6 +50,10 @@ static const struct sql sql_sweep = { "db_scope_sweep",
 	"SELECT set_config('role', session_user || '_sweep', true),"
 	" set_config('app.sweep', 'on', true)",
 	0 };
+static const struct sql sql_end_sweep = { "db_scope_end_sweep",
+	"SELECT set_config('role', 'none', true), set_config('app.sweep', '', true),"
+	" set_config('app.space_ids', '', true)",
+	0 };
 
 struct db *db_new(const char *conninfo)
 {
@@ -80,7 +84,7 @@ const struct web_req *db_caller(const struct db *db)
 
 const char *db_tenant(const struct db *db)
 {
-	return db->scope ? db->scope->tenant_id : NULL;
+	return db->scope && !db->scope->owner ? db->scope->tenant_id : NULL;
 }
 
 int db_ping(struct db *db, struct err *err)
@@ -94,7 +98,7 @@ int db_ping(struct db *db, struct err *err)
 
 struct opening {
 	const char *params[2];
-	struct db_step steps[4];
+	struct db_step steps[6];
 	size_t n_steps;
 };
 
@@ -107,14 +111,17 @@ static void add_scope(struct opening *opening, const struct db_scope *scope)
 {
 	if (!scope)
 		return;
-	if (scope->sweep) {
+	if (scope->sweep || scope->owner)
 		add_step(opening, (struct db_step) { .sql = &sql_sweep });
+	if (scope->sweep)
 		return;
-	}
-	opening->params[0] = scope->tenant_id;
-	opening->params[1] = scope->space_ids;
-	add_step(opening,
-		(struct db_step) { .sql = &sql_tenant, .params = opening->params, .n_params = 2 });
+	opening->params[0] = scope->owner ? scope->owner_of : scope->tenant_id;
+	opening->params[1] = scope->owner ? scope->tenant_id : scope->space_ids;
+	add_step(opening, (struct db_step) { .sql = scope->owner ? scope->owner : &sql_tenant,
+				  .params = opening->params,
+				  .n_params = 2 });
+	if (scope->owner)
+		add_step(opening, (struct db_step) { .sql = &sql_end_sweep });
 }
 
 static void opening_init(struct opening *opening, const struct db_scope *scope)
@@ -126,10 +133,12 @@ static void opening_init(struct opening *opening, const struct db_scope *scope)
 
 static int check_scope(const struct db_scope *scope, struct err *err)
 {
-	if (!scope || (scope->sweep && !scope->tenant_id && !scope->space_ids))
+	if (!scope || (scope->sweep && !scope->tenant_id && !scope->space_ids && !scope->owner))
 		return 0;
 	if (scope->sweep || !scope->tenant_id || !*scope->tenant_id)
 		return err_set(err, ERR_INTERNAL, "db.scope", "scope without a tenant");
+	if (scope->owner && (!scope->owner_of || scope->space_ids))
+		return err_set(err, ERR_INTERNAL, "db.scope", "scope of the owner of nothing");
 	return 0;
 }
 
@@ -266,7 +275,8 @@ void db_read_all(struct db *db, struct db_read *reads, size_t n_reads)
 	assert(!db->in_tx && n_reads <= DB_MAX_READS);
 	for (size_t i = 0; i < n_reads; i++) {
 		reads[i].rows = NULL;
-		whole &= !reads[i].scope.sweep && check_scope(&reads[i].scope, NULL) == 0;
+		whole &= !reads[i].scope.sweep && !reads[i].scope.owner &&
+			 check_scope(&reads[i].scope, NULL) == 0;
 	}
 	if (whole && read_together(db, reads, n_reads, &failure) == 0)
 		return;

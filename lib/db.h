@@ -36,6 +36,8 @@ struct db_scope {
 	const char *tenant_id; /* NULL with `sweep` */
 	const char *space_ids; /* whose rows may be read as well, joined by ','; or NULL */
 	bool sweep;
+	const struct sql *owner; /* finds the tenant, see DB_OWNER */
+	const char *owner_of;
 };
 
 /* A NULL scope is for tables without tenants; any other refuses it. Both values live as long as the
@@ -44,6 +46,11 @@ struct db_scope {
 #define DB_SPACES(id, spaces)                                                                      \
 	(&(const struct db_scope) { .tenant_id = (id), .space_ids = (spaces) })
 #define DB_SWEEP (&(const struct db_scope) { .sweep = true })
+/* The scope of the tenant that an id belongs to, found in the same round trip: `sql` runs in the
+ * sweep with (id, nobody) and sets app.tenant_id to the id's tenant, or to `nobody`. The statement
+ * takes the tenant from that setting, and sees what is this tenant's and no more. */
+#define DB_OWNER(sql, id, nobody)                                                                  \
+	(&(const struct db_scope) { .tenant_id = (nobody), .owner = (sql), .owner_of = (id) })
 
 #define DB_MAX_PARAMS 24
 
@@ -104,7 +111,7 @@ int db_exec(struct db *db, const struct sql *sql, const char *const *params, int
 /* A statement that travels with COMMIT, so that it costs no round trip of its own; its rows are
  * dropped, its failure is COMMIT's. Inside db_tx() only. Texts are copied. */
 void db_at_commit(struct db *db, const struct sql *sql, const char *const *params, int n_params);
-/* The transaction's tenant; NULL in the sweep or without a scope. */
+/* The transaction's tenant; NULL in the sweep, without a scope, and where the database found it. */
 const char *db_tenant(const struct db *db);
 
 /* Whose request the statements serve, for lib/audit.h; NULL in background loops. */

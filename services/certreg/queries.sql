@@ -118,17 +118,18 @@ SELECT * FROM space_invitation_record WHERE tenant_id = $1 AND space_id = $2 AND
 UPDATE space_invitation SET state = 'withdrawn', revision = revision + 1
 WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'open'
 
--- name: key_tenant
-SELECT tenant_id FROM api_key WHERE id = $1
+-- name: key_owner
+SELECT set_config('app.tenant_id', coalesce((SELECT tenant_id FROM api_key WHERE id = $1), $2), true)
 
 -- name: key_credential
 SELECT k.id, k.mac, k.scopes, coalesce(floor(extract(epoch FROM k.expires_at))::bigint, 0) AS expires_at, m.id AS member_id,
 	m.roles, t.tenant_id, t.space_id, t.name AS tenant_name,
 	k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS use_is_news,
-	(SELECT string_agg(space_id, ' ') FROM (SELECT space_id FROM space_member WHERE tenant_id = $1 ORDER BY space_id LIMIT 63) s) AS spaces
+	(SELECT string_agg(space_id, ' ') FROM (SELECT space_id FROM space_member WHERE tenant_id = current_setting('app.tenant_id')
+		ORDER BY space_id LIMIT 63) s) AS spaces
 FROM api_key k JOIN member m ON m.tenant_id = k.tenant_id AND m.id = k.member_id
 	JOIN tenant t ON t.tenant_id = k.tenant_id
-WHERE k.tenant_id = $1 AND k.id = $2 AND k.state = 'active' AND m.state = 'active' AND t.state = 'active'
+WHERE k.tenant_id = current_setting('app.tenant_id') AND k.id = $1 AND k.state = 'active' AND m.state = 'active' AND t.state = 'active'
 	AND (k.expires_at IS NULL OR k.expires_at > now())
 
 -- name: key_used
@@ -267,13 +268,14 @@ DELETE FROM assertion WHERE expires_at < now() - interval '10 minutes'
 
 -- Tokens by certificates, and tokens bound to them.
 
--- name: certificate_tenant
-SELECT tenant_id FROM certificate WHERE id = $1
+-- name: certificate_owner
+SELECT set_config('app.tenant_id', coalesce((SELECT tenant_id FROM certificate WHERE id = $1), $2), true)
 
 -- name: certificate_credential
 SELECT *, floor(extract(epoch FROM not_after))::bigint AS expires_at,
-	(SELECT string_agg(space_id, ' ') FROM (SELECT space_id FROM space_member WHERE tenant_id = $1 ORDER BY space_id LIMIT 63) s) AS spaces
-FROM certificate_usable WHERE tenant_id = $1 AND id = $2
+	(SELECT string_agg(space_id, ' ') FROM (SELECT space_id FROM space_member WHERE tenant_id = current_setting('app.tenant_id')
+		ORDER BY space_id LIMIT 63) s) AS spaces
+FROM certificate_usable WHERE tenant_id = current_setting('app.tenant_id') AND id = $1
 
 -- name: certificate_shown
 SELECT id FROM certificate_usable WHERE tenant_id = $1 AND member_id = $2 AND fingerprint = $3

@@ -39,18 +39,14 @@ static struct credential credential_of(
 int store_credential(struct db *db, const char *id, struct arena *arena,
 	struct credential *ret_credential, bool *ret_found, struct err *err)
 {
-	auto_rows struct db_rows *owner = NULL, *rows = NULL;
+	auto_rows struct db_rows *rows = NULL;
 	long long asked_at = clock_unix_ms() / 1000;
 	bool by_certificate = id_is(id, "crt");
-	const char *tenant;
+	const struct sql *owner = by_certificate ? &SQL_CERTIFICATE_OWNER : &SQL_KEY_OWNER;
 
-	if (db_run(db, DB_SWEEP, by_certificate ? &SQL_CERTIFICATE_TENANT : &SQL_KEY_TENANT,
-		    DB_PARAMS(id), &owner, err) < 0)
-		return -1;
-	tenant = db_count(owner) == 1 ? db_text(owner, 0, "tenant_id") : STORE_NO_TENANT;
-	if (db_run(db, DB_TENANT(tenant),
+	if (db_run(db, DB_OWNER(owner, id, STORE_NO_TENANT),
 		    by_certificate ? &SQL_CERTIFICATE_CREDENTIAL : &SQL_KEY_CREDENTIAL,
-		    DB_PARAMS(tenant, id), &rows, err) < 0)
+		    DB_PARAMS(id), &rows, err) < 0)
 		return -1;
 	*ret_found = db_count(rows) == 1;
 	if (!*ret_found)

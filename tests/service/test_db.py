@@ -186,6 +186,17 @@ def test_sweep_sees_all_tenants_but_only_granted_columns(probe):
     assert probe.rows(B, "note_body", B, "n1") == ["secret"]
 
 
+def test_scope_of_the_tenant_that_an_id_belongs_to(probe):
+    for tenant, id_ in (A, "n1"), (B, "n2"):
+        assert probe.run(tenant, "note_insert", tenant, "s", id_, f"of {tenant}")[0] == "ok"
+    assert [probe.rows(f"owner/{id_}", "note_list") for id_ in ("n1", "n2", "n3")] == [[f"n1,of {A}"], [f"n2,of {B}"], []]
+    assert probe.run("owner/n1", "note_set_fence", A, "n1", "7")[1] == "1"
+    assert probe.run("owner/n1", "note_set_fence", B, "n2", "7")[1] == "0"
+    assert probe.run("owner/n1", "outbox_drain")[0] == "db.denied"  # no sweep any more
+    assert probe.run("owner", "note_list")[0] == "db.scope"
+    assert probe.run("none", "note_list")[0] == "db.denied"
+
+
 def test_outbox_is_written_by_the_tenant_and_drained_by_the_sweep(probe):
     assert probe.run(A, "outbox_insert", "run", "run_1")[0] == "ok"
     assert probe.run(A, "outbox_drain")[0] == "db.denied"

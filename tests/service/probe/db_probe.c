@@ -4,7 +4,7 @@
  * line, "ok<tab>…" or "<code><tab>detail". Environment: DATABASE, OWNER_DATABASE.
  *
  *   run SCOPE STATEMENT PARAM…
- *       SCOPE: none, sweep, tenant or tenant/space. Answers affected, rows.
+ *       SCOPE: none, sweep, owner/id, tenant or tenant/space. Answers affected, rows.
  *   together SCOPE…
  *       db_read_all of the notes in each scope; in "error" a statement that fails, in "began" the
  *       time of the transaction. Answers each one's text or code.
@@ -118,6 +118,7 @@ static void run(struct db *db, struct line *line)
 	char *space = line->fields[1];
 	const struct db_scope tenant = { .tenant_id = strsep(&space, "/"), .space_ids = space };
 	const struct db_scope *sweep = DB_SWEEP; /* lives as long as this block */
+	const struct db_scope *owner = DB_OWNER(&SQL_NOTE_OWNER, space, "tnt_nobody");
 	const struct db_scope *scope = &tenant;
 	auto_rows struct db_rows *rows = NULL;
 	auto_free char *text = NULL;
@@ -128,6 +129,8 @@ static void run(struct db *db, struct line *line)
 		scope = NULL;
 	else if (strcmp(tenant.tenant_id, "sweep") == 0)
 		scope = sweep;
+	else if (strcmp(tenant.tenant_id, "owner") == 0)
+		scope = owner;
 	status = db_run(db, scope, statement->sql, (const char *const *)&line->fields[3],
 		line->n_fields - 3, &rows, &err);
 	if (status == 0)

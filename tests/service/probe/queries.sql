@@ -8,6 +8,9 @@ VALUES ($1, $2, $3, $4)
 -- name: note_list
 SELECT id, body FROM note ORDER BY id
 
+-- name: note_owner
+SELECT set_config('app.tenant_id', coalesce((SELECT tenant_id FROM note WHERE id = $1), $2), true)
+
 -- name: note_visible
 SELECT coalesce(string_agg(id || '=' || body, ';' ORDER BY id), 'none') AS notes FROM note
 
