@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time and CPU of processes, medians, and the table that they end in."""
 import os
+import pathlib
 import statistics
 import subprocess
 import time
@@ -33,6 +34,16 @@ def cpu_seconds(pids):
         except OSError:
             continue
         total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def thread_cpu_seconds(pid, name):
+    """Of a process's threads of that name (top -H shows them): background work that a figure tells apart."""
+    total = 0
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (thread / "comm").read_text().strip() == name:
+            fields = stat_of(f"{pid}/task/{thread.name}")
+            total += int(fields[11]) + int(fields[12])
     return total / TICKS
 
 

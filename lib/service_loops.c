@@ -133,6 +133,8 @@ static void *loop_main(void *arg)
 	unsigned failures = 0;
 	long wait_ms = 0;
 
+	/* for top -H; a name of more than 15 bytes is refused, and the thread has the program's */
+	(void)pthread_setname_np(pthread_self(), thread->loop.name);
 	while (!wait_for_turn(thread, wait_ms, failures > 0)) {
 		struct err err = { .kind = ERR_NONE };
 		int result = thread->loop.run(worker, &err);
