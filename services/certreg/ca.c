@@ -6,9 +6,9 @@
  */
 #include "services/certreg/ca.h"
 
+#include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/pkcs7.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +78,7 @@ static int read_files(
 		return err_wrap(err, "ca_certificate '%s'", certificate_file);
 	at = der;
 	ca->cert = d2i_X509(NULL, &at, (long)len);
+	ca->certificates_text = ca_certs_only(der, len);
 	ca->not_after = info.not_after;
 	if (!ca->cert || !info.is_ca || X509_check_private_key(ca->cert, ca->key) != 1 ||
 		info.not_after <= clock_unix_ms() / 1000) {
@@ -121,8 +122,7 @@ struct ca *ca_load(
 	struct ca *ca = mem_alloc(sizeof(*ca));
 
 	if (read_files(ca, key_file, certificate_file, err) == 0 &&
-		make_extensions(ca, base_url, err) == 0 &&
-		ca_certs_only(ca->cert, &ca->certificates_text, err) == 0)
+		make_extensions(ca, base_url, err) == 0)
 		return ca;
 	ca_free(ca);
 	return NULL;
@@ -266,29 +266,38 @@ void ca_leaf_release(struct ca_leaf *leaf)
 
 /* --- as EST wants it --- */
 
-/* SignedData without content or signers: a bag of certificates. */
-static PKCS7 *make_bag(X509 *cert)
-{
-	PKCS7 *bag = PKCS7_new();
+/* SignedData without content or signers, a bag of certificates: what stands before them, each part
+ * from its first element on, and what stands behind. */
+static const unsigned char signed_data[] = { 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
+	0x07, 0x02 };
+static const unsigned char empty_content[] = { 0x02, 0x01, 0x01, 0x31, 0x00, 0x30, 0x0b, 0x06, 0x09,
+	0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01 };
+static const unsigned char no_signers[] = { 0x31, 0x00 };
 
-	if (bag && PKCS7_set_type(bag, NID_pkcs7_signed) == 1 &&
-		PKCS7_content_new(bag, NID_pkcs7_data) == 1 && PKCS7_set_detached(bag, 1) == 1 &&
-		PKCS7_add_certificate(bag, cert) == 1)
-		return bag;
-	PKCS7_free(bag);
-	return NULL;
+static void put(unsigned char **at, const void *bytes, size_t len)
+{
+	memcpy(*at, bytes, len);
+	*at += len;
 }
 
-int ca_certs_only(X509 *cert, char **ret_text, struct err *err)
+/* OpenSSL's PKCS7 would take as long as a signature to copy the certificate. */
+char *ca_certs_only(const void *der, size_t len)
 {
-	PKCS7 *bag = make_bag(cert);
-	unsigned char *der = NULL;
-	int len = bag ? i2d_PKCS7(bag, &der) : -1;
+	int certs = ASN1_object_size(1, (int)len, 0);
+	int inner_len = (int)sizeof(empty_content) + certs + (int)sizeof(no_signers);
+	int inner = ASN1_object_size(1, inner_len, V_ASN1_SEQUENCE);
+	int outer_len = (int)sizeof(signed_data) + ASN1_object_size(1, inner, 0);
+	size_t total = (size_t)ASN1_object_size(1, outer_len, V_ASN1_SEQUENCE);
+	auto_free unsigned char *bag = mem_alloc(total);
+	unsigned char *at = bag;
 
-	PKCS7_free(bag);
-	if (len <= 0)
-		return failed(err, "cannot put a certificate into PKCS#7");
-	*ret_text = codec_b64_lines(der, (size_t)len);
-	OPENSSL_free(der);
-	return 0;
+	ASN1_put_object(&at, 1, outer_len, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+	put(&at, signed_data, sizeof(signed_data));
+	ASN1_put_object(&at, 1, inner, 0, V_ASN1_CONTEXT_SPECIFIC);
+	ASN1_put_object(&at, 1, inner_len, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+	put(&at, empty_content, sizeof(empty_content));
+	ASN1_put_object(&at, 1, (int)len, 0, V_ASN1_CONTEXT_SPECIFIC);
+	put(&at, der, len);
+	put(&at, no_signers, sizeof(no_signers));
+	return codec_b64_lines(bag, total);
 }

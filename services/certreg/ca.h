@@ -39,7 +39,7 @@ int ca_issue(const struct ca *ca, const struct cert_request *request, const char
 void ca_leaf_release(struct ca_leaf *leaf);
 #define auto_leaf __attribute__((cleanup(ca_leaf_release))) struct ca_leaf
 
-/* PKCS#7 certs-only (RFC 7030 4.1.3) in base64 lines, caller frees. */
-int ca_certs_only(X509 *cert, char **ret_text, struct err *err);
+/* PKCS#7 certs-only (RFC 7030 4.1.3) of one certificate in base64 lines, caller frees. */
+char *ca_certs_only(const void *der, size_t len);
 
 #endif

@@ -150,12 +150,10 @@ static int check_name(const struct cert_request *request, struct err *err)
 
 /* --- what comes of it --- */
 
-static int answer(struct web_req *req, struct web_res *res, X509 *cert, struct err *err)
+static int answer(struct web_req *req, struct web_res *res, const void *der, size_t len)
 {
-	auto_free char *text = NULL;
+	auto_free char *text = ca_certs_only(der, len);
 
-	if (ca_certs_only(cert, &text, err) < 0)
-		return -1;
 	res->text = arena_strdup(req->arena, text);
 	res->text_len = strlen(text);
 	res->content_type = PKCS7_TYPE;
@@ -168,10 +166,7 @@ static int answer_known(struct web_req *req, struct web_res *res,
 	const struct certificate *certificate, struct err *err)
 {
 	auto_free unsigned char *der = NULL;
-	const unsigned char *at;
-	X509 *cert;
 	size_t len;
-	int result;
 
 	if (strcmp(certificate->state, "revoked") == 0)
 		return err_set(err, ERR_CONFLICT, "certificate.revoked",
@@ -183,13 +178,7 @@ static int answer_known(struct web_req *req, struct web_res *res,
 			"this key has a record already: make another key");
 	if (cert_der(certificate->pem, strlen(certificate->pem), &der, &len, err) < 0)
 		return -1;
-	at = der;
-	cert = d2i_X509(NULL, &at, (long)len);
-	result = cert ? answer(req, res, cert, err)
-		      : err_set(err, ERR_INTERNAL, "certificate.lost",
-				"the stored certificate is unreadable");
-	X509_free(cert);
-	return result;
+	return answer(req, res, der, len);
 }
 
 /* Not told to the mirror: its walk adds what machines enrolled. */
@@ -217,7 +206,7 @@ static int issue(struct web_req *req, struct web_res *res, const struct cert_req
 	if (store_certificate_add(req->worker->db, req, &registration, &certificate, &is_new, err) <
 		0)
 		return -1;
-	return is_new ? answer(req, res, leaf.cert, err)
+	return is_new ? answer(req, res, leaf.der, leaf.der_len)
 		      : answer_known(req, res, &certificate, err);
 }
 
