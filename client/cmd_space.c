@@ -66,6 +66,7 @@ static int show(struct session *session, const struct cli *cli, struct err *err)
 {
 	const json_t *tenant = api_tenant(session->api, err);
 	auto_json json_t *space = NULL, *peers = NULL;
+	const json_t *members, *founder;
 	json_t *member;
 	size_t i;
 
@@ -77,9 +78,11 @@ static int show(struct session *session, const struct cli *cli, struct err *err)
 			json_object_get(space, "name"), "founder",
 			json_object_get(space, "founder")),
 		"%s  %s", json_text(space, "id"), json_text(space, "name"));
-	json_array_foreach (json_object_get(space, "members"), i, member) {
+	members = json_object_get(space, "members");
+	founder = space_papers_founder(members, json_text(space, "id"), json_text(tenant, "name"));
+	json_array_foreach (members, i, member) {
 		auto_free char *verdict = space_papers_verdict(
-			peers, member, json_text(space, "id"), json_text(tenant, "name"));
+			peers, member, founder, json_text(space, "id"), json_text(tenant, "name"));
 
 		ui_result(cli->ui,
 			json_pack("{s:O,s:O,s:O,s:s}", "tenant", json_object_get(member, "tenant"),

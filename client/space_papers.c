@@ -51,17 +51,54 @@ static const char *name_of(const json_t *peers, const char *spki)
 	return peer ? json_text(peer, "name") : "a key that is not pinned";
 }
 
-char *space_papers_verdict(
-	const json_t *peers, const json_t *member, const char *space, const char *own)
+static bool is_called(const json_t *member, const char *name)
+{
+	const char *own = json_text(member, "name");
+
+	return own && strcmp(own, name) == 0;
+}
+
+static const json_t *member_of_name(const json_t *members, const char *name, bool is_founder)
+{
+	const json_t *member;
+	size_t i;
+
+	json_array_foreach (members, i, member)
+		if (json_is_true(json_object_get(member, "founder")) == is_founder &&
+			is_called(member, name))
+			return member;
+	return NULL;
+}
+
+const json_t *space_papers_founder(const json_t *members, const char *space, const char *own)
+{
+	auto_arena struct arena *arena = arena_new();
+	const json_t *ourselves = member_of_name(members, own, true);
+	struct trust_invitation words;
+	char inviter[DIGEST_TEXT_SIZE];
+	struct err ignored = { 0 };
+
+	if (ourselves)
+		return ourselves;
+	ourselves = member_of_name(members, own, false);
+	if (!ourselves || check(arena, ourselves, space, &words, inviter, &ignored) < 0)
+		return NULL;
+	return member_of_name(members, words.tenant, true);
+}
+
+char *space_papers_verdict(const json_t *peers, const json_t *member, const json_t *founder,
+	const char *space, const char *own)
 {
 	auto_arena struct arena *arena = arena_new();
 	struct trust_invitation words;
 	char inviter[DIGEST_TEXT_SIZE];
 	struct err err = { 0 };
-	bool is_own = strcmp(json_text(member, "name"), own) == 0;
+	bool is_own = is_called(member, own);
 
-	if (json_is_true(json_object_get(member, "founder")))
+	if (member == founder)
 		return mem_printf("founder%s", is_own ? ": ourselves" : "");
+	if (json_is_true(json_object_get(member, "founder")))
+		return mem_strdup("PAPERS DO NOT HOLD: client.wrong_founder");
 	if (check(arena, member, space, &words, inviter, &err) < 0)
 		return mem_printf("PAPERS DO NOT HOLD: %s", err.code);
 	if (is_own)

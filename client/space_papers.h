@@ -7,9 +7,12 @@
 
 #include "proto/trust.h"
 
-/* A sentence about one of the `members` of a space, as the server shows it; caller frees. `own` is
- * the name of our tenant. */
-char *space_papers_verdict(
-	const json_t *peers, const json_t *member, const char *space, const char *own);
+/* Who of the `members` of a space, as the server shows them, is its founder: ourselves if it says
+ * so of us, else the one that our own invitation names. NULL if there is none. `own` is the name of
+ * our tenant. */
+const json_t *space_papers_founder(const json_t *members, const char *space, const char *own);
+/* A sentence about one of the members; caller frees. */
+char *space_papers_verdict(const json_t *peers, const json_t *member, const json_t *founder,
+	const char *space, const char *own);
 
 #endif
