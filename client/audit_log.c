@@ -138,6 +138,8 @@ static int missing(struct err *err, const char *what)
 	return err_set(err, ERR_FORBIDDEN, "log.missing", "%s", what);
 }
 
+/* The lock is held from reading the kept one to replacing it: of two processes the later one holds
+ * its checkpoint against the earlier one's, and an older one never takes the place of a newer. */
 int audit_log_refresh(struct api *api, struct checkpoint *ret_checkpoint, char **ret_note,
 	bool *ret_found, struct err *err)
 {
@@ -145,6 +147,7 @@ int audit_log_refresh(struct api *api, struct checkpoint *ret_checkpoint, char *
 	struct err failure = { .kind = ERR_NONE };
 	struct checkpoint kept, newest;
 	auto_free char *note = NULL;
+	auto_fd int lock = -1;
 	struct note_key key;
 	bool was_kept;
 
@@ -154,7 +157,8 @@ int audit_log_refresh(struct api *api, struct checkpoint *ret_checkpoint, char *
 			*err = failure;
 		return failure.kind == ERR_NONE ? 0 : -1;
 	}
-	if (audit_log_kept(profile, &key, &kept, &was_kept, err) < 0)
+	lock = profile_lock(profile, err);
+	if (lock < 0 || audit_log_kept(profile, &key, &kept, &was_kept, err) < 0)
 		return -1;
 	if (fetch_note(api, &note, NULL, err) < 0)
 		return err->kind == ERR_NOT_FOUND ? missing(err, "the instance shows no audit log")

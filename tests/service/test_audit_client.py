@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`strongroom audit` and what a profile keeps: the log's key, the newest checkpoint, and that each newer one extends it."""
 import base64
+import fcntl
 import hashlib
 import json
+import os
+import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +110,23 @@ def test_another_log_than_before_is_refused(stack, project, witness_key, tmp_pat
     kept.write_text(note_by(stack, tmp_path, size, bytes(32)))
     assert is_refused(look(project, witness_key), "log.inconsistent")
     assert merkle.Head(kept.read_text()).size == size, "what was seen before stays"
+
+
+def test_checkpoint_of_another_process_is_never_replaced_by_an_older_one(stack, project, witness_key, tmp_path):
+    look(project, witness_key)
+    folder, kept = project.profile(), project.profile() / "checkpoint"
+    waiting = re.compile(rf"-> FLOCK .*:{folder.stat().st_ino} ")
+    with ThreadPoolExecutor() as pool:
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = pool.submit(look, project, witness_key)
+            wait_for(lambda: waiting.search(Path("/proc/locks").read_text()), "the client waits for the profile", 30)
+            kept.write_text(note_by(stack, tmp_path, 10 ** 6, bytes(32)))
+        finally:
+            os.close(lock)
+        assert is_refused(done.result(), "log.inconsistent")
+    assert merkle.Head(kept.read_text()).size == 10 ** 6
 
 
 def test_altered_checkpoint_file_is_refused(project, witness_key):
