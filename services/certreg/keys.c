@@ -307,6 +307,8 @@ int key_rotate(struct web_req *req, struct web_res *res, struct err *err)
 	if (store_key_rotate(
 		    req->worker->db, req, &old, &key, (long)rotation.overlap_seconds, err) < 0)
 		return -1;
+	if (rotation.overlap_seconds == 0)
+		store_revocation_ring(req->worker);
 	web_header_add(res, "Location", arena_printf(req->arena, "/v1/keys/%s", key.id));
 	return answer(req, res, key.id, 201, err);
 }

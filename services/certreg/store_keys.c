@@ -7,6 +7,7 @@
 #include "services/certreg/queries.h"
 #include "services/certreg/store.h"
 #include "services/certreg/store_rows.h"
+#include "services/certreg/store_tokens.h"
 
 /* --- records --- */
 
@@ -44,7 +45,8 @@ int store_key_insert(struct db *db, const char *tenant_id, const char *space_id,
 		NULL, err);
 }
 
-/* The key that another replaces has its rest of life cut to the overlap. */
+/* The key that another replaces has its rest of life cut to the overlap. A token may outlive its
+ * key by its own life, so a key that ends at once takes its tokens along. */
 static int retire(struct db *db, const struct adding *adding, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
@@ -63,7 +65,13 @@ static int retire(struct db *db, const struct adding *adding, struct err *err)
 	audit(db, &(const struct audit_act) { .action = "rotate",
 			  .on = adding->replaced->id,
 			  .detail = adding->key->id });
-	return 0;
+	return adding->overlap_s > 0
+		       ? 0
+		       : store_revocation_add(db,
+				 &(const struct revocation) { .tenant = adding->tenant,
+					 .space = adding->space,
+					 .id = adding->replaced->id },
+				 err);
 }
 
 static int add_key(struct db *db, void *arg, struct err *err)

@@ -274,10 +274,12 @@ def test_key_rotation_overlaps(certreg, owner):
     assert certreg.token_answer(old.text).status == certreg.token_answer(new.text).status == 200
     left = certreg.postgres.sql("SELECT extract(epoch FROM expires_at - now())::int FROM certreg.api_key WHERE id = %s", old.id)
     assert 3500 < left[0][0] <= 3600
+    live = {key: Client(certreg, certreg.token_answer(key.text).json["access_token"]) for key in (old, new)}
     at_once, third = owner.get(f"/v1/keys/{new.id}").json, new_key()
     assert owner.post(f"/v1/keys/{new.id}:rotate", third.words(overlap_seconds=0), If_Match=at_once["etag"]).status == 201
     assert is_problem(certreg.token_answer(new.text), 401, "auth.invalid_client")
     assert certreg.token_answer(third.text).status == 200
+    assert is_dead(live[new]) and live[old].get("/v1/tenants/self").status == 200
 
 
 def test_bad_rotations(certreg, owner, algo):
