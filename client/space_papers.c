@@ -33,6 +33,9 @@ static int check(struct arena *arena, const json_t *member, const char *space,
 	const json_t *invitation = json_object_get(papers, "invitation");
 	char digest[DIGEST_TEXT_SIZE];
 
+	if (json_is_true(json_object_get(member, "founder")))
+		return err_set(err, ERR_FORBIDDEN, "client.wrong_founder",
+			"our own papers do not name that founder");
 	if (trust_invitation_check(arena, invitation, signed_at(invitation), ret_words, ret_inviter,
 		    digest, err) < 0 ||
 		trust_acceptance_check(json_object_get(papers, "acceptance"), ret_words, digest,
@@ -97,8 +100,6 @@ char *space_papers_verdict(const json_t *peers, const json_t *member, const json
 
 	if (member == founder)
 		return mem_printf("founder%s", is_own ? ": ourselves" : "");
-	if (json_is_true(json_object_get(member, "founder")))
-		return mem_strdup("PAPERS DO NOT HOLD: client.wrong_founder");
 	if (check(arena, member, space, &words, inviter, &err) < 0)
 		return mem_printf("PAPERS DO NOT HOLD: %s", err.code);
 	if (is_own)
