@@ -8,7 +8,10 @@
 web_handler audit_list, audit_checkpoint, audit_inclusion, audit_consistency, audit_export,
 	audit_cosign;
 
-/* audit_export.c for audit.c: the log in order as NDJSON, into a file without a name. */
+#define AUDIT_EXPORT_WORKERS 4 /* of the lane "export": so many tenants at a time */
+
+/* audit_export.c for audit.c: the log in order as NDJSON, into a file without a name.
+ * audit.export_running: one at a time of a tenant. */
 int audit_export_write(struct web_req *req, int *ret_fd, long long *ret_len, struct err *err);
 
 #endif

@@ -2,14 +2,17 @@
 /*
  * The whole log as one tenant may have it, line by line into a file that has no name: a head of its
  * own, every leaf in order (its hash; salt and record too where they are the tenant's), each signed
- * head behind its last leaf, and how many records the tenant has. Memory is that of a page.
+ * head behind its last leaf, and how many records the tenant has. Memory is that of a page. A
+ * tenant has one export at a time, so that nobody's keep the others' waiting.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/auth.h"
+#include "lib/id.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
@@ -18,6 +21,43 @@
 #include "services/certreg/store_audit.h"
 
 #define PAGE_LEAVES 1000
+#define RETRY_SECONDS 5
+
+/* --- whose turn it is --- */
+
+static struct {
+	pthread_mutex_t mutex;
+	char tenants[AUDIT_EXPORT_WORKERS][ID_SIZE]; /* "": free */
+} running = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+/* There is a place for each worker of the lane: NULL says that the tenant has one already. */
+static char *take_place(const char *tenant)
+{
+	char *place = NULL;
+
+	pthread_mutex_lock(&running.mutex);
+	for (size_t i = 0; i < AUDIT_EXPORT_WORKERS; i++) {
+		if (strcmp(running.tenants[i], tenant) == 0) {
+			place = NULL;
+			break;
+		}
+		if (!*running.tenants[i])
+			place = running.tenants[i];
+	}
+	if (place)
+		snprintf(place, ID_SIZE, "%s", tenant);
+	pthread_mutex_unlock(&running.mutex);
+	return place;
+}
+
+static void leave_place(char *place)
+{
+	pthread_mutex_lock(&running.mutex);
+	*place = '\0';
+	pthread_mutex_unlock(&running.mutex);
+}
+
+/* --- lines --- */
 
 struct writer {
 	struct web_req *req;
@@ -128,7 +168,7 @@ static int put_all(struct writer *writer, struct err *err)
 		err);
 }
 
-int audit_export_write(struct web_req *req, int *ret_fd, long long *ret_len, struct err *err)
+static int write_file(struct web_req *req, int *ret_fd, long long *ret_len, struct err *err)
 {
 	struct writer writer = { .req = req };
 	auto_file FILE *file = tmpfile();
@@ -144,4 +184,20 @@ int audit_export_write(struct web_req *req, int *ret_fd, long long *ret_len, str
 		return err_errno(err, "keep the export");
 	*ret_fd = take_fd(fd);
 	return 0;
+}
+
+int audit_export_write(struct web_req *req, int *ret_fd, long long *ret_len, struct err *err)
+{
+	char *place = take_place(req->principal->tenant);
+	int result;
+
+	if (!place) {
+		err_set(err, ERR_LIMITED, "audit.export_running",
+			"an export of this tenant is being made");
+		err->retry_s = RETRY_SECONDS;
+		return -1;
+	}
+	result = write_file(req, ret_fd, ret_len, err);
+	leave_place(place);
+	return result;
 }

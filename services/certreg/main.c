@@ -44,7 +44,7 @@ static const struct conf_item config[] = {
 	{ "witness_keys", CONF_TEXT, offsetof(struct certreg, witness_keys), "", "file of the verifier keys, one a line, whose cosignatures are kept" },
 	{ NULL, CONF_TEXT, 0, NULL, NULL } };
 /* Token routes may have to ask the provisioner or the orchestrator: they never hold up the rest. */
-static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { "export", 1, 16 }, { NULL, 0, 0 } };
+static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { "export", AUDIT_EXPORT_WORKERS, 16 }, { NULL, 0, 0 } };
 
 static const struct web_route routes[] = {
 	PUBLIC("POST", "/v1/token", "peers", 16384, token_create),

@@ -5,6 +5,9 @@ import hashlib
 import json
 import secrets
 import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg2
 
 import merkle
 from audit_kit import all_records, check_export, checkpoint_of, export_of, new_api_key, records, settled
@@ -111,3 +114,27 @@ def test_damaged_log_is_not_continued(postgres, redis):
         own.log.write_text("")
         own.start()
         assert "audit.damaged" in own.log.read_text()
+
+
+def test_a_tenant_has_one_export_at_a_time(postgres, redis):
+    """What an export reads is locked, so that those of two tenants wait in the database, beside each other."""
+    with short_folder("sr-aud-") as folder, certreg_process(folder, postgres, redis) as own, ThreadPoolExecutor() as pool:
+        acme, globex = own.client("acme-owner"), own.client("globex-owner")
+        settled(own)
+        lock = psycopg2.connect(own.postgres.conninfo("postgres"))
+
+        def waiting():
+            return own.postgres.sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock' "
+                                    "AND relation = 'certreg.audit_count'::regclass")[0][0]
+        try:
+            lock.cursor().execute("LOCK TABLE certreg.audit_count IN ACCESS EXCLUSIVE MODE")
+            exports = [pool.submit(acme.get, "/v1/audit/export")]
+            wait_for(lambda: waiting() == 1, "the first export is being made")
+            refused = [acme.get("/v1/audit/export") for _ in range(20)]
+            assert all(is_problem(answer, 429, "audit.export_running") for answer in refused)
+            exports.append(pool.submit(globex.get, "/v1/audit/export"))
+            wait_for(lambda: waiting() == 2, "another tenant's export is being made")
+        finally:
+            lock.close()
+        assert [export.result().status for export in exports] == [200, 200]
+        assert export_of(acme)
