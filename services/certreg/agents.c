@@ -11,6 +11,7 @@
 #include "lib/peer.h"
 #include "lib/service.h"
 #include "services/certreg/assertions.h"
+#include "services/certreg/certreg.h"
 #include "services/certreg/credentials.h"
 #include "services/certreg/issuer.h"
 
@@ -72,15 +73,22 @@ static int verify(const json_t *sandbox, const char *assertion, struct agent *ag
 	return 0;
 }
 
-/* The audience that an assertion must name. A guest reaches the edge by another host name than
- * people do, so the Host that the request was sent to counts as well (as for DPoP proofs). */
+/* The audience that an assertion must name: our token route under the base URL, or under another
+ * name of the edge. Guests reach it by an address of their own. What the request itself says of the
+ * server (Host) counts for nothing: an assertion made for another server would pass. */
 static const char *token_endpoint(struct web_req *req, const json_t *claims)
 {
-	const char *host = web_header(req, "Host");
-	const char *as_sent = arena_printf(req->arena, "https://%s/v1/token", host ? host : "");
+	const char *name = certreg_of(req->worker)->edge_names;
 
-	if (assertion_has(claims, "aud", as_sent))
-		return as_sent;
+	for (name += strspn(name, " "); *name; name += strspn(name, " ")) {
+		size_t len = strcspn(name, " ");
+		const char *audience =
+			arena_printf(req->arena, "https://%.*s/v1/token", (int)len, name);
+
+		if (assertion_has(claims, "aud", audience))
+			return audience;
+		name += len;
+	}
 	return arena_printf(req->arena, "%s/v1/token", req->worker->conf->base_url);
 }
 

@@ -26,6 +26,7 @@ struct certreg {
 	char *mirror_dir;
 	char *audit_key;	       /* file: PEM, Ed25519 */
 	char *witness_keys;	       /* file: verifier keys, or empty */
+	char *edge_names;	       /* host[:port] beside the base URL's, by spaces */
 	const struct secrets *secrets; /* behind the rows of the table */
 	const struct audit_key *audit;
 	struct mirror *mirror; /* internally synchronised */

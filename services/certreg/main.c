@@ -42,6 +42,7 @@ static const struct conf_item config[] = {
 	FILE_ROW(mirror_dir, "folder of the readable tree of certificates"),
 	FILE_ROW(audit_key, "PEM file of the Ed25519 key that signs the heads of the audit log"),
 	{ "witness_keys", CONF_TEXT, offsetof(struct certreg, witness_keys), "", "file of the verifier keys, one a line, whose cosignatures are kept" },
+	{ "edge_names", CONF_TEXT, offsetof(struct certreg, edge_names), "", "names (host:port, by spaces) of the edge beside base_url's, for which sandboxes may sign: guests reach it as 10.0.2.2:8443" },
 	{ NULL, CONF_TEXT, 0, NULL, NULL } };
 /* Token routes may have to ask the provisioner or the orchestrator: they never hold up the rest. */
 static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { "export", AUDIT_EXPORT_WORKERS, 16 }, { NULL, 0, 0 } };

@@ -240,7 +240,7 @@ class Certreg:
             "orchestrator_url": f"unix:{self.folder}/orchestrator.sock", "log_level": "info",
             "signing_keys_dir": self.signing_keys, "pepper": self.folder / "pepper",
             "ca_key": self.folder / "ca.key", "ca_certificate": self.folder / "ca.pem", "mirror_dir": self.mirror, "audit_key": self.folder / "audit.pem",
-            "witness_keys": self.folder / "witnesses"}.items()))
+            "witness_keys": self.folder / "witnesses", "edge_names": "edge.test 10.0.2.2:8443"}.items()))
         self.provisioner = Peer(self.folder / "provisioner.sock")
         self.orchestrator = Peer(self.folder / "orchestrator.sock")
         self.run("--migrate")

@@ -135,6 +135,17 @@ def test_agent_token(certreg, machine):
     assert claims_of(certreg.provisioner.seen[-1])["aud"] == "provisioner"
 
 
+@pytest.mark.parametrize("name, good", [
+    ("10.0.2.2:8443", True), ("edge.test", True), ("10.0.2.2", False), ("edge.test 10.0.2.2:8443", False), ("", False),
+    ("evil.test", False)])
+def test_assertion_for_a_name_of_the_edge(certreg, machine, name, good):
+    """The configured ones; the Host that a request names counts for nothing."""
+    answer = certreg.token_request(
+        {"Host": name} if name == "evil.test" else {}, grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer",
+        audience="orchestrator", assertion=assertion(machine, aud=f"https://{name}/v1/token"))
+    assert answer.status == 200 if good else is_problem(answer, 401, "auth.wrong_audience")
+
+
 def test_assertion_is_used_once(certreg, machine):
     text = assertion(machine)
     assert agent_token(certreg, text).status == 200
