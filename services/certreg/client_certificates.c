@@ -14,6 +14,7 @@
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "services/certreg/assertions.h"
+#include "services/certreg/ca.h"
 #include "services/certreg/credentials.h"
 #include "services/certreg/issuer.h"
 
@@ -72,10 +73,11 @@ static int verify(struct web_req *req, const struct credential *credential, cons
 	auto_key EVP_PKEY *key = NULL;
 	struct cert_info info;
 
-	if (!credential)
-		key = issuer_public_key(certreg_of(req->worker));
-	else if (cert_parse(credential->pem, strlen(credential->pem), &info, &key, NULL, NULL,
-			 err) < 0)
+	if (!credential) {
+		key = ca_key(certreg_of(req->worker)->secrets->ca);
+		EVP_PKEY_up_ref(key);
+	} else if (cert_parse(credential->pem, strlen(credential->pem), &info, &key, NULL, NULL,
+			   err) < 0)
 		return -1;
 	if (!jws || jose_verify(key, ASSERTION_TYPE, members, jws, &header, ret_claims, NULL) < 0 ||
 		!credential)

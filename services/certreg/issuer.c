@@ -22,11 +22,6 @@ json_t *issuer_jwks(const struct certreg *certreg)
 	return signing_keys_jwks(certreg->secrets->signing_keys);
 }
 
-EVP_PKEY *issuer_public_key(const struct certreg *certreg)
-{
-	return signing_keys_public(certreg->secrets->signing_keys);
-}
-
 /* The first token of a key for a service in an hour by itself, the others as a number. */
 static void tell(struct web_req *req, const char *audience, const json_t *claims)
 {

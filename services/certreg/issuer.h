@@ -14,7 +14,6 @@
 
 /* {"keys":[…]} */
 json_t *issuer_jwks(const struct certreg *certreg);
-EVP_PKEY *issuer_public_key(const struct certreg *certreg); /* caller frees */
 /* Adds iss, aud, iat (unless it is there), exp and jti to the claims (which stay the caller's) and
  * signs them. The token is wiped with the request. */
 int issuer_sign(struct web_req *req, const char *typ, const char *audience, long long expires_at,

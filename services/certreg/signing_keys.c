@@ -215,35 +215,19 @@ json_t *signing_keys_jwks(struct signing_keys *keys)
 	return json_pack("{s:o}", "keys", list);
 }
 
-/* The signing key and, unless ret_kid is NULL, its name. */
-static EVP_PKEY *current(struct signing_keys *keys, char ret_kid[JOSE_THUMBPRINT_SIZE])
-{
-	const struct set *set = &keys->set;
-	const struct signing_key *key;
-	EVP_PKEY *found;
-
-	pthread_rwlock_rdlock(&keys->lock);
-	key = &set->keys[signing_keys_choose(set->times, set->count, issuer_now())];
-	found = key->key;
-	EVP_PKEY_up_ref(found);
-	if (ret_kid)
-		snprintf(ret_kid, JOSE_THUMBPRINT_SIZE, "%s", json_text(key->jwk, "kid"));
-	pthread_rwlock_unlock(&keys->lock);
-	return found;
-}
-
-EVP_PKEY *signing_keys_public(struct signing_keys *keys)
-{
-	return current(keys, NULL);
-}
-
+/* Under the read lock, so that the key is nobody's to free before the signature is made. */
 int signing_keys_sign(struct signing_keys *keys, const char *typ, const json_t *claims,
 	char **ret_token, struct err *err)
 {
-	char kid[JOSE_THUMBPRINT_SIZE];
-	auto_key EVP_PKEY *key = current(keys, kid);
+	const struct set *set = &keys->set;
+	const struct signing_key *key;
+	int result;
 
-	return jose_token_sign(key, typ, kid, claims, ret_token, err);
+	pthread_rwlock_rdlock(&keys->lock);
+	key = &set->keys[signing_keys_choose(set->times, set->count, issuer_now())];
+	result = jose_token_sign(key->key, typ, json_text(key->jwk, "kid"), claims, ret_token, err);
+	pthread_rwlock_unlock(&keys->lock);
+	return result;
 }
 
 /* --- rotation --- */

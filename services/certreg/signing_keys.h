@@ -27,7 +27,6 @@ void signing_keys_free(struct signing_keys *keys);
 int signing_keys_reload(struct signing_keys *keys, struct err *err);
 
 json_t *signing_keys_jwks(struct signing_keys *keys); /* {"keys":[…]}, the signing one first */
-EVP_PKEY *signing_keys_public(struct signing_keys *keys); /* of the signing one; caller frees */
 /* The caller wipes and frees *ret_token. */
 int signing_keys_sign(struct signing_keys *keys, const char *typ, const json_t *claims,
 	char **ret_token, struct err *err);
