@@ -4,7 +4,7 @@
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 C_UNITS  = $(filter %.c,$(C_FILES))
 SCRIPTS  = deploy/local/stack deploy/local/demo deploy/local/install-deps deploy/local/parts/*.sh .ci/run tools/run-tests \
-	tools/run-unit tools/run-fuzz tools/check-includes tools/check-length
+	tools/run-unit tools/run-fuzz tools/check-includes tools/check-length tools/check-mutations
 ANALYSED = $(filter lib/% proto/% services/% agent/% client/%,$(C_UNITS))
 
 .PHONY: check format format-check tidy cppcheck shellcheck analyzer check-tree
@@ -21,6 +21,7 @@ check-tree:
 	@tools/check-includes
 	@tools/check-length
 	@tools/check-errors
+	@tools/check-mutations
 
 tidy: $(foreach s,$(SERVICES),$(strongroom-$(s)_GEN))
 	@printf '%s\n' $(filter-out lib/err.c,$(ANALYSED)) | xargs -P $(shell nproc) -n 1 sh -c \
