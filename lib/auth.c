@@ -141,6 +141,13 @@ static int current_keys(struct auth *auth, unsigned long long *ret_keys, struct 
 	return fresh ? 0 : stale(err);
 }
 
+int auth_ready(struct auth *auth, struct err *err)
+{
+	unsigned long long keys;
+
+	return current_keys(auth, &keys, err);
+}
+
 static int issuer_key(struct auth *auth, const char *kid, EVP_PKEY **ret_key, struct err *err)
 {
 	EVP_PKEY *key;

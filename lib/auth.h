@@ -67,6 +67,9 @@ int auth_check_late(struct auth *auth, struct web_req *req, enum web_access acce
  * often than each AUTH_REVOKED_SECONDS. Codes: auth.revoked, auth.epoch_stale. */
 int auth_check_revoked(struct auth *auth, const struct principal *principal, struct err *err);
 
+/* Whether anybody can be let in now: auth.epoch_stale. */
+int auth_ready(struct auth *auth, struct err *err);
+
 /* Whether who was let in before still is: expiry and revocation, no signature. For requests that
  * wait or stream. Codes: auth.expired, auth.revoked, auth.epoch_stale. */
 int auth_recheck(struct auth *auth, const struct principal *principal, struct err *err);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "lib/auth.h"
 #include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -71,6 +72,12 @@ int certreg_init(struct worker *worker, struct err *err)
 	if (mirror_reconcile(worker, err) < 0)
 		return -1;
 	return bootstrap_when_asked(worker, err);
+}
+
+/* The first answer of auth-state is its own to fetch, a moment after it listens. */
+int certreg_ready(struct worker *worker, struct err *err)
+{
+	return auth_ready(worker->auth, err);
 }
 
 int certreg_end(int result)

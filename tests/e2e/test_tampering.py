@@ -197,6 +197,7 @@ def test_another_tenants_ids_are_unknown(app, old, stranger, owner):
               ("GET", f"/v1/datasets/{known['datasets']}/versions"), ("HEAD", f"/v1/objects/{known['objects']}"),
               ("GET", f"/v1/objects/{old['output_object']}")]
     bodies = {"pipelines": {"template": "small", "policy": known["policies"]}, "datasets": {"name": "x"},
+              "certificates": {"name": "x", "labels": {}},
               "projections": {"name": "x", "columns": ["A"], "minimum_rows": 1}}
     shown = {}
     for method, path in calls:
