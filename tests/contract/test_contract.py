@@ -14,7 +14,7 @@ from contract import contracts, faults_of, operation_of
 from local_stack import BUILD, ROOT
 
 ROW = re.compile(r'{\s*(?:\.method = )?"([A-Z]+)",\s*"(/[^"]*)",\s*(WEB_[A-Z]+),[^{}]*?'
-                 r'\.(?:handle = (\w+)|stream = &(\w+)|read = &\(?store_(\w+)_read\)?)\s*}', re.DOTALL)
+                 r'\.(?:handle = \(?(\w+)\)?|stream = \(?&(\w+)\)?|read = &\(?store_(\w+)_read\)?)(?:,\s*\.admit = \w+)?\s*}', re.DOTALL)
 OURS = {"member", "public"}  # the others are sandboxes and services: a run end to end is their test
 SHOWN = 30
 

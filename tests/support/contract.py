@@ -132,7 +132,7 @@ def body_faults(operation, response, exchange):
         return [] if exchange["body"] is None else ["has a body"]
     if kind not in content:
         return [f"is {kind or 'nothing'}, not {' or '.join(content)}"]
-    if not kind.endswith("json") or exchange["method"] == "HEAD":
+    if not kind.endswith("json") or kind.endswith("ndjson") or exchange["method"] == "HEAD":
         return []
     return operation.contract.faults(content[kind]["schema"], exchange["body"])
 
