@@ -177,7 +177,7 @@ static bool says_ok(const char *console_file)
 	auto_buf text = BUF_INIT(CONSOLE_MAX);
 	struct err err;
 
-	return buf_read_file(&text, console_file, &err) == 0 &&
+	return buf_read_file(&text, console_file, &err) == 0 && text.len > 0 &&
 	       memmem(text.data, text.len, "probe ok", strlen("probe ok"));
 }
 
