@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """docker's token flow with the real programs: podman login and skopeo login get in with an API key and nobody else does."""
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -25,6 +26,8 @@ def login(stack, tmp_path):
                    "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
 
     def run(program, password, user="anybody"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
         return subprocess.run([program, "login", "--cert-dir", certificates, "--username", user, "--password-stdin", registry],
                               input=password, text=True, capture_output=True, timeout=60, env=environment, check=False)
     return run
