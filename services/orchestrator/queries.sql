@@ -85,14 +85,14 @@ WITH next AS (
 	ORDER BY coalesce(n, 0), run_at LIMIT 1 FOR UPDATE OF run SKIP LOCKED)
 UPDATE run SET lease_until = now() + interval '30 seconds' FROM next
 WHERE run.tenant_id = next.tenant_id AND run.id = next.id
-RETURNING run.tenant_id, run.id
+RETURNING run.tenant_id, run.id, run.lease_until::text AS lease
 
 -- name: sweep_sandbox
 SELECT tenant_id, id FROM run WHERE sandbox_id = $1 AND state IN ('dispatched', 'running')
 
 -- name: run_release
-UPDATE run SET lease_until = '-infinity', run_at = greatest(run_at, now() + $3::bigint * interval '1 millisecond')
-WHERE tenant_id = $1 AND id = $2
+UPDATE run SET lease_until = '-infinity', run_at = greatest(run_at, now() + $4::bigint * interval '1 millisecond')
+WHERE tenant_id = $1 AND id = $2 AND lease_until = $3::timestamptz
 
 -- name: object_insert
 INSERT INTO object (tenant_id, space_id, id, role, run_id, fence, created_by) VALUES ($1, $2, $3, $4, $5, $6::bigint, $7)

@@ -65,13 +65,10 @@ int store_run_report(struct db *db, const char *tenant, const char *id,
 /* The run that this sandbox may work on now: *ret_id NULL when there is none. */
 int store_run_of_sandbox(struct db *db, struct arena *arena, const char *tenant,
 	const char *sandbox, const char **ret_id, struct err *err);
-/* Sweeps: due runs [(tenant, id)…] leased to this process; and the tenant and run of a sandbox. */
-/* Claims the next run that is due; *ret_due has its tenant and id only. */
-int store_sweep_due(
-	struct db *db, struct arena *arena, struct run *ret_due, bool *ret_found, struct err *err);
+extern const struct sql *const store_claim, *const store_release; /* of struct steps */
+/* The tenant and run of a sandbox, across tenants. */
 int store_sweep_sandbox(struct db *db, struct arena *arena, const char *sandbox,
 	struct run *ret_key, struct err *err);
-int store_run_release(struct db *db, const struct run *run, long long due_ms, struct err *err);
 
 struct object {
 	const char *tenant, *space, *id, *role, *run, *state, *digest, *created_by, *created_at;

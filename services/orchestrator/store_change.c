@@ -8,6 +8,8 @@
 #include "services/orchestrator/store.h"
 #include "services/orchestrator/store_rows.h"
 
+const struct sql *const store_claim = &SQL_SWEEP_DUE, *const store_release = &SQL_RUN_RELEASE;
+
 struct change_work {
 	const struct run *run;
 	const struct run_change *change;
@@ -150,21 +152,6 @@ int store_run_of_sandbox(struct db *db, struct arena *arena, const char *tenant,
 	return 0;
 }
 
-int store_sweep_due(
-	struct db *db, struct arena *arena, struct run *ret_due, bool *ret_found, struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-
-	if (db_run(db, DB_SWEEP, &SQL_SWEEP_DUE, DB_NO_PARAMS, &rows, err) < 0)
-		return -1;
-	*ret_found = db_count(rows) > 0;
-	if (*ret_found) {
-		ret_due->tenant = db_text_in(rows, 0, "tenant_id", arena);
-		ret_due->id = db_text_in(rows, 0, "id", arena);
-	}
-	return 0;
-}
-
 int store_sweep_sandbox(struct db *db, struct arena *arena, const char *sandbox,
 	struct run *ret_key, struct err *err)
 {
@@ -177,11 +164,4 @@ int store_sweep_sandbox(struct db *db, struct arena *arena, const char *sandbox,
 	ret_key->tenant = db_text_in(rows, 0, "tenant_id", arena);
 	ret_key->id = db_text_in(rows, 0, "id", arena);
 	return 0;
-}
-
-int store_run_release(struct db *db, const struct run *run, long long due_ms, struct err *err)
-{
-
-	return db_run(db, DB_TENANT(run->tenant), &SQL_RUN_RELEASE,
-		DB_PARAMS(run->tenant, run->id, DB_NUMBER(due_ms)), NULL, err);
 }

@@ -7,7 +7,7 @@
 #include "lib/id.h"
 #include "lib/json.h"
 #include "lib/log.h"
-#include "lib/mem.h"
+#include "lib/steps.h"
 #include "lib/wake.h"
 #include "services/orchestrator/peers.h"
 #include "services/orchestrator/store.h"
@@ -61,8 +61,9 @@ static int past_deadline(
 	return 1;
 }
 
-static int step_queued(struct worker *worker, const struct run *run, struct err *err)
+static int step_queued(struct worker *worker, const void *row, struct err *err)
 {
+	const struct run *run = row;
 	auto_json json_t *sandbox = NULL, *order = NULL;
 	int over = past_deadline(worker, run, "run.deadline", err);
 
@@ -91,13 +92,16 @@ static int step_queued(struct worker *worker, const struct run *run, struct err 
 	return 0;
 }
 
-static int step_waiting(struct worker *worker, const struct run *run, struct err *err)
+static int step_waiting(struct worker *worker, const void *row, struct err *err)
 {
+	const struct run *run = row;
+
 	return past_deadline(worker, run, "run.grants_unavailable", err) < 0 ? -1 : 0;
 }
 
-static int step_in_sandbox(struct worker *worker, const struct run *run, struct err *err)
+static int step_in_sandbox(struct worker *worker, const void *row, struct err *err)
 {
+	const struct run *run = row;
 	auto_json json_t *sandbox = NULL;
 	int over = past_deadline(worker, run, "run.deadline", err);
 
@@ -114,48 +118,28 @@ static int step_in_sandbox(struct worker *worker, const struct run *run, struct 
 		worker, run, "run.sandbox_lost", "the sandbox stopped or was started anew", err);
 }
 
-static const struct transition {
-	const char *state;
-	int (*step)(struct worker *worker, const struct run *run, struct err *err);
-	long long again_ms;
-} transitions[] = {
+static const void *load(struct worker *worker, struct arena *arena, const struct step_due *due,
+	const char **ret_state, struct err *err)
+{
+	struct run *run = arena_alloc(arena, sizeof(*run));
+
+	if (store_run_get(worker->db, arena, due->tenant, due->id, run, err) < 0)
+		return NULL;
+	*ret_state = run->state;
+	return run;
+}
+
+static const struct step table[] = {
 	{ "queued", step_queued, RETRY_MS },
 	{ "awaiting_grants", step_waiting, WAITING_MS },
 	{ "dispatched", step_in_sandbox, WATCH_MS },
 	{ "running", step_in_sandbox, WATCH_MS },
+	{ NULL, NULL, 0 },
 };
-
-static int step(struct worker *worker, struct arena *arena, const struct run *key, struct err *err)
-{
-	long long again_ms = RETRY_MS;
-	struct run run;
-
-	if (store_run_get(worker->db, arena, key->tenant, key->id, &run, err) < 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(transitions); i++) {
-		if (strcmp(transitions[i].state, run.state) != 0)
-			continue;
-		again_ms = transitions[i].again_ms;
-		if (transitions[i].step(worker, &run, err) < 0) {
-			log_failure("a run's step failed and is repeated", err);
-			err_clear(err);
-		}
-	}
-	return store_run_release(worker->db, key, again_ms, err);
-}
 
 int transitions_run(struct worker *worker, struct err *err)
 {
-	bool found;
+	const struct steps steps = { "run", store_claim, store_release, load, table, RETRY_MS };
 
-	do {
-		auto_arena struct arena *arena = arena_new();
-		struct run due;
-
-		if (store_sweep_due(worker->db, arena, &due, &found, err) < 0)
-			return -1;
-		if (found && step(worker, arena, &due, err) < 0)
-			return -1;
-	} while (found);
-	return 0;
+	return steps_run(&steps, worker, err);
 }

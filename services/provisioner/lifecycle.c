@@ -9,6 +9,7 @@
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/steps.h"
 #include "lib/wake.h"
 #include "services/provisioner/driver.h"
 #include "services/provisioner/store.h"
@@ -53,8 +54,9 @@ static int launch(struct worker *worker, const struct sandbox *sandbox, struct e
 	return store_launched(worker->db, sandbox, err);
 }
 
-static int step_booting(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+static int step_booting(struct worker *worker, const void *row, struct err *err)
 {
+	const struct sandbox *sandbox = row;
 	bool alive;
 
 	if (sandbox->launched_boot != sandbox->boot) {
@@ -79,8 +81,9 @@ static int step_booting(struct worker *worker, const struct sandbox *sandbox, st
 		"the VM did not enrol within 120 seconds", err);
 }
 
-static int step_ready(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+static int step_ready(struct worker *worker, const void *row, struct err *err)
 {
+	const struct sandbox *sandbox = row;
 	bool alive;
 
 	if (driver_qemu.settled(worker->program, sandbox->id, err) < 0 ||
@@ -91,65 +94,49 @@ static int step_ready(struct worker *worker, const struct sandbox *sandbox, stru
 			       err);
 }
 
-static int step_stopping(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+static int step_stopping(struct worker *worker, const void *row, struct err *err)
 {
+	const struct sandbox *sandbox = row;
+
 	if (driver_qemu.stop(worker->program, sandbox->id, err) < 0)
 		return -1;
 	return change(worker, sandbox, "stopped", NULL, NULL, err);
 }
 
-static int step_deleting(struct worker *worker, const struct sandbox *sandbox, struct err *err)
+static int step_deleting(struct worker *worker, const void *row, struct err *err)
 {
+	const struct sandbox *sandbox = row;
+
 	if (driver_qemu.remove(worker->program, sandbox->id, err) < 0)
 		return -1;
 	return change(worker, sandbox, "deleted", NULL, NULL, err);
 }
 
-static const struct transition {
-	const char *state;
-	int (*step)(struct worker *worker, const struct sandbox *sandbox, struct err *err);
-} transitions[] = {
-	{ "creating", step_booting },
-	{ "starting", step_booting },
-	{ "ready", step_ready },
-	{ "stopping", step_stopping },
-	{ "deleting", step_deleting },
-};
-
-static int step(
-	struct worker *worker, struct arena *arena, const struct sandbox *key, struct err *err)
+static const void *load(struct worker *worker, struct arena *arena, const struct step_due *due,
+	const char **ret_state, struct err *err)
 {
-	long long again_ms = WATCH_MS;
-	struct sandbox sandbox;
+	struct sandbox *sandbox = arena_alloc(arena, sizeof(*sandbox));
 
-	if (store_get(worker->db, arena, key->tenant, key->id, &sandbox, err) < 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(transitions); i++) {
-		if (strcmp(transitions[i].state, sandbox.state) != 0)
-			continue;
-		if (transitions[i].step(worker, &sandbox, err) < 0) {
-			log_failure("a sandbox's step failed and is repeated", err);
-			err_clear(err);
-			again_ms = RETRY_MS;
-		}
-	}
-	return store_release(worker->db, key, again_ms, err);
+	if (store_get(worker->db, arena, due->tenant, due->id, sandbox, err) < 0)
+		return NULL;
+	*ret_state = sandbox->state;
+	return sandbox;
 }
+
+static const struct step table[] = {
+	{ "creating", step_booting, WATCH_MS },
+	{ "starting", step_booting, WATCH_MS },
+	{ "ready", step_ready, WATCH_MS },
+	{ "stopping", step_stopping, WATCH_MS },
+	{ "deleting", step_deleting, WATCH_MS },
+	{ NULL, NULL, 0 },
+};
 
 int lifecycle_run(struct worker *worker, struct err *err)
 {
-	bool found;
+	const struct steps steps = { "sandbox", store_claim, store_release, load, table, RETRY_MS };
 
-	do {
-		auto_arena struct arena *arena = arena_new();
-		struct sandbox due;
-
-		if (store_sweep_due(worker->db, arena, &due, &found, err) < 0)
-			return -1;
-		if (found && step(worker, arena, &due, err) < 0)
-			return -1;
-	} while (found);
-	return 0;
+	return steps_run(&steps, worker, err);
 }
 
 static int reconcile_one(void *arg, const char *sandbox_id, struct err *err)

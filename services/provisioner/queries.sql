@@ -44,8 +44,8 @@ WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND state IN ('creating',
 RETURNING revision
 
 -- name: sandbox_release
-UPDATE sandbox SET lease_until = '-infinity', run_at = greatest(run_at, now() + $3::bigint * interval '1 millisecond')
-WHERE tenant_id = $1 AND id = $2
+UPDATE sandbox SET lease_until = '-infinity', run_at = greatest(run_at, now() + $4::bigint * interval '1 millisecond')
+WHERE tenant_id = $1 AND id = $2 AND lease_until = $3::timestamptz
 
 -- One at a time; of the tenant with the fewest sandboxes in hand, so that one whose VMs hang does not take all workers. The
 -- lease has to outlast the slowest step, or a step that hangs would take one worker after the other.
@@ -60,7 +60,7 @@ WITH next AS (
 	ORDER BY coalesce(n, 0), run_at LIMIT 1 FOR UPDATE OF sandbox SKIP LOCKED)
 UPDATE sandbox SET lease_until = now() + interval '60 seconds' FROM next
 WHERE sandbox.tenant_id = next.tenant_id AND sandbox.id = next.id
-RETURNING sandbox.tenant_id, sandbox.id
+RETURNING sandbox.tenant_id, sandbox.id, sandbox.lease_until::text AS lease
 
 -- name: sweep_enrolment
 SELECT tenant_id FROM sandbox WHERE id = $1 AND enrol_hash = $2 AND enrol_until > now()

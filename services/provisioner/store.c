@@ -11,6 +11,7 @@
 #include "services/provisioner/queries.h"
 
 const struct sql *const store_forgets[] = { &resource_forget, NULL };
+const struct sql *const store_claim = &SQL_SWEEP_DUE, *const store_release = &SQL_SANDBOX_RELEASE;
 
 struct add_work {
 	struct web_req *req;
@@ -211,28 +212,6 @@ int store_launched(struct db *db, const struct sandbox *sandbox, struct err *err
 
 	return touch(db, sandbox, &SQL_SANDBOX_LAUNCHED,
 		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot)), err);
-}
-
-int store_release(struct db *db, const struct sandbox *sandbox, long long due_ms, struct err *err)
-{
-
-	return db_run(db, DB_TENANT(sandbox->tenant), &SQL_SANDBOX_RELEASE,
-		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(due_ms)), NULL, err);
-}
-
-int store_sweep_due(struct db *db, struct arena *arena, struct sandbox *ret_due, bool *ret_found,
-	struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-
-	if (db_run(db, DB_SWEEP, &SQL_SWEEP_DUE, DB_NO_PARAMS, &rows, err) < 0)
-		return -1;
-	*ret_found = db_count(rows) > 0;
-	if (*ret_found) {
-		ret_due->tenant = db_text_in(rows, 0, "tenant_id", arena);
-		ret_due->id = db_text_in(rows, 0, "id", arena);
-	}
-	return 0;
 }
 
 /* The tenant_id that a sweep found, or NULL. */

@@ -12,7 +12,8 @@
 #include "lib/resource.h"
 #include "lib/service.h"
 
-extern const struct sql *const store_forgets[]; /* of struct service */
+extern const struct sql *const store_forgets[];			  /* of struct service */
+extern const struct sql *const store_claim, *const store_release; /* of struct steps */
 
 /* A sandbox's row; texts live in the arena given. */
 struct sandbox {
@@ -38,12 +39,8 @@ int store_enrol(struct db *db, const struct sandbox *sandbox,
 	struct err *err); /* evidence and keys of `sandbox` */
 int store_secret(struct db *db, const struct sandbox *sandbox, const char *hash, struct err *err);
 int store_launched(struct db *db, const struct sandbox *sandbox, struct err *err);
-int store_release(struct db *db, const struct sandbox *sandbox, long long due_ms, struct err *err);
 
 /* Sweeps. */
-/* Claims the next sandbox that is due; *ret_due has its tenant and id only. */
-int store_sweep_due(struct db *db, struct arena *arena, struct sandbox *ret_due, bool *ret_found,
-	struct err *err);
 /* The tenant of a sandbox, by its enrolment secret's hash or by its id alone: *ret_tenant NULL when
  * there is none. */
 int store_sweep_enrolment(struct db *db, struct arena *arena, const char *id, const char *hash,
