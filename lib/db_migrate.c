@@ -2,8 +2,8 @@
 /*
  * Migrations, as the schema's owner: one at a time under an advisory lock, each in a transaction of
  * its own. The owner may not outwait the running service (lock_timeout). The first call also makes
- * the schema, the table of what was applied, the domain that makes an unset scope an error, and the
- * function by which migrations put a table under row-level security.
+ * the schema, the table of what was applied, the domain that makes an unset scope an error, the
+ * function by which migrations put a table under row-level security, and lib/audit.c's table.
  */
 #include <string.h>
 
@@ -132,13 +132,31 @@ static const char tenant_rows_text[] =
 	"END $$;\n"
 	"REVOKE EXECUTE ON FUNCTION tenant_rows(text[]) FROM PUBLIC;\n";
 
+/* Records of security decisions on their way to certreg: a tenant's scope writes them, the sweep
+ * hands them over. */
+static const char audit_text[] =
+	"DO $$ BEGIN\n"
+	"	IF to_regclass('%1$s.audit_outbox') IS NULL THEN\n"
+	"		CREATE TABLE audit_outbox (tenant_id text NOT NULL,\n"
+	"			id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,\n"
+	"			PRIMARY KEY (tenant_id, id));\n"
+	"		CREATE INDEX audit_outbox_id ON audit_outbox (id);\n"
+	"		PERFORM tenant_rows('audit_outbox');\n"
+	"		CREATE POLICY sweep ON audit_outbox TO %1$s_sweep USING (true);\n"
+	"		GRANT INSERT ON audit_outbox TO %1$s;\n"
+	"		GRANT SELECT (id, record), DELETE ON audit_outbox TO %1$s_sweep;\n"
+	"	END IF;\n"
+	"END $$;\n";
+
 static int bootstrap(const struct owner *owner, struct err *err)
 {
-	auto_free char *text = mem_printf(bootstrap_text, owner->schema);
+	auto_free char *schema = mem_printf(bootstrap_text, owner->schema);
+	auto_free char *audit = mem_printf(audit_text, owner->schema);
 
-	if (run_text(owner, "bootstrap", text, err) < 0)
+	if (run_text(owner, "bootstrap", schema, err) ||
+		run_text(owner, "bootstrap", tenant_rows_text, err))
 		return -1;
-	return run_text(owner, "bootstrap", tenant_rows_text, err);
+	return run_text(owner, "bootstrap", audit, err);
 }
 
 /* --- comparing what is applied with what we have --- */

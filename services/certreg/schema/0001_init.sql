@@ -201,16 +201,6 @@ SELECT i.tenant_id, i.space_id, i.id, i.digest, i.invited, i.envelope, CASE WHEN
 FROM space_invitation i LEFT JOIN space_joined j ON j.space_id = i.space_id AND j.invitation = i.digest;
 GRANT SELECT ON api_key_record, certificate_record, invitation_valid, invitation_record, space_invitation_record TO certreg;
 
--- Records of security decisions on their way to certreg (lib/audit.h): a tenant's scope writes them, the sweep hands them over.
-CREATE TABLE audit_outbox (
-	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
-	PRIMARY KEY (tenant_id, id));
-CREATE INDEX audit_outbox_id ON audit_outbox (id);
-SELECT tenant_rows('audit_outbox');
-CREATE POLICY sweep ON audit_outbox TO certreg_sweep USING (true);
-GRANT INSERT ON audit_outbox TO certreg;
-GRANT SELECT (id, record), DELETE ON audit_outbox TO certreg_sweep;
-
 -- Certificates that may vouch for their member now: for tokens by them, and for tokens bound to them.
 CREATE INDEX certificate_id ON certificate (id); -- the tenant of a certificate that asks for a token
 CREATE VIEW certificate_usable WITH (security_invoker = true) AS

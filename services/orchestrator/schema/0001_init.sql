@@ -82,13 +82,3 @@ CREATE POLICY sweep ON object TO orchestrator_sweep USING (true) WITH CHECK (tru
 CREATE POLICY sweep ON idempotency TO orchestrator_sweep USING (true);
 GRANT SELECT (tenant_id, id, state, due_at), UPDATE (due_at), DELETE ON object TO orchestrator_sweep;
 GRANT SELECT (created_at), DELETE ON idempotency TO orchestrator_sweep;
-
--- Records of security decisions on their way to certreg (lib/audit.h): a tenant's scope writes them, the sweep hands them over.
-CREATE TABLE audit_outbox (
-	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
-	PRIMARY KEY (tenant_id, id));
-CREATE INDEX audit_outbox_id ON audit_outbox (id);
-SELECT tenant_rows('audit_outbox');
-CREATE POLICY sweep ON audit_outbox TO orchestrator_sweep USING (true);
-GRANT INSERT ON audit_outbox TO orchestrator;
-GRANT SELECT (id, record), DELETE ON audit_outbox TO orchestrator_sweep;

@@ -122,13 +122,3 @@ GRANT SELECT (created_at), DELETE ON idempotency TO policy_sweep;
 CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
 GRANT INSERT ON outbox TO policy;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO policy_sweep;
-
--- Records of security decisions on their way to certreg (lib/audit.h): a tenant's scope writes them, the sweep hands them over.
-CREATE TABLE audit_outbox (
-	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
-	PRIMARY KEY (tenant_id, id));
-CREATE INDEX audit_outbox_id ON audit_outbox (id);
-SELECT tenant_rows('audit_outbox');
-CREATE POLICY sweep ON audit_outbox TO policy_sweep USING (true);
-GRANT INSERT ON audit_outbox TO policy;
-GRANT SELECT (id, record), DELETE ON audit_outbox TO policy_sweep;

@@ -46,13 +46,3 @@ GRANT SELECT (tenant_id, id, state, run_at, lease_until, enrol_hash, enrol_until
 -- Keys of requests are forgotten across tenants, by their age.
 CREATE POLICY sweep ON idempotency TO provisioner_sweep USING (true);
 GRANT SELECT (created_at), DELETE ON idempotency TO provisioner_sweep;
-
--- Records of security decisions on their way to certreg (lib/audit.h): a tenant's scope writes them, the sweep hands them over.
-CREATE TABLE audit_outbox (
-	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
-	PRIMARY KEY (tenant_id, id));
-CREATE INDEX audit_outbox_id ON audit_outbox (id);
-SELECT tenant_rows('audit_outbox');
-CREATE POLICY sweep ON audit_outbox TO provisioner_sweep USING (true);
-GRANT INSERT ON audit_outbox TO provisioner;
-GRANT SELECT (id, record), DELETE ON audit_outbox TO provisioner_sweep;

@@ -50,13 +50,3 @@ SELECT tenant_rows('upload', 'manifest', 'manifest_link', 'tag');
 -- Leases are kept and old sessions forgotten across tenants: bookkeeping columns only.
 CREATE POLICY sweep ON upload TO registry_gw_sweep USING (true) WITH CHECK (true);
 GRANT SELECT (id, owner, lease_until, expires_at), UPDATE (lease_until), DELETE ON upload TO registry_gw_sweep;
-
--- Records of security decisions on their way to certreg (lib/audit.h): a tenant's scope writes them, the sweep hands them over.
-CREATE TABLE audit_outbox (
-	tenant_id text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, record text NOT NULL,
-	PRIMARY KEY (tenant_id, id));
-CREATE INDEX audit_outbox_id ON audit_outbox (id);
-SELECT tenant_rows('audit_outbox');
-CREATE POLICY sweep ON audit_outbox TO registry_gw_sweep USING (true);
-GRANT INSERT ON audit_outbox TO registry_gw;
-GRANT SELECT (id, record), DELETE ON audit_outbox TO registry_gw_sweep;
