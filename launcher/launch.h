@@ -68,9 +68,8 @@ int launch_vm_start(const struct launch_vm *vm, const struct launch_conf *conf, 
  * `vm` is the sandbox to come, with the plain initramfs as its initrd. */
 bool launch_probe_kvm(const struct launch_vm *vm, const struct launch_conf *conf, long limit_ms);
 
-/* The guest's initrd: the initramfs, padded to 4 bytes, and a newc archive with
- * etc/strongroom/initdata.json. The bytes depend on the two inputs alone, so that a verifier can
- * make them itself. Written like buf_write_file(). */
+/* The guest's initrd: the initramfs and the initdata behind it (lib/cpio.h). The bytes depend on
+ * the two alone, so that a verifier can make them itself. Written like buf_write_file(). */
 int launch_initrd_write(const char *initramfs, const void *initdata, size_t len, const char *path,
 	struct err *err) __attribute__((warn_unused_result));
 

@@ -12,6 +12,7 @@
 
 #include "launcher/launch.h"
 #include "lib/buf.h"
+#include "lib/cpio.h"
 #include "lib/mem.h"
 
 #define MAX_ARGS 64
@@ -199,38 +200,13 @@ bool launch_probe_kvm(const struct launch_vm *vm, const struct launch_conf *conf
 
 /* --- initrd --- */
 
-static int pad(struct buf *out, struct err *err)
-{
-	static const char zeros[4];
-
-	return buf_add(out, zeros, (4 - out->len % 4) % 4, err);
-}
-
-/* newc, as deploy/guest/mkcpio writes it: root's, time 0, inodes counted from 1. */
-static int add_entry(struct buf *out, unsigned inode, const char *name, unsigned mode,
-	const void *data, size_t len, struct err *err)
-{
-	bool folder = (mode & 0170000) == 0040000;
-
-	if (buf_printf(out, err, "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x%s",
-		    inode, mode, 0u, 0u, folder ? 2u : 1u, 0u, len, 0u, 0u, 0u, 0u,
-		    strlen(name) + 1, 0u, name) < 0 ||
-		buf_add(out, "", 1, err) < 0 || pad(out, err) < 0)
-		return -1;
-	return buf_add(out, data, len, err) < 0 ? -1 : pad(out, err);
-}
-
 int launch_initrd_write(
 	const char *initramfs, const void *initdata, size_t len, const char *path, struct err *err)
 {
 	auto_buf out = BUF_INIT(INITRD_MAX);
 
-	if (buf_read_file(&out, initramfs, err) < 0 || pad(&out, err) < 0 ||
-		add_entry(&out, 1, "etc", 0040755, "", 0, err) < 0 ||
-		add_entry(&out, 2, "etc/strongroom", 0040755, "", 0, err) < 0 ||
-		add_entry(&out, 3, "etc/strongroom/initdata.json", 0100644, initdata, len, err) <
-			0 ||
-		add_entry(&out, 0, "TRAILER!!!", 0, "", 0, err) < 0)
+	if (buf_read_file(&out, initramfs, err) < 0 || cpio_pad(&out, err) < 0 ||
+		cpio_add_initdata(&out, initdata, len, err) < 0)
 		return -1;
 	return buf_write_file(path, out.data, out.len, 0644, err);
 }

@@ -12,6 +12,7 @@
 
 #include "launcher/launch.h"
 #include "lib/buf.h"
+#include "lib/cpio.h"
 #include "lib/mem.h"
 #include "tests/unit/check.h"
 
@@ -238,11 +239,11 @@ static void test_initrd(void)
 	CHECK(buf_write_file(initramfs, "odd", 3, 0644, &err) == 0);
 	CHECK(launch_initrd_write(initramfs, "{\"v\":1}", 7, path, &err) == 0);
 	CHECK(buf_read_file(&out, path, &err) == 0);
-	CHECK(out.len % 4 == 0 && memcmp(out.data, "odd\0", 4) == 0);
-	command =
-		mem_printf("cd %s && mkdir x && cd x && tail -c +5 ../initrd | cpio -idm --quiet &&"
-			   "cat etc/strongroom/initdata.json > ../copy",
-			dir);
+	CHECK(out.len == 2 * CPIO_INITDATA_SIZE && memcmp(out.data, "odd\0", 4) == 0);
+	command = mem_printf(
+		"cd %s && mkdir x && cd x && tail -c +4097 ../initrd | cpio -idm --quiet &&"
+		"cat etc/strongroom/initdata.json > ../copy",
+		dir);
 	CHECK(system(command) == 0); /* NOLINT: names of our own */
 	CHECK(buf_read_file(&read_back, copy, &err) == 0);
 	CHECK_TEXT(read_back.data ? (char *)read_back.data : "", "{\"v\":1}");
