@@ -112,14 +112,14 @@ static const char *copy(struct web_req *req, const char *text)
 	return text ? arena_strdup(req->arena, text) : NULL;
 }
 
-static int check(struct web_req *req, const struct access *access, struct manifest *manifest,
-	struct err *err)
+static int check(struct web_req *req, const struct access *access,
+	const struct manifest_bytes *bytes, struct manifest *manifest, struct err *err)
 {
 	auto_json json_t *document = NULL, *links = NULL;
 	struct err inner = { .kind = ERR_NONE };
 	struct manifest_facts facts;
 
-	document = json_parse((const char *)req->body, req->body_len, &inner);
+	document = json_parse(bytes->data, bytes->len, &inner);
 	if (!document)
 		return err_set(err, ERR_INVALID, "manifest.invalid", "%s", inner.detail);
 	if (manifest_check(document, manifest->media_type, &facts, err) < 0)
@@ -132,13 +132,10 @@ static int check(struct web_req *req, const struct access *access, struct manife
 	return facts.index ? check_children(req, access, manifest->links, err) : 0;
 }
 
-/* The tag of the path, or those of ?tag= beside a digest. */
-static int read_tags(struct web_req *req, const char *reference, json_t *tags, struct err *err)
+int manifest_read_tags(const struct web_req *req, json_t *tags, struct err *err)
 {
 	const char *tag;
 
-	if (reference_is_tag(reference))
-		return json_array_append_new(tags, json_string(reference));
 	for (size_t i = 0; (tag = web_query_at(req, "tag", i)); i++) {
 		if (!reference_is_tag(tag))
 			return err_set(err, ERR_INVALID, "manifest.bad_reference",
@@ -146,6 +143,15 @@ static int read_tags(struct web_req *req, const char *reference, json_t *tags, s
 		json_array_append_new(tags, json_string(tag));
 	}
 	return 0;
+}
+
+/* The tag of the path, or those of ?tag= beside a digest. */
+static int read_tags(
+	const struct web_req *req, const char *reference, json_t *tags, struct err *err)
+{
+	if (reference_is_tag(reference))
+		return json_array_append_new(tags, json_string(reference));
+	return manifest_read_tags(req, tags, err);
 }
 
 static int refusal(struct web_req *req, const struct fetch_response *answer, struct err *err)
@@ -164,6 +170,7 @@ struct part {
 	struct web_req *req;
 	const struct access *access;
 	const struct manifest *manifest;
+	const struct manifest_bytes *bytes; /* to put */
 };
 
 static int put_bytes(void *arg, struct err *err)
@@ -177,8 +184,8 @@ static int put_bytes(void *arg, struct err *err)
 		.method = "PUT",
 		.url = path_of(req, part->access, part->manifest->digest),
 		.headers = headers,
-		.body = req->body,
-		.body_len = req->body_len,
+		.body = part->bytes->data,
+		.body_len = part->bytes->len,
 		.timeout_ms = IN_TRANSACTION_MS,
 	};
 	auto_response answer = { .status = 0 };
@@ -207,26 +214,44 @@ static void answer_put(struct web_req *req, struct web_res *res, const struct ac
 		web_header_add(res, "OCI-Tag", line);
 }
 
+int manifest_add(struct web_req *req, const struct access *access,
+	const struct manifest_bytes *bytes, struct manifest *ret_manifest, struct err *err)
+{
+	char *digest = arena_alloc(req->arena, DIGEST_TEXT_SIZE);
+	struct manifest manifest = { .digest = digest, .size = bytes->len };
+	struct part part = { req, access, &manifest, bytes };
+
+	digest_text(bytes->data, bytes->len, digest);
+	manifest.media_type = bytes->media_type;
+	manifest.tags = as_text(req, bytes->tags);
+	if (bytes->digest && strcmp(bytes->digest, digest) != 0)
+		return err_set(err, ERR_INVALID, "manifest.digest",
+			"the bytes have the digest '%s'", digest);
+	if (check(req, access, bytes, &manifest, err) < 0 ||
+		store_manifest_add(req->worker->db, access, &manifest, put_bytes, &part, err) < 0)
+		return -1;
+	*ret_manifest = manifest;
+	return 0;
+}
+
 int manifest_put(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *reference = web_param(req, "reference");
-	char *digest = arena_alloc(req->arena, DIGEST_TEXT_SIZE);
-	struct manifest manifest = { .digest = digest, .size = req->body_len };
 	auto_json json_t *tags = json_array();
+	struct manifest_bytes bytes = {
+		.data = (const char *)req->body,
+		.len = req->body_len,
+		.digest = reference_is_tag(reference) ? NULL : reference,
+		.tags = tags,
+	};
+	struct manifest manifest;
 	struct access access;
-	struct part part = { req, &access, &manifest };
 
 	if (access_check(req, res, ACCESS_PUSH, &access, err) < 0 ||
 		reference_check(reference, err) < 0 || read_tags(req, reference, tags, err) < 0)
 		return -1;
-	manifest.media_type = media_type_of(req);
-	manifest.tags = as_text(req, tags);
-	digest_text(req->body, req->body_len, digest);
-	if (!reference_is_tag(reference) && strcmp(reference, digest) != 0)
-		return err_set(err, ERR_INVALID, "manifest.digest",
-			"the bytes have the digest '%s'", digest);
-	if (check(req, &access, &manifest, err) < 0 ||
-		store_manifest_add(req->worker->db, &access, &manifest, put_bytes, &part, err) < 0)
+	bytes.media_type = media_type_of(req);
+	if (manifest_add(req, &access, &bytes, &manifest, err) < 0)
 		return -1;
 	answer_put(req, res, &access, &manifest, tags);
 	return 0;
@@ -252,7 +277,7 @@ int manifest_delete(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const struct manifest manifest = { .digest = web_param(req, "reference") };
 	struct access access;
-	struct part part = { req, &access, &manifest };
+	struct part part = { req, &access, &manifest, NULL };
 
 	if (access_check(req, res, ACCESS_DELETE, &access, err) < 0 ||
 		reference_check(manifest.digest, err) < 0)
