@@ -36,6 +36,8 @@ static int fill_args(const struct launch_conf *conf, struct launcher_args *args,
 	args->argv[n++] = "3";
 	args->argv[n++] = "--port";
 	args->argv[n++] = args->port;
+	if (conf->file > 0)
+		args->argv[n++] = "--file";
 	if (conf->switch_user) {
 		args->argv[n++] = "--uid";
 		args->argv[n++] = args->uid;
@@ -69,6 +71,8 @@ static int spawn_launcher(const struct launch_conf *conf, const struct launcher_
 		&files, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
 	posix_spawn_file_actions_adddup2(&files, control, 3);
+	if (conf->file > 0)
+		posix_spawn_file_actions_adddup2(&files, conf->file, LAUNCH_FILE);
 	rc = posix_spawn(
 		ret_pid, conf->launcher, &files, NULL, (char *const *)(uintptr_t)args->argv, env);
 	posix_spawn_file_actions_destroy(&files);
@@ -104,8 +108,8 @@ static ssize_t receive(int control, long long deadline_ms, char *text, size_t si
 }
 
 /* "ready PID", then the end: anything else is a failure. */
-static int follow(
-	int control, long long deadline_ms, pid_t *ret_pid, int *ret_listener, struct err *err)
+static int follow(int control, long long deadline_ms, bool has_port, pid_t *ret_pid,
+	int *ret_listener, struct err *err)
 {
 	auto_fd int listener = -1;
 	int pid = 0;
@@ -120,11 +124,39 @@ static int follow(
 	}
 	if (len < 0)
 		return err_set(err, ERR_TIMEOUT, "launch.timeout", "the launcher does not answer");
-	if (len > 0 || pid <= 0 || listener < 0)
+	if (len > 0 || pid <= 0 || (has_port && listener < 0))
 		return err_set(err, ERR_INTERNAL, "launch.failed", "the launcher ended early");
 	*ret_pid = pid;
-	*ret_listener = take_fd(listener);
+	if (has_port)
+		*ret_listener = take_fd(listener);
 	return 0;
+}
+
+void launch_show(struct launch_conf *conf, const char *option, const char *path)
+{
+	const char **end = conf->view;
+
+	while (*end)
+		end++;
+	if (end + 2 >= conf->view + LAUNCH_VIEW_MAX)
+		abort();
+	end[0] = option;
+	end[1] = path;
+}
+
+/* Libraries lie in the one or the other of these folders, as the host's distribution likes it. */
+void launch_show_program(struct launch_conf *conf, const char *program)
+{
+	static const char *const folders[] = { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu",
+		"/lib64", "/usr/lib64" };
+
+	launch_show(conf, "--ro", program);
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		if (access(folders[i], F_OK) == 0)
+			launch_show(conf, "--ro", folders[i]);
+	}
+	launch_show(conf, "--dev", "/dev/null");
+	launch_show(conf, "--dev", "/dev/urandom");
 }
 
 int launch_start(const struct launch_conf *conf, pid_t *ret_pid, int *ret_listener, struct err *err)
@@ -148,5 +180,5 @@ int launch_start(const struct launch_conf *conf, pid_t *ret_pid, int *ret_listen
 	close(take_fd(theirs));
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		continue;
-	return follow(ours, deadline_ms, ret_pid, ret_listener, err);
+	return follow(ours, deadline_ms, conf->port > 0, ret_pid, ret_listener, err);
 }

@@ -57,7 +57,8 @@ static char *escape(const char *path)
 
 static void add_machine(char **argv, const struct launch_vm *vm)
 {
-	add_pair(argv, "-machine", vm->kvm ? "q35,accel=kvm" : "q35,accel=tcg");
+	add(argv, "-machine");
+	add(argv, "q35,accel=%s%s", vm->kvm ? "kvm" : "tcg", vm->firmware ? ",smm=off" : "");
 	add_pair(argv, "-cpu", vm->kvm ? "host" : "max");
 	add_pair(argv, "-smp", "1");
 	add(argv, "-m");
@@ -69,6 +70,22 @@ static void add_machine(char **argv, const struct launch_vm *vm)
 	add_pair(argv, "-monitor", "none");
 	add_pair(argv, "-sandbox",
 		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+}
+
+/* What is measured with these options, attestation in docs/threat-model.md rests on: see
+ * lib/reference.h before any of them is changed. */
+static void add_firmware(char **argv, const struct launch_vm *vm)
+{
+	auto_free char *code = escape(vm->firmware), *vars = escape(vm->vars);
+
+	add(argv, "-drive");
+	add(argv, "if=pflash,format=raw,unit=0,readonly=on,file=%s", code);
+	add(argv, "-drive");
+	add(argv, "if=pflash,format=raw,unit=1,file=%s", vars);
+	add(argv, "-chardev");
+	add(argv, "socket,id=tpm,fd=%d", LAUNCH_FILE);
+	add_pair(argv, "-tpmdev", "emulator,id=tpm0,chardev=tpm");
+	add_pair(argv, "-device", "tpm-crb,tpmdev=tpm0");
 }
 
 static void add_devices(char **argv, const struct launch_vm *vm)
@@ -98,6 +115,8 @@ char **launch_qemu_argv(const struct launch_vm *vm)
 	if (vm->name)
 		add_pair(argv, "-name", vm->name);
 	add_machine(argv, vm);
+	if (vm->firmware)
+		add_firmware(argv, vm);
 	add_devices(argv, vm);
 	add_pair(argv, "-kernel", vm->kernel);
 	add_pair(argv, "-initrd", vm->initrd);
@@ -112,47 +131,29 @@ void launch_argv_free(char **argv)
 	free(argv);
 }
 
-static void show(struct launch_conf *conf, const char *option, const char *path)
-{
-	const char **end = conf->view;
-
-	while (*end)
-		end++;
-	if (end + 2 >= conf->view + LAUNCH_VIEW_MAX)
-		abort();
-	end[0] = option;
-	end[1] = path;
-}
-
-/* Libraries lie in the one or the other of these folders, as the host's distribution likes it. */
-static void show_program(struct launch_conf *conf, const char *program)
-{
-	static const char *const folders[] = { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu",
-		"/lib64", "/usr/lib64", "/usr/share/qemu", "/usr/share/seabios" };
-
-	show(conf, "--ro", program);
-	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-		if (access(folders[i], F_OK) == 0)
-			show(conf, "--ro", folders[i]);
-	}
-}
-
 int launch_vm_start(const struct launch_vm *vm, const struct launch_conf *conf, pid_t *ret_pid,
 	int *ret_listener, struct err *err)
 {
+	static const char *const rom_folders[] = { "/usr/share/qemu", "/usr/share/seabios" };
 	char **argv = launch_qemu_argv(vm);
 	struct launch_conf caged = *conf;
 	int rc;
 
 	caged.argv = argv;
-	show_program(&caged, argv[0]);
-	show(&caged, "--ro", vm->kernel);
-	show(&caged, "--ro", vm->initrd);
-	show(&caged, "--rw", vm->folder);
-	show(&caged, "--dev", "/dev/null");
-	show(&caged, "--dev", "/dev/urandom");
+	launch_show_program(&caged, argv[0]);
+	for (size_t i = 0; i < ARRAY_LEN(rom_folders); i++) {
+		if (access(rom_folders[i], F_OK) == 0)
+			launch_show(&caged, "--ro", rom_folders[i]);
+	}
+	launch_show(&caged, "--ro", vm->kernel);
+	launch_show(&caged, "--ro", vm->initrd);
+	launch_show(&caged, "--rw", vm->folder);
+	if (vm->firmware) {
+		launch_show(&caged, "--ro", vm->firmware);
+		caged.file = vm->tpm;
+	}
 	if (vm->kvm)
-		show(&caged, "--dev", KVM);
+		launch_show(&caged, "--dev", KVM);
 	rc = launch_start(&caged, ret_pid, ret_listener, err);
 	launch_argv_free(argv);
 	return rc;
@@ -194,6 +195,7 @@ bool launch_probe_kvm(const struct launch_vm *vm, const struct launch_conf *conf
 	probe.kvm = true;
 	probe.cmdline = LAUNCH_CMDLINE " strongroom.probe=1";
 	probe.secret_file = NULL;
+	probe.firmware = NULL;
 	return launch_vm_start(&probe, conf, &pid, &listener, &err) == 0 &&
 	       ends_within(pid, limit_ms) && says_ok(probe.console_file);
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * strongroom-launch --control FD --port N [--uid U --gid G] [--ro|--rw|--dev PATH]... -- PROGRAM
- * ARG...
+ * strongroom-launch --control FD --port N [--file] [--uid U --gid G] [--ro|--rw|--dev PATH]...
+ * -- PROGRAM ARG...
  *
- * Puts a program (QEMU) into its cage and becomes it: a process of its own session, no child of the
- * caller; an empty network and IPC namespace with nothing but lo up; a root with nothing but the
- * given paths (root.h); another user; no new privileges; no open file but 0, 1, 2; no file beyond
- * 4 MiB. Root makes the namespaces directly, anybody else inside a user namespace that maps only
- * himself. FD is one end of a SOCK_SEQPACKET pair. What is sent there, in this order:
- *   "ready PID"   with one file (SCM_RIGHTS): a TCP socket listening on 127.0.0.1:N inside
+ * Puts a program (QEMU, swtpm) into its cage and becomes it: a process of its own session, no child
+ * of the caller; an empty network and IPC namespace with nothing but lo up; a root with nothing but
+ * the given paths (root.h); another user; no new privileges; no open file but 0, 1, 2 and, with
+ * --file, 4; no file beyond 4 MiB. Root makes the namespaces directly, anybody else inside a user
+ * namespace that maps only himself. FD is one end of a SOCK_SEQPACKET pair. What is sent there, in
+ * this order:
+ *   "ready PID"   with one file (SCM_RIGHTS) unless N is 0: a TCP socket listening on 127.0.0.1:N
+ *                 inside
  *   "error TEXT"  something failed, before or behind that; the program does not run
  *   end of file   the program was executed
  */
@@ -31,6 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "launcher/launch.h"
 #include "launcher/root.h"
 #include "lib/mem.h"
 
@@ -41,6 +44,7 @@
 
 struct options {
 	int control;
+	bool keeps_file;
 	long port, uid, gid; /* uid and gid -1: stay */
 	char **program;
 	struct root_entry entries[ROOT_MAX];
@@ -167,26 +171,36 @@ static int hear_signals(void)
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static int close_files(const struct options *options)
+{
+	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		return -1;
+	return options->keeps_file ? fcntl(LAUNCH_FILE, F_SETFD, 0) : 0;
+}
+
 static _Noreturn void run(const struct options *options)
 {
+	auto_fd int listener = -1;
 	int control = options->control;
 	auto_free char *ready = NULL;
 	const char *what;
-	int listener;
 
 	setsid();
-	if (fcntl(control, F_SETFD, FD_CLOEXEC) < 0 || close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+	if (close_files(options) < 0)
 		give_up(control, "close files");
 	if (enter_namespaces() < 0)
 		give_up(control, "make the namespaces");
 	if (loopback_up() < 0)
 		give_up(control, "bring lo up");
-	listener = listen_inside(options->port);
-	if (listener < 0)
-		give_up(control, "listen");
+	if (options->port > 0) {
+		listener = listen_inside(options->port);
+		if (listener < 0)
+			give_up(control, "listen");
+	}
 	ready = mem_printf("ready %d", (int)getpid());
 	tell(control, listener, ready);
-	close(listener);
+	if (listener >= 0)
+		close(take_fd(listener));
 	if (root_enter(options->entries, options->n_entries, &what) < 0)
 		give_up(control, what);
 	if (become(options) < 0 || hear_signals() < 0)
@@ -220,6 +234,7 @@ static int parse(int argc, char **argv, struct options *ret_options)
 	static const struct option names[] = {
 		{ "control", required_argument, NULL, 'c' },
 		{ "port", required_argument, NULL, 'p' },
+		{ "file", no_argument, NULL, 'f' },
 		{ "uid", required_argument, NULL, 'u' },
 		{ "gid", required_argument, NULL, 'g' },
 		{ "ro", required_argument, NULL, ROOT_READ },
@@ -235,6 +250,8 @@ static int parse(int argc, char **argv, struct options *ret_options)
 			rc = parse_number(optarg, 1 << 20, &control);
 		else if (choice == 'p')
 			rc = parse_number(optarg, 65535, &ret_options->port);
+		else if (choice == 'f')
+			ret_options->keeps_file = true;
 		else if (choice == 'u')
 			rc = parse_number(optarg, INT32_MAX, &ret_options->uid);
 		else if (choice == 'g')
@@ -244,16 +261,19 @@ static int parse(int argc, char **argv, struct options *ret_options)
 	}
 	ret_options->control = (int)control;
 	ret_options->program = argv + optind;
-	return rc == 0 && control > 2 && ret_options->port > 0 && optind < argc ? 0 : -1;
+	return rc == 0 && control > 2 && control != LAUNCH_FILE && ret_options->port >= 0 &&
+			       optind < argc
+		       ? 0
+		       : -1;
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = { .uid = -1, .gid = -1 };
+	struct options options = { .port = -1, .uid = -1, .gid = -1 };
 	pid_t pid;
 
 	if (parse(argc, argv, &options) < 0) {
-		fputs("usage: strongroom-launch --control FD --port N [--uid U --gid G] "
+		fputs("usage: strongroom-launch --control FD --port N [--file] [--uid U --gid G] "
 		      "[--ro|--rw|--dev PATH]... -- PROGRAM ARG...\n",
 			stderr);
 		return 2;

@@ -113,6 +113,7 @@ int trust_grant_peek(const json_t *jwe, json_t **ret_header, struct err *err);
 /* --- claim, initdata, evidence --- */
 int trust_claim_check(const json_t *claim, struct err *err);
 int trust_initdata_check(const json_t *initdata, struct err *err);
+bool trust_initdata_allows(const json_t *initdata, const char *class);
 /* extraData = SHA-256(JCS{v,enc,sig,nonce,initdata,claim}) */
 int trust_evidence_binding(const json_t *enc_jwk, const json_t *sig_jwk, const char *nonce,
 	const json_t *initdata, const json_t *claim, unsigned char ret_binding[DIGEST_SIZE],

@@ -101,6 +101,18 @@ int trust_initdata_check(const json_t *initdata, struct err *err)
 	return rule_check(INITDATA, initdata, "initdata.invalid", "initdata", err);
 }
 
+bool trust_initdata_allows(const json_t *initdata, const char *class)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach (json_object_get(initdata, "classes"), i, entry) {
+		if (strcmp(json_string_value(entry), class) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* --- binding and making --- */
 
 int trust_evidence_binding(const json_t *enc_jwk, const json_t *sig_jwk, const char *nonce,
@@ -236,18 +248,6 @@ static int check_freshness(
 	return 0;
 }
 
-static bool lists_class(const json_t *initdata, const char *class)
-{
-	json_t *entry;
-	size_t i;
-
-	json_array_foreach (json_object_get(initdata, "classes"), i, entry) {
-		if (strcmp(json_string_value(entry), class) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Only the class without a report can be computed here; it is enough only for who opted down to it.
  */
 static int check_class(const json_t *evidence, const char *min_class, struct err *err)
@@ -257,7 +257,7 @@ static int check_class(const json_t *evidence, const char *min_class, struct err
 	if (strcmp(class, "none") != 0 || !json_is_null(json_object_get(evidence, "report")))
 		return err_set(err, ERR_UNPROCESSABLE, "evidence.class_unknown",
 			"no verifier for evidence of the class '%s'", class);
-	if (!lists_class(json_object_get(evidence, "initdata"), class))
+	if (!trust_initdata_allows(json_object_get(evidence, "initdata"), class))
 		return err_set(err, ERR_UNPROCESSABLE, "evidence.initdata",
 			"the initdata does not allow the class '%s'", class);
 	if (!min_class || strcmp(min_class, "none") != 0)

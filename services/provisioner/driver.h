@@ -19,16 +19,18 @@ struct driver_spec {
 	const json_t *parameters;     /* completed */
 	const char *initdata;	      /* canonical bytes */
 	const char *enrolment_secret; /* reaches the guest only */
+	bool is_measured;	      /* the template's class is software-tpm */
 };
 
 struct driver {
 	const char *name;
-	/* Ends what runs under this id, then starts this boot. */
+	/* Ends what runs under this id, then starts this boot. sandbox.vtpm, launch.failed, … */
 	int (*start)(const struct provisioner_conf *conf, const struct driver_spec *spec,
 		struct err *err);
-	/* Whether this sandbox's VM lives. */
-	int (*alive)(const struct provisioner_conf *conf, const char *sandbox_id, bool *ret_alive,
-		struct err *err);
+	/* Why there is no use in this sandbox's VM any more: sandbox.died, sandbox.vtpm_died; NULL
+	 * while it lives. */
+	int (*inspect)(const struct provisioner_conf *conf, const char *sandbox_id,
+		const char **ret_gone, struct err *err);
 	/* The guest has enrolled: what only its start needed (the secret) goes. */
 	int (*settled)(
 		const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The driver `qemu`: a VM under TCG (or KVM after a probe) in the launcher's cage, one relay to the
- * edge beside it. A sandbox's folder: qemu.pid, initrd.img and vm/ with secret and console.log. The
- * two files in vm/ are QEMU's user's, the folders never: what a compromised QEMU could put there,
- * this service would meet as root.
+ * edge beside it, and a vTPM (vtpm.h) when it is measured. A sandbox's folder: qemu.pid, initrd.img
+ * and vm/ with secret, console.log and the firmware's variables. The files in vm/ are QEMU's
+ * user's, the folders never: what a compromised QEMU could put there, this service would meet as
+ * root.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -24,14 +24,19 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "services/provisioner/driver.h"
+#include "services/provisioner/vm_files.h"
 #include "services/provisioner/vm_process.h"
 #include "services/provisioner/vm_user.h"
+#include "services/provisioner/vtpm.h"
 
 #define PROBE_MS 6000
+#define VARS_MAX (4u << 20)
+#define LAST_BREATH_MS 2000 /* from the end of QEMU's files to the end of QEMU */
 
 /* Paths of one sandbox, freed by paths_release(). */
 struct paths {
-	char *folder, *vm, *pid, *initrd, *secret, *console, *log, *kernel, *initramfs, *users;
+	char *folder, *vm, *pid, *initrd, *secret, *console, *vars, *log, *kernel, *initramfs,
+		*users;
 };
 
 static void paths_init(struct paths *paths, const struct provisioner_conf *conf, const char *id)
@@ -43,6 +48,7 @@ static void paths_init(struct paths *paths, const struct provisioner_conf *conf,
 	paths->log = mem_printf("%s/launch.log", paths->folder);
 	paths->secret = mem_printf("%s/secret", paths->vm);
 	paths->console = mem_printf("%s/console.log", paths->vm);
+	paths->vars = mem_printf("%s/vars.fd", paths->vm);
 	paths->kernel = mem_printf("%s/vmlinuz", conf->guest_dir);
 	paths->initramfs = mem_printf("%s/initramfs.img", conf->guest_dir);
 	paths->users = mem_printf("%s/.users", conf->sandboxes_dir);
@@ -56,6 +62,7 @@ static void paths_release(struct paths *paths)
 	free(paths->initrd);
 	free(paths->secret);
 	free(paths->console);
+	free(paths->vars);
 	free(paths->log);
 	free(paths->kernel);
 	free(paths->initramfs);
@@ -78,45 +85,42 @@ static int user_of(const struct provisioner_conf *conf, const struct paths *path
 	return vm_user_take(paths->users, (uid_t)conf->sandbox_uid, id, ret_uid, err);
 }
 
-static int make_folder(const char *path, mode_t mode, struct err *err)
+static struct vm_process process_of(const struct paths *paths, const char *id)
 {
-	if (mkdir(path, mode) < 0 && errno != EEXIST)
-		return err_errno(err, "make '%s'", path);
-	return chmod(path, mode) < 0 ? err_errno(err, "chmod '%s'", path) : 0;
+	return (struct vm_process) { paths->pid, "qemu-system", "-name", id };
 }
 
-/* A file for the VM's user in a folder that is not. */
-static int make_vm_file(const char *path, const char *text, uid_t uid, struct err *err)
+static struct vtpm vtpm_of(const struct provisioner_conf *conf, const struct paths *paths,
+	const char *id, uid_t vm_uid)
 {
-	if (buf_write_file(path, text, strlen(text), 0600, err) < 0)
+	return (struct vtpm) { .conf = conf,
+		.sandbox_id = id,
+		.folder = paths->folder,
+		.uid = vm_uid + 2 * VM_USERS };
+}
+
+/* Always the same variables at the start of a boot: they are measured. */
+static int copy_vars(
+	const struct provisioner_conf *conf, const struct paths *paths, uid_t uid, struct err *err)
+{
+	auto_buf vars = BUF_INIT(VARS_MAX);
+
+	if (buf_read_file(&vars, conf->firmware_vars, err) < 0)
 		return -1;
-	if (is_root() && lchown(path, uid, (gid_t)uid) < 0)
-		return err_errno(err, "give '%s' to the VM's user", path);
-	return 0;
+	return vm_files_make(paths->vars, vars.data, vars.len, uid, err);
 }
 
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *at)
+static int prepare(const struct provisioner_conf *conf, const struct driver_spec *spec,
+	const struct paths *paths, uid_t uid, struct err *err)
 {
-	(void)info;
-	(void)type;
-	(void)at;
-	return remove(path) < 0 && errno != ENOENT ? -1 : 0;
-}
+	const char *secret = spec->enrolment_secret;
 
-static int remove_tree(const char *path, struct err *err)
-{
-	if (access(path, F_OK) == 0 && nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0)
-		return err_errno(err, "remove '%s'", path);
-	return 0;
-}
-
-static int prepare(
-	const struct driver_spec *spec, const struct paths *paths, uid_t uid, struct err *err)
-{
-	if (make_folder(paths->folder, 0711, err) < 0 || remove_tree(paths->vm, err) < 0 ||
-		make_folder(paths->vm, 0711, err) < 0 ||
-		make_vm_file(paths->secret, spec->enrolment_secret, uid, err) < 0 ||
-		make_vm_file(paths->console, "", uid, err) < 0)
+	if (vm_files_folder(paths->folder, 0711, err) < 0 || vm_files_remove(paths->vm, err) < 0 ||
+		vm_files_folder(paths->vm, 0711, err) < 0 ||
+		vm_files_make(paths->secret, secret, strlen(secret), uid, err) < 0 ||
+		vm_files_make(paths->console, "", 0, uid, err) < 0)
+		return -1;
+	if (spec->is_measured && copy_vars(conf, paths, uid, err) < 0)
 		return -1;
 	return launch_initrd_write(
 		paths->initramfs, spec->initdata, strlen(spec->initdata), paths->initrd, err);
@@ -172,7 +176,8 @@ static int start_relay(const struct provisioner_conf *conf, const char *id, uid_
 }
 
 static int launch(const struct provisioner_conf *conf, const struct driver_spec *spec,
-	const struct paths *paths, uid_t uid, pid_t *ret_pid, int *ret_listener, struct err *err)
+	const struct paths *paths, uid_t uid, int tpm, pid_t *ret_pid, int *ret_listener,
+	struct err *err)
 {
 	struct launch_vm vm = { .name = spec->sandbox_id,
 		.kernel = paths->kernel,
@@ -189,9 +194,24 @@ static int launch(const struct provisioner_conf *conf, const struct driver_spec 
 		.gid = (gid_t)uid };
 
 	vm.kvm = kvm_works(conf, &vm, &launch);
+	if (spec->is_measured) {
+		vm.firmware = conf->firmware;
+		vm.vars = paths->vars;
+		vm.tpm = tpm;
+	}
 	vm.initrd = paths->initrd;
 	vm.secret_file = paths->secret;
 	return launch_vm_start(&vm, &launch, ret_pid, ret_listener, err);
+}
+
+/* QEMU first, whose end is swtpm's. */
+static int end_processes(const struct provisioner_conf *conf, const struct paths *paths,
+	const char *id, struct err *err)
+{
+	const struct vm_process qemu = process_of(paths, id);
+	const struct vtpm vtpm = vtpm_of(conf, paths, id, 0);
+
+	return vm_process_end(&qemu, err) < 0 ? -1 : vtpm_end(&vtpm, err);
 }
 
 static int qemu_stop(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err)
@@ -199,50 +219,64 @@ static int qemu_stop(const struct provisioner_conf *conf, const char *sandbox_id
 	auto_paths paths;
 
 	paths_init(&paths, conf, sandbox_id);
-	return vm_process_end(paths.pid, sandbox_id, err);
+	return end_processes(conf, &paths, sandbox_id, err);
+}
+
+/* The VM with its vTPM; what the relay needs comes back. */
+static int start_vm(const struct provisioner_conf *conf, const struct driver_spec *spec,
+	const struct paths *paths, uid_t uid, int *ret_listener, int *ret_vm, struct err *err)
+{
+	const struct vtpm vtpm = vtpm_of(conf, paths, spec->sandbox_id, uid);
+	auto_fd int tpm = -1, listener = -1;
+	pid_t pid;
+
+	if (spec->is_measured && (vtpm_make(&vtpm, err) < 0 || vtpm_start(&vtpm, &tpm, err) < 0))
+		return -1;
+	if (launch(conf, spec, paths, uid, tpm, &pid, &listener, err) < 0 ||
+		vm_process_note(paths->pid, pid, err) < 0)
+		return -1;
+	*ret_listener = vm_files_raise(take_fd(listener));
+	*ret_vm = vm_files_raise((int)syscall(SYS_pidfd_open, pid, 0));
+	return *ret_listener < 0 || *ret_vm < 0 ? err_errno(err, "hold the VM") : 0;
 }
 
 static int qemu_start(
 	const struct provisioner_conf *conf, const struct driver_spec *spec, struct err *err)
 {
-	auto_fd int listener = -1, low_listener = -1, vm = -1;
+	auto_fd int listener = -1, vm = -1;
 	auto_paths paths;
 	uid_t uid;
-	pid_t pid;
 
 	paths_init(&paths, conf, spec->sandbox_id);
-	if (vm_process_end(paths.pid, spec->sandbox_id, err) < 0 ||
-		make_folder(conf->sandboxes_dir, 0711, err) < 0 ||
+	if (end_processes(conf, &paths, spec->sandbox_id, err) < 0 ||
+		vm_files_folder(conf->sandboxes_dir, 0711, err) < 0 ||
 		user_of(conf, &paths, spec->sandbox_id, &uid, err) < 0 ||
-		prepare(spec, &paths, uid, err) < 0 ||
-		launch(conf, spec, &paths, uid, &pid, &low_listener, err) < 0)
-		return -1;
-	listener = fcntl(low_listener, F_DUPFD_CLOEXEC,
-		10); /* dup2 onto 3 and 4 must not meet the originals */
-	vm = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (vm >= 0 && vm < 10) {
-		int high = fcntl(vm, F_DUPFD_CLOEXEC, 10);
-
-		close(vm);
-		vm = high;
-	}
-	if (listener < 0 || vm < 0)
-		return err_errno(err, "hold the VM");
-	if (vm_process_note(paths.pid, pid, err) < 0)
+		prepare(conf, spec, &paths, uid, err) < 0 ||
+		start_vm(conf, spec, &paths, uid, &listener, &vm, err) < 0)
 		return -1;
 	return start_relay(conf, spec->sandbox_id, uid, listener, vm, err);
 }
 
-static int qemu_alive(const struct provisioner_conf *conf, const char *sandbox_id, bool *ret_alive,
-	struct err *err)
+/* A vTPM is gone as soon as its QEMU is: only one that a living QEMU misses died by itself. */
+static int qemu_inspect(const struct provisioner_conf *conf, const char *sandbox_id,
+	const char **ret_gone, struct err *err)
 {
+	struct vm_process qemu;
 	auto_paths paths;
+	struct vtpm vtpm;
+	bool has_lost;
 	pid_t pid;
 
 	paths_init(&paths, conf, sandbox_id);
-	if (vm_process_find(paths.pid, sandbox_id, &pid, err) < 0)
+	qemu = process_of(&paths, sandbox_id);
+	vtpm = vtpm_of(conf, &paths, sandbox_id, 0);
+	if (vtpm_is_gone(&vtpm, &has_lost, err) < 0 || vm_process_find(&qemu, &pid, err) < 0)
 		return -1;
-	*ret_alive = pid > 0;
+	*ret_gone = NULL;
+	if (pid == 0 || (has_lost && vm_process_ends(pid, LAST_BREATH_MS)))
+		*ret_gone = "sandbox.died";
+	else if (has_lost)
+		*ret_gone = "sandbox.vtpm_died";
 	return 0;
 }
 
@@ -262,7 +296,8 @@ static int qemu_remove(const struct provisioner_conf *conf, const char *sandbox_
 	auto_paths paths;
 
 	paths_init(&paths, conf, sandbox_id);
-	if (vm_process_end(paths.pid, sandbox_id, err) < 0 || remove_tree(paths.folder, err) < 0)
+	if (end_processes(conf, &paths, sandbox_id, err) < 0 ||
+		vm_files_remove(paths.folder, err) < 0)
 		return -1;
 	/* last, so that the next VM of this uid finds nothing of this one */
 	return is_root() ? vm_user_release(paths.users, (uid_t)conf->sandbox_uid, sandbox_id, err)
@@ -308,7 +343,7 @@ static int qemu_console(const struct provisioner_conf *conf, const char *sandbox
 const struct driver driver_qemu = {
 	.name = "qemu",
 	.start = qemu_start,
-	.alive = qemu_alive,
+	.inspect = qemu_inspect,
 	.settled = qemu_settled,
 	.stop = qemu_stop,
 	.remove = qemu_remove,

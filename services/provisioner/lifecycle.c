@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "lib/steps.h"
 #include "lib/wake.h"
+#include "proto/trust.h"
 #include "services/provisioner/driver.h"
 #include "services/provisioner/store.h"
 
@@ -34,6 +35,7 @@ static int change(struct worker *worker, const struct sandbox *sandbox, const ch
 static int launch(struct worker *worker, const struct sandbox *sandbox, struct err *err)
 {
 	auto_json json_t *parameters = json_loads(sandbox->parameters, 0, NULL);
+	auto_json json_t *initdata = json_loads(sandbox->initdata, 0, NULL);
 	unsigned char bytes[SECRET_SIZE];
 	char hash[DIGEST_TEXT_SIZE], *secret;
 	struct driver_spec spec;
@@ -43,8 +45,12 @@ static int launch(struct worker *worker, const struct sandbox *sandbox, struct e
 	secret = codec_b64url_text(bytes, sizeof(bytes));
 	explicit_bzero(bytes, sizeof(bytes));
 	digest_text(secret, strlen(secret), hash);
-	spec = (struct driver_spec) { sandbox->id, sandbox->boot, parameters, sandbox->initdata,
-		secret };
+	spec = (struct driver_spec) { .sandbox_id = sandbox->id,
+		.boot = sandbox->boot,
+		.parameters = parameters,
+		.initdata = sandbox->initdata,
+		.enrolment_secret = secret,
+		.is_measured = trust_initdata_allows(initdata, "software-tpm") };
 	r = store_secret(worker->db, sandbox, hash, err);
 	if (r == 0)
 		r = driver_qemu.start(worker->program, &spec, err);
@@ -57,26 +63,28 @@ static int launch(struct worker *worker, const struct sandbox *sandbox, struct e
 static int step_booting(struct worker *worker, const void *row, struct err *err)
 {
 	const struct sandbox *sandbox = row;
-	bool alive;
+	char code[48];
+	const char *gone;
 
 	if (sandbox->launched_boot != sandbox->boot) {
 		if (launch(worker, sandbox, err) == 0 || strcmp(err->code, "sandbox.stale") == 0)
 			return 0;
 		log_failure("a sandbox could not be launched", err);
+		snprintf(code, sizeof(code), "%s",
+			strncmp(err->code, "sandbox.", 8) == 0 ? err->code : "sandbox.launch");
 		if (driver_qemu.stop(worker->program, sandbox->id, err) < 0)
 			return -1; /* what came up of it must not outlive the failure */
-		return change(worker, sandbox, "failed", "sandbox.launch",
-			"the VM could not be launched", err);
+		return change(worker, sandbox, "failed", code, "the VM could not be launched", err);
 	}
-	if (driver_qemu.alive(worker->program, sandbox->id, &alive, err) < 0)
+	if (driver_qemu.inspect(worker->program, sandbox->id, &gone, err) < 0)
 		return -1;
-	if (!alive)
-		return change(worker, sandbox, "failed", "sandbox.died",
-			"the VM ended before it enrolled", err);
-	if (!sandbox->boot_timed_out)
+	if (!gone && !sandbox->boot_timed_out)
 		return 0;
 	if (driver_qemu.stop(worker->program, sandbox->id, err) < 0)
 		return -1;
+	if (gone)
+		return change(worker, sandbox, "failed", gone,
+			"the VM or its vTPM ended before it enrolled", err);
 	return change(worker, sandbox, "failed", "sandbox.boot_timeout",
 		"the VM did not enrol within 120 seconds", err);
 }
@@ -84,14 +92,16 @@ static int step_booting(struct worker *worker, const void *row, struct err *err)
 static int step_ready(struct worker *worker, const void *row, struct err *err)
 {
 	const struct sandbox *sandbox = row;
-	bool alive;
+	const char *gone;
 
 	if (driver_qemu.settled(worker->program, sandbox->id, err) < 0 ||
-		driver_qemu.alive(worker->program, sandbox->id, &alive, err) < 0)
+		driver_qemu.inspect(worker->program, sandbox->id, &gone, err) < 0)
 		return -1;
-	return alive ? 0
-		     : change(worker, sandbox, "stopped", "sandbox.died", "the VM ended by itself",
-			       err);
+	if (!gone)
+		return 0;
+	if (driver_qemu.stop(worker->program, sandbox->id, err) < 0)
+		return -1;
+	return change(worker, sandbox, "stopped", gone, "the VM or its vTPM ended by itself", err);
 }
 
 static int step_stopping(struct worker *worker, const void *row, struct err *err)

@@ -29,7 +29,16 @@ static const struct conf_item config[] = {
 	ROW("edge_ca", CONF_TEXT, edge_ca, NULL, "PEM file of the edge's CA"),
 	ROW("edge_address", CONF_TEXT, edge_address, NULL, "host:port of the edge"),
 	ROW("sandbox_uid", CONF_COUNT, sandbox_uid, "0",
-		"first of 512 uids for root to run QEMU and its relays under; 0: this service's"),
+		"first of 768 uids for root to run QEMU, relays and vTPMs under; 0: this "
+		"service's"),
+	ROW("firmware", CONF_TEXT, firmware, "/usr/share/OVMF/OVMF_CODE.fd",
+		"OVMF's code, for measured sandboxes"),
+	ROW("firmware_vars", CONF_TEXT, firmware_vars, "/usr/share/OVMF/OVMF_VARS.fd",
+		"OVMF's variables as they are delivered"),
+	ROW("vtpm_setup", CONF_TEXT, vtpm_setup, NULL,
+		"swtpm_setup's configuration file, which names the CA of vTPMs"),
+	ROW("vtpm_chain", CONF_TEXT, vtpm_chain, NULL,
+		"PEM file of that CA's certificates without its root"),
 	ROW("kvm", CONF_BOOL, kvm, "true", "use KVM when a time-limited probe says that it works"),
 	{ NULL, CONF_TEXT, 0, NULL, NULL },
 };

@@ -104,7 +104,7 @@ static int make_initdata(
 		"strongroom-initdata-1", "template", "id", template->id, "version",
 		(json_int_t) template->version, "sandbox", id, "edge", "host", LAUNCH_GUEST_GATEWAY,
 		"port", (json_int_t)LAUNCH_PORT, "ca_spki", template_edge_spki(), "classes",
-		"none");
+		template->class);
 	size_t len;
 
 	return jcs_encode(initdata, ret_text, &len, err);

@@ -37,6 +37,7 @@ static const cyaml_schema_field_t template_fields[] = {
 	CYAML_FIELD_INT("version", CYAML_FLAG_DEFAULT, struct template, version),
 	CYAML_FIELD_STRING_PTR("title", CYAML_FLAG_POINTER, struct template, title, 1, 256),
 	CYAML_FIELD_STRING_PTR("driver", CYAML_FLAG_POINTER, struct template, driver, 1, 32),
+	CYAML_FIELD_STRING_PTR("class", CYAML_FLAG_POINTER, struct template, class, 1, 32),
 	CYAML_FIELD_SEQUENCE("parameters", CYAML_FLAG_POINTER, struct template, parameters,
 		&parameter_schema, 0, 32),
 	CYAML_FIELD_END,

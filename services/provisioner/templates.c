@@ -56,8 +56,8 @@ static json_t *template_record(const struct template *template)
 		"version", (json_int_t) template->version, "title", template->title, "driver",
 		template->driver, "parameters", "$schema",
 		"https://json-schema.org/draft/2020-12/schema", "type", "object",
-		"additionalProperties", 0, "properties", properties, "classes", "none", "reference",
-		reference, "edge_ca_spki", edge_spki);
+		"additionalProperties", 0, "properties", properties, "classes", template->class,
+		"reference", reference, "edge_ca_spki", edge_spki);
 }
 
 int template_list(struct web_req *req, struct web_res *res, struct err *err)
@@ -170,6 +170,10 @@ static int check_template(const struct template *template, const char *path, str
 	if (strcmp(template->driver, "qemu") != 0)
 		return err_set(err, ERR_INVALID, "template.invalid", "%s: there is no driver '%s'",
 			path, template->driver);
+	if (strcmp(template->class, "none") != 0 && strcmp(template->class, "software-tpm") != 0)
+		return err_set(err, ERR_INVALID, "template.invalid",
+			"%s: the driver gives no evidence of the class '%s'", path,
+			template->class);
 	for (unsigned i = 0; i < template->parameters_count; i++) {
 		auto_json json_t *value = default_of(&template->parameters[i]);
 

@@ -24,6 +24,7 @@ struct template_parameter {
 struct template
 {
 	char *id, *title, *driver;
+	char *class; /* of the evidence that its sandboxes give: none, software-tpm */
 	long long version;
 	struct template_parameter *parameters;
 	unsigned parameters_count;

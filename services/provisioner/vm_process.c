@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding and ending QEMU by its note, by its arguments, and by a pidfd. */
+/* Finding and ending by note, by arguments, and by a pidfd. */
 #include "services/provisioner/vm_process.h"
 
 #include <dirent.h>
@@ -77,12 +77,11 @@ static pid_t noted(const char *pid_file)
 	return *now && strcmp(now, (const char *)text.data) == 0 ? pid : 0;
 }
 
-/* Whether the arguments are those of a QEMU with "-name <sandbox id>", or of the launcher that is
- * about to become it. */
-static bool is_named(pid_t pid, const char *sandbox_id)
+/* Whether the arguments are such a process's, or of the launcher that is about to become it. */
+static bool is_named(pid_t pid, const struct vm_process *process)
 {
 	auto_free char *path = mem_printf("/proc/%d/cmdline", pid);
-	bool is_qemu = false, is_name = false;
+	bool is_program = false, is_name = false;
 	auto_buf text = BUF_INIT(CMDLINE_MAX);
 	const char *arg, *end;
 
@@ -92,15 +91,15 @@ static bool is_named(pid_t pid, const char *sandbox_id)
 	arg = (const char *)text.data;
 	end = arg + text.len;
 	for (; arg < end; arg += strlen(arg) + 1) {
-		if (is_qemu && is_name && strcmp(arg, sandbox_id) == 0)
+		if (is_program && is_name && strcmp(arg, process->name) == 0)
 			return started(pid) > 0;
-		is_name = strcmp(arg, "-name") == 0;
-		is_qemu = is_qemu || strstr(arg, "qemu-system");
+		is_name = strcmp(arg, process->option) == 0;
+		is_program = is_program || strstr(arg, process->program);
 	}
 	return false;
 }
 
-static int search(const char *sandbox_id, pid_t *ret_pid, struct err *err)
+static int search(const struct vm_process *process, pid_t *ret_pid, struct err *err)
 {
 	DIR *proc = opendir("/proc");
 	const struct dirent *entry;
@@ -111,17 +110,17 @@ static int search(const char *sandbox_id, pid_t *ret_pid, struct err *err)
 	while (*ret_pid == 0 && (entry = readdir(proc))) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (pid > 1 && is_named(pid, sandbox_id))
+		if (pid > 1 && is_named(pid, process))
 			*ret_pid = pid;
 	}
 	closedir(proc);
 	return 0;
 }
 
-int vm_process_find(const char *pid_file, const char *sandbox_id, pid_t *ret_pid, struct err *err)
+int vm_process_find(const struct vm_process *process, pid_t *ret_pid, struct err *err)
 {
-	*ret_pid = noted(pid_file);
-	return *ret_pid > 0 ? 0 : search(sandbox_id, ret_pid, err);
+	*ret_pid = noted(process->note);
+	return *ret_pid > 0 ? 0 : search(process, ret_pid, err);
 }
 
 static bool ends_within(int pidfd, int limit_ms)
@@ -131,12 +130,19 @@ static bool ends_within(int pidfd, int limit_ms)
 	return poll(&wait, 1, limit_ms) == 1;
 }
 
-static int end_one(const char *pid_file, const char *sandbox_id, pid_t pid, struct err *err)
+bool vm_process_ends(pid_t pid, int limit_ms)
+{
+	auto_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return pidfd < 0 || ends_within(pidfd, limit_ms);
+}
+
+static int end_one(const struct vm_process *process, pid_t pid, struct err *err)
 {
 	auto_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
 	/* The pidfd is of whoever has the pid now: look again before it is used. */
-	if (pidfd < 0 || (noted(pid_file) != pid && !is_named(pid, sandbox_id)))
+	if (pidfd < 0 || (noted(process->note) != pid && !is_named(pid, process)))
 		return 0;
 	syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
 	if (ends_within(pidfd, TERM_MS))
@@ -147,16 +153,16 @@ static int end_one(const char *pid_file, const char *sandbox_id, pid_t pid, stru
 	return err_set(err, ERR_TIMEOUT, "sandbox.will_not_end", "process %d does not end", pid);
 }
 
-int vm_process_end(const char *pid_file, const char *sandbox_id, struct err *err)
+int vm_process_end(const struct vm_process *process, struct err *err)
 {
 	for (int i = 0; i < MOST; i++) {
 		pid_t pid;
 
-		if (vm_process_find(pid_file, sandbox_id, &pid, err) < 0)
+		if (vm_process_find(process, &pid, err) < 0)
 			return -1;
 		if (pid == 0)
 			return 0;
-		if (end_one(pid_file, sandbox_id, pid, err) < 0)
+		if (end_one(process, pid, err) < 0)
 			return -1;
 	}
 	return err_set(err, ERR_TIMEOUT, "sandbox.will_not_end", "more than %d processes", MOST);

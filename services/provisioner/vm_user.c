@@ -21,7 +21,7 @@
 
 int vm_user_check(long first, struct err *err)
 {
-	long end = first + 2 * (long)VM_USERS;
+	long end = first + 3 * (long)VM_USERS;
 
 	if (first < FIRST_UID || end > LAST_UID || (first <= NOBODY + 1 && end > NOBODY))
 		return err_set(err, ERR_INVALID, "sandbox.bad_uids",

@@ -2,7 +2,8 @@
 /*
  * The uids of the VMs: each sandbox of a host has one of its own from its first start to its
  * removal, or a compromised QEMU could read and trace another tenant's; and one more for its relay,
- * VM_USERS above it, or it could trace that and connect elsewhere. Kept as links
+ * VM_USERS above it, or it could trace that and connect elsewhere; and one for its vTPM, above
+ * that, or it could change the PCRs. Kept as links
  * "<uid> -> <sandbox id>" in a folder that is the provisioner's alone.
  */
 #ifndef PROVISIONER_VM_USER_H
@@ -14,7 +15,7 @@
 
 #define VM_USERS 256u
 
-/* Whether 2 * VM_USERS uids and gids from `first` on are nobody else's: sandbox.bad_uids when they
+/* Whether 3 * VM_USERS uids and gids from `first` on are nobody else's: sandbox.bad_uids when they
  * reach below 1000, beyond what a uid can be, or to a user or group of this host. */
 int vm_user_check(long first, struct err *err);
 /* The sandbox's uid, one of VM_USERS from `first` on; takes a free one if it has none yet. */

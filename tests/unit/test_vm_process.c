@@ -15,6 +15,7 @@
 #define ID "sbx_0197a000-0000-7000-8000-00000000test"
 
 static char note[] = "/tmp/test_vm_process.XXXXXX";
+static const struct vm_process vm_process = { note, "qemu-system", "-name", ID };
 
 /* A process whose arguments begin with `first` and say -name ID, or do not. */
 static pid_t start(const char *first, bool is_named)
@@ -57,9 +58,9 @@ static void test_noted_by_another_name(void)
 	struct err err = { 0 };
 
 	CHECK(vm_process_note(note, pid, &err) == 0);
-	CHECK(vm_process_find(note, ID, &found, &err) == 0 && found == pid);
-	CHECK(vm_process_end(note, ID, &err) == 0);
-	CHECK(vm_process_find(note, ID, &found, &err) == 0 && found == 0); /* a zombie still */
+	CHECK(vm_process_find(&vm_process, &found, &err) == 0 && found == pid);
+	CHECK(vm_process_end(&vm_process, &err) == 0);
+	CHECK(vm_process_find(&vm_process, &found, &err) == 0 && found == 0); /* a zombie still */
 	CHECK(was_killed(pid));
 }
 
@@ -71,7 +72,7 @@ static void test_all_of_a_name(void)
 	struct err err = { 0 };
 
 	CHECK(vm_process_note(note, vm, &err) == 0);
-	CHECK(vm_process_end(note, ID, &err) == 0);
+	CHECK(vm_process_end(&vm_process, &err) == 0);
 	CHECK(was_killed(vm) && was_killed(other) && was_killed(launcher));
 }
 
@@ -84,9 +85,9 @@ static void test_pid_used_again(void)
 	struct err err = { 0 };
 
 	CHECK(buf_write_file(note, stale, strlen(stale), 0644, &err) == 0);
-	CHECK(vm_process_find(note, ID, &found, &err) == 0 && found == 0);
+	CHECK(vm_process_find(&vm_process, &found, &err) == 0 && found == 0);
 	CHECK(buf_write_file(note, old, strlen(old), 0644, &err) == 0);
-	CHECK(vm_process_end(note, ID, &err) == 0);
+	CHECK(vm_process_end(&vm_process, &err) == 0);
 	CHECK(!was_killed(pid));
 	put_away(pid);
 }

@@ -49,7 +49,7 @@ gid_of() {
 	esac
 }
 
-# The first of 512 uids, for VMs and their relays; 0: everything runs as the caller.
+# The first of 768 uids, for VMs, their relays and their vTPMs; 0: everything runs as the caller.
 sandbox_uid() {
 	is_root || { echo 0; return; }
 	echo $((UID_BASE + 64))

@@ -163,8 +163,9 @@ stragglers() {
 	{
 		grep -lzxF "STACK_ID=$STACK_ID" /proc/[0-9]*/environ || :
 		find /proc/[0-9]*/cwd -maxdepth 0 \( -lname "$ROOT" -o -lname "$ROOT/*" \) | ours
-		# VMs and relays have neither: they are known by their sandbox
-		[ -z "$(ls "$ROOT/sandboxes")" ] || grep -lzxF "$(ls "$ROOT/sandboxes")" /proc/[0-9]*/cmdline | ours
+		# VMs, vTPMs and relays have neither: they are known by their sandbox
+		[ -z "$(ls "$ROOT/sandboxes")" ] || grep -lzxF "$(ls "$ROOT/sandboxes")
+$(printf "dir=%s/tpm\n" "$ROOT"/sandboxes/*)" /proc/[0-9]*/cmdline | ours
 	} 2>/dev/null | cut -d / -f 3 | sort -un | while read -r pid; do
 		! start_time "$pid" >/dev/null || echo "$pid"
 	done
@@ -175,7 +176,7 @@ ours() {
 	local path
 	while read -r path; do
 		case $(readlink "${path%/*}/exe" 2>/dev/null) in
-		*/postgres* | */redis-* | */docker-registry* | */nginx* | "$ROOT"/bin/* | */qemu-system-*) echo "$path" ;;
+		*/postgres* | */redis-* | */docker-registry* | */nginx* | "$ROOT"/bin/* | */qemu-system-* | */swtpm) echo "$path" ;;
 		esac
 	done
 }

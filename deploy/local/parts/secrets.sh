@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 # Keys that this instance makes for itself at the first start: a CA and the edge's certificate, a key pair per service for its
-# assertions, the CA of machines, the token issuer's key, passwords of database roles. Nothing secret is ever an argument of a program.
+# assertions, the CA of machines, the CA of vTPMs, the token issuer's key, passwords of database roles. Nothing secret is ever an argument of a program.
 
 private_key() {
 	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null
@@ -28,6 +28,57 @@ make_machine_ca() {
 		openssl req -x509 -new -key "$ROOT/keys/machine-ca.key" -sha256 -days 3650 -subj "/CN=Strongroom machine CA $STACK_ID" \
 			-addext basicConstraints=critical,CA:TRUE,pathlen:0 \
 			-addext keyUsage=critical,keyCertSign,cRLSign,digitalSignature | put_file "$ROOT/pki/machine-ca.pem" 644 0
+}
+
+# The CA of vTPMs (swtpm_setup): its root, which clients trust, signs once; the issuer below it signs a certificate for each
+# sandbox's vTPM, in the provisioner's hands.
+make_vtpm_ca() {
+	local dir=$ROOT/keys/vtpm owner
+	owner=$(uid_of provisioner)
+	make_dir "$dir" 700 "$owner" "$(gid_of provisioner)"
+	make_key "$ROOT/keys/vtpm-root.key" 0
+	[ -e "$ROOT/pki/vtpm-ca.pem" ] ||
+		openssl req -x509 -new -key "$ROOT/keys/vtpm-root.key" -sha256 -days 3650 -subj "/CN=Strongroom vTPM CA $STACK_ID" \
+			-addext basicConstraints=critical,CA:TRUE,pathlen:1 \
+			-addext keyUsage=critical,keyCertSign,cRLSign | put_file "$ROOT/pki/vtpm-ca.pem" 644 0
+	make_key "$dir/signkey.pem" "$owner"
+	[ -e "$dir/issuercert.pem" ] || make_vtpm_issuer "$dir" | put_file "$dir/issuercert.pem" 644 "$owner"
+	[ -e "$dir/certserial" ] || echo 1 | put_file "$dir/certserial" 600 "$owner"
+}
+
+make_vtpm_issuer() {
+	openssl req -new -key "$1/signkey.pem" -subj "/CN=Strongroom vTPM issuer $STACK_ID" |
+		openssl x509 -req -sha256 -days 3649 -CA "$ROOT/pki/vtpm-ca.pem" -CAkey "$ROOT/keys/vtpm-root.key" \
+			-set_serial "0x$(random_secret | cut -c1-30)" -extfile <(
+			cat <<-END
+				basicConstraints = critical, CA:TRUE, pathlen:0
+				keyUsage = critical, keyCertSign, cRLSign
+				subjectKeyIdentifier = hash
+				authorityKeyIdentifier = keyid
+			END
+		) 2>/dev/null
+}
+
+# swtpm_setup's configuration, with this stack's paths: made at each start.
+configure_vtpm() {
+	local dir=$ROOT/keys/vtpm file=$ROOT/etc/vtpm
+	put_file "$file-localca.conf" 644 0 <<-END
+		statedir = $dir
+		signingkey = $dir/signkey.pem
+		issuercert = $dir/issuercert.pem
+		certserial = $dir/certserial
+	END
+	put_file "$file-localca.options" 644 0 <<-END
+		--platform-manufacturer Strongroom
+		--platform-version 1.0
+		--platform-model QEMU
+	END
+	put_file "$file-setup.conf" 644 0 <<-END
+		create_certs_tool = /usr/bin/swtpm_localca
+		create_certs_tool_config = $file-localca.conf
+		create_certs_tool_options = $file-localca.options
+		active_pcr_banks = sha256
+	END
 }
 
 # The edge's certificate is renewed at a start within thirty days of its end. 10.0.2.2 is the edge as a guest sees it. The
@@ -86,6 +137,7 @@ make_secrets() {
 	make_edge_certificate
 	make_service_keys
 	make_machine_ca
+	make_vtpm_ca
 	make_secret registry-http-secret "$(uid_of registry-gw)"
 	make_secret api-key-pepper "$(uid_of certreg)"
 	for service in "${SERVICES[@]}"; do

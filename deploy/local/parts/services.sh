@@ -94,7 +94,7 @@ write_trust() {
 # prepare_service SERVICE: program, configuration, tables
 prepare_service() {
 	copy_program "strongroom-$1"
-	[ "$1" != provisioner ] || { copy_guest && write_trust; }
+	[ "$1" != provisioner ] || { copy_guest && configure_vtpm && write_trust; }
 	configure_service "$1"
 	run_as migrate "$ROOT/bin/strongroom-$1" --config "$ROOT/etc/$1.conf" --migrate >>"$ROOT/log/$1.log" 2>&1 ||
 		{ show_failure "$1"; die "the tables of '$1' could not be brought up to date"; }
