@@ -25,7 +25,7 @@
 
 struct fetch {
 	CURL *curl;
-	char *ca_file, *ca_spki, *tls13_ciphers, *user_agent;
+	char *ca_file, *ca_spki, *client_cert, *client_key, *tls13_ciphers, *user_agent;
 	long connect_timeout_ms;
 	struct fetch_pin pin;
 };
@@ -84,6 +84,8 @@ struct fetch *fetch_new(const struct fetch_conf *conf)
 		abort();
 	fetch->ca_file = copy(conf->ca_file);
 	fetch->ca_spki = copy(conf->ca_spki);
+	fetch->client_cert = copy(conf->client_cert);
+	fetch->client_key = copy(conf->client_key);
 	fetch->tls13_ciphers = copy(conf->tls13_ciphers);
 	fetch->user_agent = copy(conf->user_agent);
 	fetch->connect_timeout_ms =
@@ -99,6 +101,8 @@ void fetch_free(struct fetch *fetch)
 	curl_easy_cleanup(fetch->curl);
 	free(fetch->ca_file);
 	free(fetch->ca_spki);
+	free(fetch->client_cert);
+	free(fetch->client_key);
 	free(fetch->tls13_ciphers);
 	free(fetch->user_agent);
 	free(fetch);
@@ -200,6 +204,10 @@ static void set_tls(struct fetch *fetch)
 	if (fetch->ca_spki) {
 		curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
 		curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, &fetch->pin);
+	}
+	if (fetch->client_cert) {
+		curl_easy_setopt(curl, CURLOPT_SSLCERT, fetch->client_cert);
+		curl_easy_setopt(curl, CURLOPT_SSLKEY, fetch->client_key);
 	}
 	if (fetch->tls13_ciphers)
 		curl_easy_setopt(curl, CURLOPT_TLS13_CIPHERS, fetch->tls13_ciphers);

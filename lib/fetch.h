@@ -19,9 +19,12 @@
 struct fetch;
 
 struct fetch_conf {
-	const char *ca_file; /* PEM bundle; NULL: the system's */
-	const char *ca_spki; /* "sha256:…" of the CA's SPKI that must be in the chain, or NULL
-				(agent) */
+	const char *ca_file;	 /* PEM bundle; NULL: the system's */
+	const char *ca_spki;	 /* "sha256:…" of the CA's SPKI that must be in the chain, or NULL
+				    (agent) */
+	const char *client_cert; /* PEM files of our own certificate and its key, shown to who asks;
+				    both or none */
+	const char *client_key;
 	const char *tls13_ciphers; /* NULL: default */
 	const char *user_agent;
 	long connect_timeout_ms; /* 0: 5000 */

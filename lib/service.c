@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/audit.h"
 #include "lib/auth.h"
@@ -24,6 +25,8 @@
 #define VERSION "0.1.0"
 #define MAX_TOPICS 16
 #define ALIGNMENT 16u
+#define FIRST_PAUSE_MS 100
+#define MAX_PAUSE_MS 5000
 
 enum { EXIT_CLEAN = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -42,13 +45,17 @@ struct arguments {
 
 static const struct conf_item common_rows[] = {
 	ROW(listen, NULL, "unix:/path or tcp:address:port"),
-	ROW(tls_cert, "", "certificate chain in PEM (TCP)"),
+	ROW(tls_cert, "", "certificate chain in PEM (TCP), shown to who asks us and whom we ask"),
 	ROW(tls_key, "", "its key in PEM"),
-	ROW(tls_peer_ca, "", "CA whose certificates the peers must show"),
+	ROW(tls_peer_ca, "", "CA whose certificates the edge, the services and Redis must show"),
 	ROW(base_url, "", "the edge's URL as clients see it"),
 	ROW(database, "", "libpq conninfo of the service's role; empty: no database"),
 	ROW(migrate_database, "", "libpq conninfo of the schema's owner, for --migrate"),
-	ROW(redis, "", "unix:/path; empty: wake-ups stay in the process"),
+	ROW(redis, "",
+		"unix:/path, redis[s]://host:port or sentinel[s]://master@host:port,…; empty: "
+		"wake-ups stay in the process"),
+	ROW(redis_user, "", "user of Redis' ACL; empty: default"),
+	ROW(redis_password_file, "", "file with its password; empty: none is asked for"),
 	ROW(service_key, "", "PEM file of the key that signs our assertions"),
 	ROW(peers_dir, "", "folder with the other services' public keys, <name>.pem"),
 	ROW(log_level, "info", "error, warn, info or debug"),
@@ -57,6 +64,8 @@ static const struct conf_item common_rows[] = {
 	ROW(registry_gw_url, "", "unix:/path or https://host"),
 	ROW(policy_url, "", "unix:/path or https://host"),
 	ROW(orchestrator_url, "", "unix:/path or https://host"),
+	{ "start_wait", CONF_MS, offsetof(struct service_conf, start_wait_ms), "0s",
+		"how long the database and its tables may be missing at the start" },
 	{ "retention_beat", CONF_MS, offsetof(struct service_conf, retention_beat_ms), "10m",
 		"how often what is past its time is forgotten" },
 	{ "workers", CONF_COUNT, offsetof(struct service_conf, workers), "4",
@@ -79,15 +88,18 @@ struct worker *service_worker_new(void *arg)
 {
 	struct service_state *state = arg;
 	struct service_worker *worker = mem_alloc(sizeof(*worker));
+	const struct service_conf *conf = &state->conf;
 	const struct fetch_conf fetch = {
-		.ca_file = *state->conf.tls_peer_ca ? state->conf.tls_peer_ca : NULL,
+		.ca_file = *conf->tls_peer_ca ? conf->tls_peer_ca : NULL,
+		.client_cert = *conf->tls_cert ? conf->tls_cert : NULL,
+		.client_key = *conf->tls_key ? conf->tls_key : NULL,
 		.user_agent = state->service->name,
 	};
 
 	worker->state = state;
-	worker->worker.db = *state->conf.database ? db_new(state->conf.database) : NULL;
+	worker->worker.db = *conf->database ? db_new(conf->database) : NULL;
 	worker->worker.fetch = fetch_new(&fetch);
-	worker->worker.conf = &state->conf;
+	worker->worker.conf = conf;
 	worker->worker.auth = state->auth;
 	worker->worker.wake = state->wake;
 	worker->worker.audit = state->audit;
@@ -148,6 +160,7 @@ static void on_wake(void *arg, const char *topic, const char *key)
 
 static void open_wake(struct service_state *state)
 {
+	const struct service_conf *conf = &state->conf;
 	const char *topics[MAX_TOPICS] = { "web" };
 	size_t count = 1;
 
@@ -160,7 +173,9 @@ static void open_wake(struct service_state *state)
 		if (!known && count < MAX_TOPICS)
 			topics[count++] = topic;
 	}
-	state->wake = wake_new(state->conf.redis, topics, count, on_wake, state);
+	state->redis = (struct redis_conf) { conf->redis, conf->redis_user,
+		conf->redis_password_file, conf->tls_peer_ca, conf->tls_cert, conf->tls_key };
+	state->wake = wake_new(&state->redis, topics, count, on_wake, state);
 }
 
 /* --- start and stop --- */
@@ -172,6 +187,25 @@ static void harden(void)
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
 	umask(0077);
+}
+
+/* Calls `step` until it does not fail for want of something that may come yet, with pauses that
+ * grow, for `start_wait` at most. */
+static int wait_for(struct service_state *state,
+	int (*step)(struct service_state *state, struct err *err), struct err *err)
+{
+	long long until_ms = clock_monotonic_ms() + state->conf.start_wait_ms;
+	long pause_ms = FIRST_PAUSE_MS;
+
+	while (step(state, err) < 0) {
+		if (err->kind != ERR_UNAVAILABLE || clock_monotonic_ms() + pause_ms > until_ms)
+			return -1;
+		log_failure("waits for what it needs to start", err);
+		err_clear(err);
+		usleep((useconds_t)pause_ms * 1000);
+		pause_ms = pause_ms * 2 < MAX_PAUSE_MS ? pause_ms * 2 : MAX_PAUSE_MS;
+	}
+	return 0;
 }
 
 static int check_start(struct service_state *state, struct err *err)
@@ -229,7 +263,7 @@ static int start(struct service_state *state, struct err *err)
 	state->audit = audit_new();
 	service_loops_prepare(state);
 	open_wake(state);
-	if (check_start(state, err) < 0)
+	if (wait_for(state, check_start, err) < 0)
 		return -1;
 	return open_server(state, err);
 }
@@ -281,19 +315,24 @@ static int run(struct service_state *state)
 	return result < 0 ? EXIT_FAILED : EXIT_CLEAN;
 }
 
-static int migrate(const struct service_state *state)
+static int migrate(struct service_state *state, struct err *err)
 {
 	const struct service_conf *conf = &state->conf;
 	const char *owner = *conf->migrate_database ? conf->migrate_database : conf->database;
-	struct err err = { .kind = ERR_NONE };
 
 	if (!state->service->migrations || !*owner)
+		return 0;
+	return db_migrate(owner, state->service->name, state->service->migrations, err);
+}
+
+static int run_migrations(struct service_state *state)
+{
+	struct err err = { .kind = ERR_NONE };
+
+	if (wait_for(state, migrate, &err) == 0)
 		return EXIT_CLEAN;
-	if (db_migrate(owner, state->service->name, state->service->migrations, &err) < 0) {
-		log_failure("cannot migrate", &err);
-		return EXIT_FAILED;
-	}
-	return EXIT_CLEAN;
+	log_failure("cannot migrate", &err);
+	return EXIT_FAILED;
 }
 
 /* --- arguments and configuration --- */
@@ -375,7 +414,7 @@ static int act(const struct service *service, const struct arguments *arguments,
 		conf_print(loaded->rows, loaded->block, stdout);
 		return EXIT_CLEAN;
 	}
-	return arguments->migrate ? migrate(&state) : run(&state);
+	return arguments->migrate ? run_migrations(&state) : run(&state);
 }
 
 int service_main(const struct service *service, int argc, char **argv)

@@ -6,11 +6,14 @@
  * bad arguments or configuration.
  *
  * Configuration every service has (service.c adds these rows): listen (unix:/path or
- * tcp:host:port), tls_cert, tls_key, tls_peer_ca (TCP only), base_url, database (libpq conninfo),
- * migrate_database (owner's conninfo), redis (unix:/path; empty: none), service_key (PEM file),
- * peers_dir (public keys of the other services, <name>.pem), certreg_url / provisioner_url /
- * registry_gw_url / policy_url / orchestrator_url (unix:/path or https://…), log_level,
- * retention_beat (how often what is past its time is forgotten), workers (threads of each pool).
+ * tcp:address:port), tls_cert, tls_key, tls_peer_ca (TCP: of the listener, and of what this service
+ * asks itself), base_url, database (libpq conninfo), migrate_database (owner's conninfo), redis
+ * (lib/redis_address.h; empty: none) with redis_user and redis_password_file (TLS with the files of
+ * TCP), service_key (PEM file), peers_dir (public keys of the other services, <name>.pem),
+ * certreg_url / provisioner_url / registry_gw_url / policy_url / orchestrator_url (unix:/path or
+ * https://…), log_level, start_wait (how long the database, its tables and certreg may be missing
+ * at the start), retention_beat (how often what is past its time is forgotten), workers (threads of
+ * each pool).
  */
 #ifndef STRONGROOM_SERVICE_H
 #define STRONGROOM_SERVICE_H
@@ -29,8 +32,9 @@ struct wake;
 /* The configuration rows that all services share; filled before init() is called. */
 struct service_conf {
 	char *listen, *tls_cert, *tls_key, *tls_peer_ca, *base_url, *database, *migrate_database;
-	char *redis, *service_key, *peers_dir, *log_level;
+	char *redis, *redis_user, *redis_password_file, *service_key, *peers_dir, *log_level;
 	char *certreg_url, *provisioner_url, *registry_gw_url, *policy_url, *orchestrator_url;
+	long start_wait_ms;
 	long retention_beat_ms;
 	long workers;			    /* threads of each loop that is a pool */
 	long rate_per_key, rate_per_source; /* requests per second; 0: any (lib/limit.h) */

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "lib/redis_conn.h"
 #include "lib/service.h"
 #include "lib/web_server.h"
 
@@ -37,6 +38,7 @@ struct service_state {
 	struct service_conf conf;
 	void *program_conf;
 	struct auth *auth;
+	struct redis_conf redis;
 	struct wake *wake;
 	struct audit *audit;
 	struct web_route *routes;

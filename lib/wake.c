@@ -19,6 +19,7 @@
 
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/redis_address.h"
 #include "lib/wake_redis.h"
 
 #define QUEUE_MAX 4096u
@@ -142,22 +143,28 @@ static void start(struct wake *wake)
 	}
 }
 
-static const char *path_of(const char *address)
+/* Whether there is a Redis to go to. */
+static bool is_usable(const struct redis_conf *conf)
 {
-	if (!address || !*address)
-		return NULL;
-	if (strncmp(address, "unix:", 5) == 0)
-		return address + 5;
-	log_error("address of Redis is not unix:/path, going without", "address", address, NULL);
-	return NULL;
+	struct redis_address address;
+	struct err err = { .kind = ERR_NONE };
+	int rc;
+
+	if (!conf || !*conf->address)
+		return false;
+	rc = redis_address_parse(conf->address, &address, &err);
+	redis_address_release(&address);
+	if (rc < 0)
+		log_failure("going without Redis", &err);
+	return rc == 0;
 }
 
-struct wake *wake_new(const char *address, const char *const *topics, size_t n_topics,
+struct wake *wake_new(const struct redis_conf *conf, const char *const *topics, size_t n_topics,
 	void (*on_ring)(void *arg, const char *topic, const char *key), void *arg)
 {
 	struct wake *wake = mem_alloc(sizeof(*wake));
 
-	wake->redis = wake_redis_new(path_of(address), topics, n_topics, on_ring, arg);
+	wake->redis = wake_redis_new(is_usable(conf) ? conf : NULL, topics, n_topics, on_ring, arg);
 	wake->on_ring = on_ring;
 	wake->arg = arg;
 	wake->end = &wake->first;

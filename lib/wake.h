@@ -17,11 +17,12 @@
 
 #include "lib/err.h"
 
+struct redis_conf;
 struct wake;
 
-/* `on_ring(arg, topic, key)` is called on the reader's thread; must not block. `address`
- * "unix:/path"; empty or NULL: rings stay inside this process. */
-struct wake *wake_new(const char *address, const char *const *topics, size_t n_topics,
+/* `on_ring(arg, topic, key)` is called on the reader's thread; must not block. `conf` must
+ * outlive it; NULL or without an address: rings stay inside this process. */
+struct wake *wake_new(const struct redis_conf *conf, const char *const *topics, size_t n_topics,
 	void (*on_ring)(void *arg, const char *topic, const char *key), void *arg);
 void wake_free(struct wake *wake);
 

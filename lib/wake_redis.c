@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Redis streams by hiredis, as wake_redis.h says. No consumer group: every copy of a service hears
- * all. */
+/* Redis streams, as wake_redis.h says. No consumer group: every copy of a service hears all. */
 #include "lib/wake_redis.h"
 
 #include <assert.h>
-#include <hiredis.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +15,6 @@
 #define PROBE_TOPIC "probe"
 #define MAX_TOPICS 15u
 #define BATCH_MAX 64u /* rings in one round trip */
-#define REDIS_LIMIT_MS 100
 #define PROBE_BEAT_MS 5000
 #define BACKOFF_FIRST_MS 50u
 #define BACKOFF_MAX_MS 2000u
@@ -29,13 +26,13 @@ struct stream {
 };
 
 struct wake_redis {
-	char *path;
+	const struct redis_conf *conf; /* NULL: no Redis */
 	struct stream streams[MAX_TOPICS + 1];
 	size_t n_streams; /* the last one is the probe's */
 	void (*on_ring)(void *arg, const char *topic, const char *key);
 	void *arg;
-	char sender[ID_SIZE];	      /* marks our own entries, which need no second ring */
-	redisContext *reader, *adder; /* both or none */
+	char sender[ID_SIZE];		   /* marks our own entries, which need no second ring */
+	struct redis_conn *reader, *adder; /* both or none */
 	unsigned backoff_ms;
 	long long retry_ms;    /* when to connect again */
 	long long probe_ms;    /* when to send the next probe */
@@ -44,31 +41,14 @@ struct wake_redis {
 
 /* --- connections --- */
 
-static void drop(redisContext **context)
-{
-	if (*context)
-		redisFree(take_ptr(*context));
-}
-
-static redisContext *connect_to(const char *path)
-{
-	const struct timeval limit = { .tv_usec = REDIS_LIMIT_MS * 1000 };
-	redisContext *context = redisConnectUnixWithTimeout(path, limit);
-
-	if (context && !context->err && redisSetTimeout(context, limit) == REDIS_OK)
-		return context;
-	drop(&context);
-	return NULL;
-}
-
 /* Both connections go, and come again after a pause. */
 static void lose(struct wake_redis *redis, const char *why)
 {
 	unsigned random;
 
 	log_debug("wake-ups lost Redis", "why", why, NULL);
-	drop(&redis->reader);
-	drop(&redis->adder);
+	redis_conn_free(take_ptr(redis->reader));
+	redis_conn_free(take_ptr(redis->adder));
 	atomic_store(&redis->heard_ms, 0);
 	rand_bytes(&random, sizeof(random));
 	redis->retry_ms = clock_monotonic_ms() + 1 + random % redis->backoff_ms;
@@ -80,21 +60,24 @@ static void lose(struct wake_redis *redis, const char *why)
 
 static bool append_ring(struct wake_redis *redis, const char *topic, const char *key)
 {
-	return redisAppendCommand(redis->adder,
-		       "XADD " STREAM_PREFIX "%s MAXLEN ~ 1000 * k %s s %s", topic, key,
-		       redis->sender) == REDIS_OK;
+	auto_free char *stream = mem_printf(STREAM_PREFIX "%s", topic);
+	const char *const words[] = { "XADD", stream, "MAXLEN", "~", "1000", "*", "k", key, "s",
+		redis->sender };
+
+	return redis_conn_add(redis->adder, ARRAY_LEN(words), words);
 }
 
-static bool take_replies(redisContext *context, size_t count)
+static bool send_rings(struct redis_conn *conn, size_t count)
 {
-	bool is_fine = true;
+	bool is_fine = redis_conn_send(conn);
 
-	while (count-- > 0) {
-		redisReply *reply = NULL;
+	while (is_fine && count-- > 0) {
+		redisReply *reply;
 
-		if (redisGetReply(context, (void **)&reply) != REDIS_OK)
-			return false;
-		is_fine &= reply->type != REDIS_REPLY_ERROR;
+		is_fine = redis_conn_take(conn, &reply);
+		if (!is_fine)
+			break;
+		is_fine = reply->type != REDIS_REPLY_ERROR;
 		freeReplyObject(reply);
 	}
 	return is_fine;
@@ -108,7 +91,7 @@ void wake_redis_add(struct wake_redis *redis, const struct wake_ring *rings)
 
 		for (; rings && count < BATCH_MAX && is_fine; rings = rings->next, count++)
 			is_fine = append_ring(redis, rings->topic, rings->key);
-		if (!is_fine || !take_replies(redis->adder, count))
+		if (!is_fine || !send_rings(redis->adder, count))
 			lose(redis, "XADD failed");
 	}
 }
@@ -116,7 +99,7 @@ void wake_redis_add(struct wake_redis *redis, const struct wake_ring *rings)
 static void send_probe(struct wake_redis *redis, long long now_ms)
 {
 	redis->probe_ms = now_ms + PROBE_BEAT_MS;
-	if (!append_ring(redis, PROBE_TOPIC, redis->sender) || !take_replies(redis->adder, 1))
+	if (!append_ring(redis, PROBE_TOPIC, redis->sender) || !send_rings(redis->adder, 1))
 		lose(redis, "probe not sent");
 }
 
@@ -125,19 +108,13 @@ static void send_probe(struct wake_redis *redis, long long now_ms)
 static bool send_xread(struct wake_redis *redis)
 {
 	const char *words[5 + 2 * (MAX_TOPICS + 1)] = { "XREAD", "BLOCK", "0", "STREAMS" };
-	int count = 4, done = 0;
+	int count = 4;
 
 	for (size_t i = 0; i < redis->n_streams; i++)
 		words[count++] = redis->streams[i].name;
 	for (size_t i = 0; i < redis->n_streams; i++)
 		words[count++] = redis->streams[i].last_id;
-	if (redisAppendCommandArgv(redis->reader, count, words, NULL) != REDIS_OK)
-		return false;
-	while (!done) {
-		if (redisBufferWrite(redis->reader, &done) != REDIS_OK)
-			return false;
-	}
-	return true;
+	return redis_conn_add(redis->reader, count, words) && redis_conn_send(redis->reader);
 }
 
 static bool is_list(const redisReply *reply, size_t count)
@@ -155,28 +132,35 @@ static bool set_last_id(struct stream *stream, const redisReply *id)
 
 /* '$' would be looked up again at each XREAD and lose what comes between two: so its value is taken
  * once. */
-static bool find_end(redisContext *context, struct stream *stream)
+static bool find_end(struct redis_conn *conn, struct stream *stream)
 {
-	redisReply *reply = redisCommand(context, "XREVRANGE %s + - COUNT 1", stream->name);
+	const char *const words[] = { "XREVRANGE", stream->name, "+", "-", "COUNT", "1" };
+	redisReply *reply;
 	bool is_found = false;
 
-	if (reply && is_list(reply, 0)) {
+	if (!redis_conn_add(conn, ARRAY_LEN(words), words) || !redis_conn_send(conn) ||
+		!redis_conn_take(conn, &reply))
+		return false;
+	if (is_list(reply, 0)) {
 		memcpy(stream->last_id, "0-0", sizeof("0-0"));
 		is_found = reply->elements == 0 ||
 			   (is_list(reply->element[0], 1) &&
 				   set_last_id(stream, reply->element[0]->element[0]));
 	}
-	if (reply)
-		freeReplyObject(reply);
+	freeReplyObject(reply);
 	return is_found;
 }
 
 static void connect_both(struct wake_redis *redis)
 {
-	redis->reader = connect_to(redis->path);
-	redis->adder = redis->reader ? connect_to(redis->path) : NULL;
+	struct err err = { .kind = ERR_NONE };
+
+	redis->reader = redis_conn_open(redis->conf, &err);
+	redis->adder = redis->reader ? redis_conn_open(redis->conf, &err) : NULL;
 	if (!redis->adder) {
-		lose(redis, "not reachable");
+		if (strcmp(err.code, "redis.unreachable") != 0)
+			log_failure("Redis does not let us in", &err);
+		lose(redis, err.detail);
 		return;
 	}
 	for (size_t i = 0; i < redis->n_streams; i++) {
@@ -250,8 +234,7 @@ void wake_redis_read(struct wake_redis *redis)
 	redisReply *reply = NULL;
 	bool is_fine;
 
-	if (redisBufferRead(redis->reader) != REDIS_OK ||
-		redisGetReplyFromReader(redis->reader, (void **)&reply) != REDIS_OK) {
+	if (!redis_conn_read(redis->reader) || !redis_conn_next(redis->reader, &reply)) {
 		lose(redis, "connection ended");
 		return;
 	}
@@ -265,7 +248,7 @@ void wake_redis_read(struct wake_redis *redis)
 
 int wake_redis_fd(const struct wake_redis *redis)
 {
-	return redis->reader ? redis->reader->fd : -1;
+	return redis->reader ? redis_conn_fd(redis->reader) : -1;
 }
 
 /* --- the beat, making and freeing --- */
@@ -280,7 +263,7 @@ int wake_redis_look_after(struct wake_redis *redis)
 	long long now_ms = clock_monotonic_ms();
 	long long next_ms;
 
-	if (!redis->path)
+	if (!redis->conf)
 		return -1;
 	if (!redis->reader && now_ms >= redis->retry_ms)
 		connect_both(redis);
@@ -295,7 +278,7 @@ int wake_redis_look_after(struct wake_redis *redis)
 
 bool wake_redis_is_ok(const struct wake_redis *redis)
 {
-	return !redis->path || atomic_load(&redis->heard_ms);
+	return !redis->conf || atomic_load(&redis->heard_ms);
 }
 
 bool wake_redis_listens(const struct wake_redis *redis, const char *topic)
@@ -315,13 +298,13 @@ static void add_stream(struct wake_redis *redis, const char *topic)
 	stream->name = mem_printf(STREAM_PREFIX "%s", topic);
 }
 
-struct wake_redis *wake_redis_new(const char *path, const char *const *topics, size_t n_topics,
-	void (*on_ring)(void *arg, const char *topic, const char *key), void *arg)
+struct wake_redis *wake_redis_new(const struct redis_conf *conf, const char *const *topics,
+	size_t n_topics, void (*on_ring)(void *arg, const char *topic, const char *key), void *arg)
 {
 	struct wake_redis *redis = mem_alloc(sizeof(*redis));
 
 	assert(n_topics <= MAX_TOPICS);
-	redis->path = path ? mem_strdup(path) : NULL;
+	redis->conf = conf;
 	for (size_t i = 0; i < n_topics; i++)
 		add_stream(redis, topics[i]);
 	add_stream(redis, PROBE_TOPIC);
@@ -334,12 +317,11 @@ struct wake_redis *wake_redis_new(const char *path, const char *const *topics, s
 
 void wake_redis_free(struct wake_redis *redis)
 {
-	drop(&redis->reader);
-	drop(&redis->adder);
+	redis_conn_free(take_ptr(redis->reader));
+	redis_conn_free(take_ptr(redis->adder));
 	for (size_t i = 0; i < redis->n_streams; i++) {
 		free(redis->streams[i].topic);
 		free(redis->streams[i].name);
 	}
-	free(redis->path);
 	free(redis);
 }

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/redis_conn.h"
+
 struct wake_redis;
 
 struct wake_ring {
@@ -19,9 +21,9 @@ struct wake_ring {
 	char *key;
 };
 
-/* `path` NULL: no Redis. */
-struct wake_redis *wake_redis_new(const char *path, const char *const *topics, size_t n_topics,
-	void (*on_ring)(void *arg, const char *topic, const char *key), void *arg);
+/* `conf` must outlive it; NULL: no Redis. */
+struct wake_redis *wake_redis_new(const struct redis_conf *conf, const char *const *topics,
+	size_t n_topics, void (*on_ring)(void *arg, const char *topic, const char *key), void *arg);
 void wake_redis_free(struct wake_redis *redis);
 
 /* Whether this process listens to the topic. */

@@ -16,10 +16,10 @@ STREAM = "{strongroom}:wake:run"
 class Probe:
     """One process with one `struct wake`; its lines are collected by a thread."""
 
-    def __init__(self, address, *topics):
+    def __init__(self, address, *topics, **settings):
         self.process = subprocess.Popen(
             [BUILD / "probe" / "wake_probe", *topics], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "REDIS": address})
+            env={**os.environ, "REDIS": address, **{name: str(value) for name, value in settings.items()}})
         self.rings, self.answers = queue.Queue(), queue.Queue()
         threading.Thread(target=self._collect, daemon=True).start()
 

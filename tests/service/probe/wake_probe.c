@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives lib/wake.h from test_wake.py: listens to the topics in argv at the address in REDIS and
- * prints "rung TOPIC KEY" for each ring. Commands: "ring TOPIC KEY" (prints "sent MICROSECONDS"),
- * "ok" (prints "ok 0|1"), "flood N" (N rings of topic run from two threads, then "sent
- * MICROSECONDS").
+ * prints "rung TOPIC KEY" for each ring (REDIS_USER, REDIS_PASSWORD_FILE and REDIS_CA as in
+ * lib/redis_conn.h). Commands: "ring TOPIC KEY" (prints "sent MICROSECONDS"), "ok" (prints "ok
+ * 0|1"), "flood N" (N rings of topic run from two threads, then "sent MICROSECONDS").
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/redis_conn.h"
 #include "lib/wake.h"
 
 struct flood {
@@ -72,15 +73,23 @@ static void obey(struct wake *wake, const char *command, const char *topic, cons
 	printf("sent %lld\n", now_us() - start_us);
 }
 
+static const char *setting(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value ? value : "";
+}
+
 int main(int argc, char **argv)
 {
 	char line[256], *words[3];
+	const struct redis_conf conf = { setting("REDIS"), setting("REDIS_USER"),
+		setting("REDIS_PASSWORD_FILE"), setting("REDIS_CA"), "", "" };
 	struct wake *wake;
 
 	log_open("probe", LOG_LEVEL_WARN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	wake = wake_new(
-		getenv("REDIS"), (const char *const *)argv + 1, (size_t)argc - 1, on_ring, NULL);
+	wake = wake_new(&conf, (const char *const *)argv + 1, (size_t)argc - 1, on_ring, NULL);
 	while (fgets(line, sizeof(line), stdin)) {
 		char *rest = line;
 
