@@ -8,13 +8,16 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "lib/http_inner.h"
 #include "lib/mem.h"
 
 #define DISCARD_MAX_BYTES (1024u * 1024u)
+#define EDGE_NAME "edge"
 
 static void advance(struct http_conn *conn);
 
@@ -31,6 +34,30 @@ size_t http_conn_queued(const struct http_conn *conn)
 bool http_conn_tls(const struct http_conn *conn)
 {
 	return conn->tls;
+}
+
+static bool is_edge(const struct http_conn *conn)
+{
+	const SSL *tls = bufferevent_openssl_get_ssl(conn->bev);
+	const X509 *cert = SSL_get0_peer_certificate(tls);
+	char name[sizeof(EDGE_NAME) + 1] = "";
+
+	return cert &&
+	       X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name,
+		       sizeof(name)) == (int)strlen(EDGE_NAME) &&
+	       strcmp(name, EDGE_NAME) == 0;
+}
+
+bool http_conn_may_ask(const struct http_conn *conn, const char *path)
+{
+	bool is_internal = strncmp(path, "/internal/", 10) == 0;
+
+	if (!conn->tls)
+		return true; /* a unix socket's mode says who comes in, plain TCP is loopback's */
+	if (is_edge(conn))
+		return !is_internal;
+	return is_internal || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0 ||
+	       strcmp(path, "/metrics") == 0;
 }
 
 bool http_conn_ended(const struct http_conn *conn)

@@ -36,6 +36,11 @@ void http_conn_send(struct http_conn *conn, struct evbuffer *data);
 void http_conn_finish(struct http_conn *conn, struct web_call *call);
 size_t http_conn_queued(const struct http_conn *conn);
 bool http_conn_tls(const struct http_conn *conn);
+/* Whether this peer may ask for that path. Over TLS the edge is who shows a certificate with the
+ * common name `edge`: it hands on what comes from outside, and gets nothing below /internal. Other
+ * certificates are services', which get that, /healthz, /readyz and /metrics only, so that nobody
+ * but the edge speaks for clients (X-Client-Cert, X-Forwarded-For). */
+bool http_conn_may_ask(const struct http_conn *conn, const char *path);
 
 /* Streams: bytes of the body move on into `in`, as far as `room`. 1: the body's end was reached, 0:
  * more is to come, -1: request.bad_framing. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/http_conn.h"
 #include "lib/mem.h"
 #include "lib/web_inner.h"
 
@@ -358,6 +359,9 @@ int web_route_match(struct web_call *call, struct err *err)
 
 	if (decode_target(call, err) < 0)
 		return -1;
+	if (!http_conn_may_ask(call->conn, call->req.path))
+		return err_set(err, ERR_FORBIDDEN, "edge.wrong_peer",
+			"the certificate of this connection is not for this path");
 	call->entry = find(call, false, allow);
 	if (!call->entry && *allow)
 		call->entry = find(call, true, allow);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The edge on TCP with mutual TLS: only a peer with a certificate of the right CA, TLS 1.2 or
- * newer; and where it refuses to listen. */
+ * newer; what the edge and what services may ask for; and where it refuses to listen. */
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -14,6 +14,7 @@
 #define BODY_BYTES 3000000u
 
 static char folder[] = "/tmp/strongroom-tls-XXXXXX";
+static const char *const names[] = { "server", "edge", "edge2", "peer", "stranger" };
 
 static int large(struct web_req *req, struct web_res *res, struct err *err)
 {
@@ -44,6 +45,8 @@ static int file(struct web_req *req, struct web_res *res, struct err *err)
 static const struct web_route routes[] = {
 	{ .method = "GET", .path = "/large", .handle = large },
 	{ .method = "GET", .path = "/file", .handle = file },
+	{ .method = "GET", .path = "/internal/v1/file", .handle = file },
+	{ .method = "GET", .path = "/readyz", .handle = file },
 	{ .method = NULL },
 };
 
@@ -73,6 +76,23 @@ static void make_certificate(const char *name)
 	PEM_write_PrivateKey(key_file, key, NULL, NULL, 0, NULL, NULL);
 	X509_free(cert);
 	EVP_PKEY_free(key);
+}
+
+/* All but the stranger. */
+static void trust_peers(void)
+{
+	static const char *const trusted[] = { "edge", "edge2", "peer" };
+	auto_free char *path = mem_printf("%s/peers.pem", folder);
+	struct buf all = BUF_INIT(65536);
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_LEN(trusted); i++) {
+		auto_free char *cert = mem_printf("%s/%s.crt", folder, trusted[i]);
+
+		CHECK(buf_read_file(&all, cert, &err) == 0);
+	}
+	CHECK(buf_write_file(path, all.data, all.len, 0600, &err) == 0);
+	buf_release(&all);
 }
 
 static int tcp_open(int port)
@@ -151,12 +171,37 @@ static void test_peers(int port)
 {
 	char head[16] = "";
 
-	CHECK(ask(port, "peer", TLS1_3_VERSION, "/large", head) > BODY_BYTES);
+	CHECK(ask(port, "edge", TLS1_3_VERSION, "/large", head) > BODY_BYTES);
 	CHECK_TEXT(head, "HTTP/1.1 200 OK");
-	CHECK(ask(port, "peer", TLS1_2_VERSION, "/file", head) > 11);
+	CHECK(ask(port, "edge", TLS1_2_VERSION, "/file", head) > 11);
 	CHECK_NUMBER(ask(port, NULL, TLS1_3_VERSION, "/file", head), 0);
 	CHECK_NUMBER(ask(port, "stranger", TLS1_3_VERSION, "/file", head), 0);
-	CHECK_NUMBER(ask(port, "peer", TLS1_1_VERSION, "/file", head), 0);
+	CHECK_NUMBER(ask(port, "edge", TLS1_1_VERSION, "/file", head), 0);
+}
+
+/* Only the edge speaks for clients, and only services ask for what is internal. */
+static void test_roles(int port)
+{
+	static const struct {
+		const char *peer, *path, *answer;
+	} cases[] = {
+		{ "edge", "/file", "HTTP/1.1 200 OK" },
+		{ "edge", "/internal/v1/file", "HTTP/1.1 403 Fo" },
+		{ "edge", "/%69nternal/v1/file", "HTTP/1.1 403 Fo" },
+		{ "edge", "/readyz", "HTTP/1.1 200 OK" },
+		{ "edge2", "/file", "HTTP/1.1 403 Fo" },
+		{ "peer", "/file", "HTTP/1.1 403 Fo" },
+		{ "peer", "/nowhere", "HTTP/1.1 403 Fo" },
+		{ "peer", "/internal/v1/file", "HTTP/1.1 200 OK" },
+		{ "peer", "/readyz", "HTTP/1.1 200 OK" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char head[16] = "";
+
+		CHECK(ask(port, cases[i].peer, TLS1_3_VERSION, cases[i].path, head) > 0);
+		CHECK_TEXT(head, cases[i].answer);
+	}
 }
 
 static void test_plain_bytes_on_tls(int port)
@@ -209,8 +254,9 @@ static void test_unix_socket(void)
 
 static void remove_folder(void)
 {
-	static const char *const names[] = { "edge", "peer", "stranger" };
+	auto_free char *peers = mem_printf("%s/peers.pem", folder);
 
+	unlink(peers);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		auto_free char *cert = mem_printf("%s/%s.crt", folder, names[i]);
 		auto_free char *key = mem_printf("%s/%s.key", folder, names[i]);
@@ -228,13 +274,13 @@ int main(void)
 	struct err err;
 
 	CHECK(mkdtemp(folder) != NULL);
-	make_certificate("edge");
-	make_certificate("peer");
-	make_certificate("stranger");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		make_certificate(names[i]);
+	trust_peers();
 	{
-		auto_free char *cert = mem_printf("%s/edge.crt", folder);
-		auto_free char *key = mem_printf("%s/edge.key", folder);
-		auto_free char *peer_ca = mem_printf("%s/peer.crt", folder);
+		auto_free char *cert = mem_printf("%s/server.crt", folder);
+		auto_free char *key = mem_printf("%s/server.key", folder);
+		auto_free char *peer_ca = mem_printf("%s/peers.pem", folder);
 		const struct web_tls tls = { cert, key, peer_ca };
 
 		log_open("test", LOG_LEVEL_ERROR);
@@ -243,6 +289,7 @@ int main(void)
 	}
 	pthread_create(&fixture_thread, NULL, fixture_main, NULL);
 	test_peers(port);
+	test_roles(port);
 	test_plain_bytes_on_tls(port);
 	fixture_stop();
 	test_where_it_does_not_listen();
