@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/err.h"
 
@@ -27,6 +28,18 @@ void digest_stream_add(struct digest_stream *stream, const void *data, size_t le
 /* May be called once; the stream is spent afterwards. */
 void digest_stream_finish(struct digest_stream *stream, unsigned char ret_digest[DIGEST_SIZE]);
 void digest_stream_finish_text(struct digest_stream *stream, char ret_text[DIGEST_TEXT_SIZE]);
+
+/* SHA-256 stopped behind whole blocks, to go on from later with other bytes: what the long common
+ * beginning of many inputs has to be hashed for once. */
+struct digest_state {
+	uint32_t words[8];
+	uint64_t size; /* bytes taken in so far */
+};
+#define DIGEST_BLOCK 64u
+void digest_state_make(
+	const void *data, size_t len, struct digest_state *ret_state); /* whole blocks */
+void digest_state_finish(const struct digest_state *state, const void *rest, size_t len,
+	unsigned char ret_digest[DIGEST_SIZE]);
 
 void digest_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
 	unsigned char ret_mac[DIGEST_SIZE]);

@@ -114,6 +114,6 @@ int tpm_make_credential(EVP_PKEY *endorsement_key, const unsigned char name[TPM_
 		  seal(seed, name, secret, len, ret_credential);
 	explicit_bzero(seed, sizeof(seed));
 	if (!is_done)
-		return err_set(err, ERR_INTERNAL, "tpm.credential", "encrypting failed");
+		return err_set(err, ERR_INTERNAL, "tpm.encrypt", "encrypting failed");
 	return 0;
 }
