@@ -211,9 +211,11 @@ static int fetch_layer(struct registry *registry, const struct oci_blob *blob,
 static int open_layer(const struct job *job, const struct oci_layer *layer, const json_t *expected,
 	struct ocicrypt_layer **ret_opened, struct err *err)
 {
+	auto_ocicrypt_keys keys = { .n = 0 };
 	struct ocicrypt_layer *opened = NULL;
 
-	if (ocicrypt_open(layer->descriptor, job->secrets.image, &opened, err) < 0)
+	if (ocicrypt_keys_add_jwk(&keys, job->secrets.image, err) < 0 ||
+		ocicrypt_open(layer->descriptor, &keys, &opened, err) < 0)
 		return -1;
 	if (strcmp(ocicrypt_inner_digest(opened), json_text(expected, "inner")) != 0) {
 		ocicrypt_layer_free(opened);
@@ -233,7 +235,7 @@ static int decrypt_layer(struct job *job, struct registry *registry, const struc
 	if (job_temporary(job, &cipher_fd, err) < 0 ||
 		fetch_layer(registry, blob, &(struct cipher) { opened, cipher_fd }, err) < 0)
 		return -1;
-	return ocicrypt_decrypt(opened, cipher_fd, plain_fd, err);
+	return ocicrypt_decrypt(opened, cipher_fd, plain_fd, NULL, err);
 }
 
 /* What failed inside a layer names its paths, and refusals are read by the operator: the code says

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "lib/jose.h"
+#include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/ocicrypt.h"
 
@@ -12,19 +13,20 @@ static int encrypt(const char *from, const char *to, struct err *err)
 {
 	auto_fd int in = open(from, O_RDONLY | O_CLOEXEC);
 	auto_fd int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	json_t *private = jose_key_new("enc"), *public = jose_key_public(private);
+	auto_json json_t *private = jose_key_new("enc");
+	auto_ocicrypt_keys keys = { .n = 0 };
 	struct ocicrypt_result result = { .size = 0 };
 	int rc;
 
 	if (in < 0 || out < 0)
 		rc = err_errno(err, "open '%s' or '%s'", from, to);
 	else
-		rc = ocicrypt_encrypt(in, out, public, &result, err);
+		rc = ocicrypt_keys_add_jwk(&keys, private, err);
+	if (rc == 0)
+		rc = ocicrypt_encrypt(in, out, &keys, NULL, &result, err);
 	if (rc == 0)
 		printf("%s %lld\n", result.digest, result.size);
 	json_decref(result.annotations);
-	json_decref(public);
-	json_decref(private);
 	return rc;
 }
 

@@ -13,12 +13,14 @@
 
 #include "client/files.h"
 #include "client/image_build.h"
+#include "client/image_crypt.h"
 #include "client/image_source.h"
 #include "client/image_squash.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/oci_layout.h"
-#include "lib/ocicrypt.h"
+
+#define CHUNK 65536u
 
 static void show(const struct image_conf *conf, const char *stage, long long done, long long total)
 {
@@ -108,44 +110,63 @@ static int add_config(const char *dir, const struct oci_config *config, const ch
 	return oci_layout_add(dir, OCI_TYPE_CONFIG, text, len, ret_blob, err);
 }
 
-static int encrypt_to(const char *dir, int in_fd, int out_fd, const char *path,
-	const json_t *image_jwk, struct ocicrypt_result *ret_sealed, struct err *err)
+static int copy(int in_fd, int out_fd, struct oci_blob *blob, struct err *err)
 {
-	struct ocicrypt_result sealed = { .annotations = NULL };
+	auto_free char *chunk = mem_alloc(CHUNK);
+	struct digest_stream *digest = digest_stream_new();
+	ssize_t got;
+	int done = 0;
 
-	if (lseek(in_fd, 0, SEEK_SET) < 0)
-		return err_errno(err, "rewind the layer");
-	if (ocicrypt_encrypt(in_fd, out_fd, image_jwk, &sealed, err) < 0)
-		return -1;
-	if (oci_layout_keep_blob(dir, path, out_fd, sealed.digest, err) < 0) {
-		json_decref(sealed.annotations);
-		return -1;
+	while (done == 0 && (got = pread(in_fd, chunk, CHUNK, blob->size)) > 0) {
+		digest_stream_add(digest, chunk, (size_t)got);
+		done = files_write_all(out_fd, chunk, (size_t)got, err);
+		blob->size += got;
 	}
-	*ret_sealed = sealed;
-	return 0;
+	digest_stream_finish_text(digest, blob->digest);
+	digest_stream_free(digest);
+	return done == 0 && got < 0 ? err_errno(err, "read the layer") : done;
 }
 
-/* *ret_layer: the descriptor of the encrypted layer. */
-static int add_layer(const char *dir, int fd, const json_t *image_jwk, struct oci_blob *ret_blob,
-	char ret_inner[DIGEST_TEXT_SIZE], json_t **ret_layer, struct err *err)
+static int keep_plain(const char *dir, int fd, json_t *descriptor,
+	char ret_digest[DIGEST_TEXT_SIZE], struct err *err)
 {
-	struct oci_blob blob = { .type = OCI_TYPE_LAYER_GZIP_ENCRYPTED };
-	struct ocicrypt_result sealed = { .annotations = NULL };
 	auto_free char *path = NULL;
+	struct oci_blob blob = { .size = 0 };
 	auto_fd int out_fd = -1;
 
 	if (oci_layout_new_blob(dir, &path, &out_fd, err) < 0)
 		return -1;
-	if (encrypt_to(dir, fd, out_fd, path, image_jwk, &sealed, err) < 0) {
+	if (copy(fd, out_fd, &blob, err) < 0 ||
+		oci_layout_keep_blob(dir, path, out_fd, blob.digest, err) < 0) {
 		unlink(path);
 		return -1;
 	}
-	memcpy(blob.digest, sealed.digest, sizeof(blob.digest));
-	blob.size = sealed.size;
-	memcpy(ret_inner, sealed.inner_digest, DIGEST_TEXT_SIZE);
-	*ret_layer = oci_blob_json(&blob);
-	json_object_set_new(*ret_layer, "annotations", sealed.annotations);
-	*ret_blob = blob;
+	json_object_set_new(descriptor, "digest", json_string(blob.digest));
+	json_object_set_new(descriptor, "size", json_integer(blob.size));
+	memcpy(ret_digest, blob.digest, DIGEST_TEXT_SIZE);
+	return 0;
+}
+
+/* *ret_layer: the descriptor of the layer as it is in the layout. */
+static int add_layer(const struct image_conf *conf, struct image_result *result, int fd,
+	json_t **ret_layer, struct err *err)
+{
+	const struct image_crypt crypt = {
+		.to = result->layout,
+		.keys = conf->recipients,
+		.progress = conf->progress,
+		.progress_arg = conf->progress_arg,
+	};
+	auto_json json_t *layer = json_pack("{s:s}", "mediaType", OCI_TYPE_LAYER_GZIP);
+	char *inner = result->layers[0].inner;
+	off_t size = lseek(fd, 0, SEEK_END);
+
+	if (size < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return err_errno(err, "rewind the layer");
+	if ((conf->recipients ? image_seal_layer(&crypt, fd, 0, size, layer, inner, err)
+			      : keep_plain(result->layout, fd, layer, inner, err)) < 0)
+		return -1;
+	*ret_layer = take_ptr(layer);
 	return 0;
 }
 
@@ -163,27 +184,25 @@ static int add_manifest(const char *dir, const struct oci_blob *config, const js
 	return oci_layout_index(dir, ret_blob, "latest", err);
 }
 
-/* The plaintext layer is a file without a name: it is gone when `fd` is closed, whatever happens.
+/* The layer to encrypt is a file without a name: it is gone when `fd` is closed, whatever happens.
  */
 static int seal(const struct image_conf *conf, const struct oci_config *config, int fd,
 	const char *diff_id, struct image_result *result, struct err *err)
 {
-	struct oci_blob config_blob, layer_blob, manifest_blob;
+	struct oci_blob config_blob, manifest_blob;
 	auto_json json_t *layer = NULL;
 
-	show(conf, "encrypt", 0, 0);
 	if (oci_layout_create(result->layout, err) < 0 ||
 		add_config(result->layout, config, diff_id, &config_blob, err) < 0 ||
-		add_layer(result->layout, fd, conf->image_jwk, &layer_blob, result->layers[0].inner,
-			&layer, err) < 0 ||
+		add_layer(conf, result, fd, &layer, err) < 0 ||
 		add_manifest(result->layout, &config_blob, layer, &manifest_blob, err) < 0)
 		return -1;
-	show(conf, "encrypt", layer_blob.size, layer_blob.size);
 	memcpy(result->manifest, manifest_blob.digest, sizeof(result->manifest));
 	memcpy(result->config, config_blob.digest, sizeof(result->config));
 	memcpy(result->layers[0].diff_id, diff_id, DIGEST_TEXT_SIZE);
 	result->n_layers = 1;
-	result->size = config_blob.size + layer_blob.size + manifest_blob.size;
+	result->size = config_blob.size + manifest_blob.size +
+		       json_integer_value(json_object_get(layer, "size"));
 	return 0;
 }
 
@@ -234,7 +253,7 @@ static int prepare(const struct image_conf *conf, struct image_result *result, s
 	}
 	if (files_tree_remove(unpacked, err) < 0)
 		return -1;
-	result->layout = mem_printf("%s/encrypted", conf->work_dir);
+	result->layout = mem_printf("%s/layout", conf->work_dir);
 	done = convert(conf, archive, unpacked, result, err);
 	if (built && unlink(built) < 0 && done == 0)
 		done = err_errno(err, "remove '%s'", built);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The image of a project: build it (docker, podman or buildah) or take an OCI or docker archive,
- * bring it into one squashed OCI layout, encrypt its layers to the image key, push the result. No
- * plaintext layer is left behind in `work_dir` when image_prepare() has returned 0.
+ * bring it into one squashed OCI layout, encrypt its layers to the image key, push the result.
+ * Where it is encrypted, no plaintext layer is left behind in `work_dir` when image_prepare() has
+ * returned 0.
  */
 #ifndef STRONGROOM_CLIENT_IMAGE_H
 #define STRONGROOM_CLIENT_IMAGE_H
@@ -11,6 +12,7 @@
 
 #include "lib/digest.h"
 #include "lib/err.h"
+#include "lib/ocicrypt.h"
 
 #define IMAGE_MAX_LAYERS 127
 
@@ -22,8 +24,9 @@ struct image_conf {
 	const char *containerfile; /* relative to context; NULL: Containerfile, then Dockerfile */
 	const char *archive;	   /* OCI or docker archive, or an OCI layout folder; or NULL */
 	const char *work_dir;	   /* exists, 0700; everything is made below it */
-	const json_t *image_jwk;   /* public half of the image key (use enc) */
-	image_progress *progress;  /* may be NULL */
+	/* who opens the layers; NULL: they stay plain */
+	const struct ocicrypt_keys *recipients;
+	image_progress *progress; /* may be NULL */
 	void *progress_arg;
 };
 
@@ -33,7 +36,7 @@ struct image_layer {
 };
 
 struct image_result {
-	char *layout; /* folder of the encrypted OCI layout, below work_dir */
+	char *layout; /* folder of the OCI layout, below work_dir */
 	char manifest[DIGEST_TEXT_SIZE];
 	char config[DIGEST_TEXT_SIZE];
 	long long size; /* of all blobs */

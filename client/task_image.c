@@ -55,11 +55,12 @@ static json_t *describe(const struct image_result *image)
 
 static int prepare(struct task *task, const json_t *jwk, struct err *err)
 {
+	auto_ocicrypt_keys recipients = { .n = 0 };
 	struct image_conf conf = {
 		.archive = task_field(task, "archive"),
 		.containerfile = task_field(task, "containerfile"),
 		.work_dir = WORK_DIR,
-		.image_jwk = jwk,
+		.recipients = &recipients,
 		.progress = ui_progress_stage,
 		.progress_arg = task->project->ui,
 	};
@@ -68,7 +69,8 @@ static int prepare(struct task *task, const json_t *jwk, struct err *err)
 
 	if (!conf.archive)
 		conf.context = task_field(task, "app_dir");
-	if (files_tree_remove(WORK_DIR, err) < 0 || files_make_dirs(WORK_DIR, 0700, err) < 0 ||
+	if (ocicrypt_keys_add_jwk(&recipients, jwk, err) < 0 ||
+		files_tree_remove(WORK_DIR, err) < 0 || files_make_dirs(WORK_DIR, 0700, err) < 0 ||
 		image_prepare(&conf, &image, err) < 0)
 		return -1;
 	result = task_keep_json(task, "image", describe(&image), err);

@@ -24,13 +24,6 @@ static const char *const JWE_MEMBERS[] = { "protected", "encrypted_key", "iv", "
 static const char *const POINT_MEMBERS[] = { "kty", "crv", "x", "y", NULL };
 static const char *const PRIVATE_MEMBER[] = { "d", NULL };
 
-static bool has_text(const json_t *object, const char *name, const char *value)
-{
-	const char *text = json_text(object, name);
-
-	return text && strcmp(text, value) == 0;
-}
-
 /* The bare numbers, for libjose: what a key may be used for is decided here and not by its own
  * words. */
 static json_t *bare_key(const json_t *jwk, bool private)
@@ -53,7 +46,7 @@ static int check_key(const json_t *jwk, bool private, struct err *err)
 	if (private != (json_object_get(jwk, PRIVATE_MEMBER[0]) != NULL))
 		return err_set(err, ERR_INVALID, "key.invalid", "the JWK %s",
 			private ? "has no private part" : "has a private part");
-	if (json_object_get(jwk, "use") && !has_text(jwk, "use", "enc"))
+	if (json_object_get(jwk, "use") && !json_text_is(jwk, "use", "enc"))
 		return err_set(err, ERR_INVALID, "key.invalid", "the JWK is not for encryption");
 	return 0;
 }
@@ -144,7 +137,7 @@ static int check_header(const json_t *header, const char *const *members, struct
 		n++;
 	if (json_object_size(header) != n || jose_shape_texts(header, members, 1024, err) < 0)
 		return shape_error(err, "the JWE's header has missing or unknown members");
-	if (!has_text(header, "alg", ALG) || !has_text(header, "enc", ENC))
+	if (!json_text_is(header, "alg", ALG) || !json_text_is(header, "enc", ENC))
 		return err_set(err, ERR_INVALID, "jose.algorithm", "not %s with %s", ALG, ENC);
 	return check_epk(json_object_get(header, "epk"), err);
 }

@@ -55,13 +55,6 @@ static const char *algorithm_for(const char *use)
 	return strcmp(use, "enc") == 0 ? "ECDH-ES+A256KW" : "ES256";
 }
 
-static bool has_text(const json_t *jwk, const char *name, const char *value)
-{
-	const char *text = json_text(jwk, name);
-
-	return text && strcmp(text, value) == 0;
-}
-
 /* --- JWK -> EVP --- */
 
 static int read_point(const json_t *jwk, unsigned char ret_point[POINT], struct err *err)
@@ -70,7 +63,7 @@ static int read_point(const json_t *jwk, unsigned char ret_point[POINT], struct 
 
 	if (!jose_shape_is(jwk, POINT_MEMBERS, OTHER_MEMBERS))
 		return invalid(err, "the JWK has missing or unknown members");
-	if (!has_text(jwk, "kty", "EC") || !has_text(jwk, "crv", "P-256") || !x || !y)
+	if (!json_text_is(jwk, "kty", "EC") || !json_text_is(jwk, "crv", "P-256") || !x || !y)
 		return invalid(err, "the JWK is not a P-256 key");
 	ret_point[0] = POINT_CONVERSION_UNCOMPRESSED;
 	if (codec_b64url_decode_fixed(x, ret_point + 1, COORDINATE, NULL) < 0 ||
@@ -166,7 +159,7 @@ int jose_key_check_public(const json_t *jwk, const char *use, struct err *err)
 
 	if (!jose_shape_is(jwk, PUBLIC_MEMBERS, NULL))
 		return invalid(err, "a public JWK has exactly kty, crv, x, y, use and alg");
-	if (!has_text(jwk, "use", use) || !has_text(jwk, "alg", algorithm_for(use)))
+	if (!json_text_is(jwk, "use", use) || !json_text_is(jwk, "alg", algorithm_for(use)))
 		return invalid(err, "the JWK is for another use");
 	return jose_key_to_evp(jwk, &key, err);
 }

@@ -277,6 +277,13 @@ const char *json_text(const json_t *object, const char *name)
 	return json_string_value(json_object_get(object, name));
 }
 
+bool json_text_is(const json_t *object, const char *name, const char *value)
+{
+	const char *text = json_text(object, name);
+
+	return text && strcmp(text, value) == 0;
+}
+
 void json_cleanup(json_t **value)
 {
 	json_decref(*value);

@@ -58,6 +58,7 @@ int jcs_digest(const json_t *value, char ret_text[DIGEST_TEXT_SIZE], struct err 
 
 /* String member or NULL. */
 const char *json_text(const json_t *object, const char *name);
+bool json_text_is(const json_t *object, const char *name, const char *value);
 
 void json_cleanup(json_t **value);
 #define auto_json __attribute__((cleanup(json_cleanup)))

@@ -248,8 +248,7 @@ static bool fits_platform(const json_t *descriptor, const char *architecture)
 	return os && found && strcmp(os, "linux") == 0 && strcmp(found, architecture) == 0;
 }
 
-/* BuildKit puts what it attests beside the images, as manifests of an unknown platform. */
-static bool is_attestation(const json_t *descriptor)
+bool oci_is_attestation(const json_t *descriptor)
 {
 	return json_object_get(json_object_get(descriptor, "annotations"),
 		       "vnd.docker.reference.type") != NULL;
@@ -265,7 +264,7 @@ static int count_images(const json_t *manifests, const char *architecture,
 	size_t i;
 
 	json_array_foreach (manifests, i, descriptor) {
-		if (is_attestation(descriptor) ||
+		if (oci_is_attestation(descriptor) ||
 			(architecture && !fits_platform(descriptor, architecture)))
 			continue;
 		if (oci_blob_read(descriptor, &blob, err) < 0)

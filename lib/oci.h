@@ -76,6 +76,9 @@ int oci_index_choose(const void *text, size_t len, const char *architecture,
 	struct oci_blob *ret_blob, struct err *err) __attribute__((warn_unused_result));
 
 bool oci_is_index(const char *type);
+/* BuildKit puts what it attests beside the images of an index, as manifests of an unknown platform.
+ */
+bool oci_is_attestation(const json_t *descriptor);
 const char *oci_architecture(void); /* of this machine, in OCI's spelling */
 
 #endif

@@ -136,6 +136,24 @@ static int check_marker(const char *dir, struct err *err)
 	return 0;
 }
 
+int oci_layout_list(const char *dir, json_t **ret_index, struct err *err)
+{
+	auto_buf buf = BUF_INIT(OCI_MAX_DOCUMENT);
+	json_t *index;
+
+	if (check_marker(dir, err) < 0 || read_index(dir, &buf, err) < 0)
+		return -1;
+	index = json_parse((const char *)buf.data, buf.len, err);
+	if (!index)
+		return err_wrap(err, "index.json");
+	if (json_array_size(json_object_get(index, "manifests")) == 0) {
+		json_decref(index);
+		return err_set(err, ERR_INVALID, "oci.index", "'%s' holds no image", dir);
+	}
+	*ret_index = index;
+	return 0;
+}
+
 int oci_layout_find(
 	const char *dir, const char *architecture, struct oci_blob *ret_manifest, struct err *err)
 {
@@ -201,19 +219,25 @@ int oci_layout_keep_blob(
 	return 0;
 }
 
+int oci_layout_write_index(const char *dir, const json_t *index, struct err *err)
+{
+	auto_free char *path = mem_printf("%s/index.json", dir), *text = NULL;
+	size_t len = 0;
+
+	if (jcs_encode(index, &text, &len, err) < 0)
+		return -1;
+	return buf_write_file(path, text, len, 0644, err);
+}
+
 int oci_layout_index(
 	const char *dir, const struct oci_blob *manifest, const char *name, struct err *err)
 {
-	auto_free char *path = mem_printf("%s/index.json", dir), *text = NULL;
 	json_t *descriptor = oci_blob_json(manifest);
 	auto_json json_t *index = NULL;
-	size_t len = 0;
 
 	if (name)
 		json_object_set_new(descriptor, "annotations",
 			json_pack("{s:s}", "org.opencontainers.image.ref.name", name));
 	index = json_pack("{s:i,s:[o]}", "schemaVersion", 2, "manifests", descriptor);
-	if (jcs_encode(index, &text, &len, err) < 0)
-		return -1;
-	return buf_write_file(path, text, len, 0644, err);
+	return oci_layout_write_index(dir, index, err);
 }

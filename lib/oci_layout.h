@@ -14,6 +14,10 @@
 /* Makes the folder (0700) and what must be in it. */
 int oci_layout_create(const char *dir, struct err *err);
 
+/* index.json, with at least one descriptor in `manifests`; whoever follows them reads them by
+ * oci_blob_read(). oci.layout, oci.index */
+int oci_layout_list(const char *dir, json_t **ret_index, struct err *err)
+	__attribute__((warn_unused_result));
 /* The one image manifest that index.json leads to, see oci_index_choose(). oci.layout, oci.index */
 int oci_layout_find(const char *dir, const char *architecture, struct oci_blob *ret_manifest,
 	struct err *err) __attribute__((warn_unused_result));
@@ -35,6 +39,8 @@ int oci_layout_new_blob(const char *dir, char **ret_path, int *ret_fd, struct er
 int oci_layout_keep_blob(const char *dir, const char *path, int fd, const char *digest,
 	struct err *err) __attribute__((warn_unused_result));
 
+int oci_layout_write_index(const char *dir, const json_t *index, struct err *err)
+	__attribute__((warn_unused_result));
 /* Writes index.json: this manifest, under a reference name (or NULL). */
 int oci_layout_index(const char *dir, const struct oci_blob *manifest, const char *name,
 	struct err *err) __attribute__((warn_unused_result));

@@ -9,11 +9,12 @@
 #include <openssl/evp.h>
 
 #include "lib/codec.h"
-#include "lib/jose.h"
 #include "lib/jose_shape.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/ocicrypt_layer.h"
+#include "lib/ocicrypt_packet.h"
+#include "lib/pkcs7.h"
 
 #define ANNOTATIONS "annotations"
 #define SUFFIX "+encrypted"
@@ -82,8 +83,7 @@ int ocicrypt_public(const json_t *annotations, unsigned char ret_hmac[DIGEST_SIZ
 
 	if (!jose_shape_is(options, PUBLIC_MEMBERS, PUBLIC_OPTIONAL))
 		what = "public options are missing or have unknown members";
-	else if (!json_text(options, "cipher") ||
-		 strcmp(json_text(options, "cipher"), OCICRYPT_CIPHER) != 0)
+	else if (!json_text_is(options, "cipher", OCICRYPT_CIPHER))
 		what = "the cipher is not " OCICRYPT_CIPHER;
 	else if (further && (!json_is_object(further) || json_object_size(further) > 0))
 		what = "public cipher options would override the protected ones";
@@ -124,44 +124,74 @@ static int read_private(const unsigned char *plain, size_t len, struct ocicrypt_
 	return 0;
 }
 
-/* go-jose puts a `kid` into the header when the public key came with one. */
-static const char *const *members_of(const json_t *jwe)
+static bool open_jwe(const struct ocicrypt_key *key, const unsigned char *data, size_t len,
+	unsigned char **ret_plain, size_t *ret_len)
 {
-	static const char *const with_kid[] = { "kid", NULL };
-	auto_json json_t *header = NULL;
-
-	if (jose_shape_header(jwe, &header, NULL) == 0 && json_object_get(header, "kid"))
-		return with_kid;
-	return NULL;
+	return ocicrypt_jwe_open(key->key, (const char *)data, len, ret_plain, ret_len);
 }
 
-static int open_packet(
-	const char *text, size_t len, const json_t *key, struct ocicrypt_layer *layer)
+static bool open_pkcs7(const struct ocicrypt_key *key, const unsigned char *data, size_t len,
+	unsigned char **ret_plain, size_t *ret_len)
 {
-	auto_json json_t *jwe = ocicrypt_json(text, len);
-	unsigned char *plain = NULL;
-	size_t plain_len = 0;
-	int done;
+	return key->certificate &&
+	       pkcs7_open(key->certificate, key->key, data, len, ret_plain, ret_len);
+}
 
-	if (!jwe || jose_decrypt(key, members_of(jwe), jwe, NULL, &plain, &plain_len, NULL) < 0)
-		return -1;
-	done = read_private(plain, plain_len, layer);
-	mem_wipe_free(plain, plain_len);
+static const struct {
+	const char *annotation;
+	bool (*open)(const struct ocicrypt_key *key, const unsigned char *data, size_t len,
+		unsigned char **ret_plain, size_t *ret_len);
+} kinds[] = { { OCICRYPT_JWE, open_jwe }, { OCICRYPT_PKCS7, open_pkcs7 } };
+
+static bool open_packet(size_t kind, const unsigned char *data, size_t data_len,
+	const struct ocicrypt_keys *keys, struct ocicrypt_layer *layer)
+{
+	bool done = false;
+
+	for (size_t i = 0; i < keys->n && !done; i++) {
+		unsigned char *plain = NULL;
+		size_t len = 0;
+
+		if (kinds[kind].open(&keys->list[i], data, data_len, &plain, &len))
+			done = read_private(plain, len, layer) == 0;
+		mem_wipe_free(plain, len);
+	}
 	return done;
 }
 
-static int open_packets(
-	const json_t *annotations, const json_t *key, struct ocicrypt_layer *layer, struct err *err)
+static bool open_list(size_t kind, const char *list, const struct ocicrypt_keys *keys,
+	struct ocicrypt_layer *layer)
 {
-	const char *list = json_text(annotations, OCICRYPT_JWE), *packet;
+	const char *packet;
 	size_t len = 0;
 
-	if (!list || !*list)
-		return err_set(err, ERR_UNPROCESSABLE, "image.no_packet",
-			"the layer has no key packet of the kind JWE");
-	for (unsigned n = 0; n < MAX_PACKETS && (packet = ocicrypt_next_packet(&list, &len)); n++)
-		if (open_packet(packet, len, key, layer) == 0)
+	for (unsigned n = 0; n < MAX_PACKETS && (packet = ocicrypt_next_packet(&list, &len)); n++) {
+		auto_free unsigned char *data = NULL;
+		size_t data_len = 0;
+
+		if (len <= OCICRYPT_MAX_PACKET &&
+			codec_b64_decode(packet, len, &data, &data_len, NULL) == 0 &&
+			open_packet(kind, data, data_len, keys, layer))
+			return true;
+	}
+	return false;
+}
+
+static int open_packets(const json_t *annotations, const struct ocicrypt_keys *keys,
+	struct ocicrypt_layer *layer, struct err *err)
+{
+	bool any = false;
+
+	for (size_t kind = 0; kind < ARRAY_LEN(kinds); kind++) {
+		const char *list = json_text(annotations, kinds[kind].annotation);
+
+		if (list && open_list(kind, list, keys, layer))
 			return 0;
+		any = any || (list && *list);
+	}
+	if (!any)
+		return err_set(err, ERR_UNPROCESSABLE, "image.no_packet",
+			"the layer has no key packet of the kinds JWE and PKCS7");
 	return err_set(err, ERR_UNPROCESSABLE, "image.unwrap",
 		"none of the layer's key packets opens with the image key");
 }
@@ -183,16 +213,23 @@ static int read_descriptor(const json_t *descriptor, struct ocicrypt_layer *laye
 	return 0;
 }
 
-int ocicrypt_open(const json_t *descriptor, const json_t *image_private_jwk,
-	struct ocicrypt_layer **ret_layer, struct err *err)
+static int open_layer(const json_t *descriptor, const struct ocicrypt_keys *keys,
+	struct ocicrypt_layer *layer, struct err *err)
 {
 	const json_t *annotations = json_object_get(descriptor, ANNOTATIONS);
-	struct ocicrypt_layer *layer = mem_alloc(sizeof(*layer));
 
 	if (read_descriptor(descriptor, layer, err) < 0 ||
-		ocicrypt_public(annotations, layer->hmac, err) < 0 ||
-		open_packets(annotations, image_private_jwk, layer, err) < 0 ||
-		ocicrypt_start(layer, err) < 0) {
+		ocicrypt_public(annotations, layer->hmac, err) < 0)
+		return -1;
+	return open_packets(annotations, keys, layer, err);
+}
+
+int ocicrypt_open(const json_t *descriptor, const struct ocicrypt_keys *keys,
+	struct ocicrypt_layer **ret_layer, struct err *err)
+{
+	struct ocicrypt_layer *layer = mem_alloc(sizeof(*layer));
+
+	if (open_layer(descriptor, keys, layer, err) < 0 || ocicrypt_start(layer, err) < 0) {
 		ocicrypt_layer_free(layer);
 		return -1;
 	}
@@ -226,30 +263,90 @@ static json_t *private_options(const struct ocicrypt_layer *layer)
 	return options;
 }
 
-static int wrap(
-	const struct ocicrypt_layer *layer, const json_t *jwk, json_t **ret_jwe, struct err *err)
+/* Appends to a comma-separated list. */
+static void add_packet(json_t *annotations, const char *name, const void *data, size_t len)
+{
+	auto_free char *packet = codec_b64_text(data, len), *both = NULL;
+	const char *before = json_text(annotations, name);
+
+	if (before)
+		both = mem_printf("%s,%s", before, packet);
+	json_object_set_new(annotations, name, json_string(both ? both : packet));
+}
+
+static int seal_for(
+	const struct ocicrypt_key *key, const char *text, json_t *annotations, struct err *err)
+{
+	auto_free unsigned char *der = NULL;
+	auto_free char *jwe = NULL;
+	size_t len = 0;
+
+	if (key->certificate) {
+		if (pkcs7_seal(key->certificate, text, strlen(text), &der, &len, err) < 0)
+			return -1;
+		add_packet(annotations, OCICRYPT_PKCS7, der, len);
+		return 0;
+	}
+	if (ocicrypt_jwe_seal(key->key, text, strlen(text), &jwe, err) < 0)
+		return -1;
+	add_packet(annotations, OCICRYPT_JWE, jwe, strlen(jwe));
+	return 0;
+}
+
+static int add_packets(const struct ocicrypt_layer *layer, const struct ocicrypt_keys *recipients,
+	json_t *annotations, struct err *err)
 {
 	auto_json json_t *options = private_options(layer);
 	char *text = json_dumps(options, JSON_COMPACT);
-	int done = jose_encrypt(jwk, NULL, text, strlen(text), ret_jwe, err);
+	int done = 0;
 
+	for (size_t i = 0; i < recipients->n && done == 0; i++)
+		done = seal_for(&recipients->list[i], text, annotations, err);
 	mem_wipe_free(text, strlen(text));
 	return done;
 }
 
-int ocicrypt_annotate(const struct ocicrypt_layer *layer, const json_t *image_public_jwk,
+int ocicrypt_annotate(const struct ocicrypt_layer *layer, const struct ocicrypt_keys *recipients,
 	json_t **ret_annotations, struct err *err)
 {
 	auto_free char *hmac = codec_b64_text(layer->hmac, sizeof(layer->hmac));
 	auto_json json_t *public = json_pack(
 		"{s:s,s:s,s:{}}", "cipher", OCICRYPT_CIPHER, "hmac", hmac, "cipheroptions");
-	auto_free char *packet = NULL, *options = NULL;
-	auto_json json_t *jwe = NULL;
+	auto_free char *options = encode_json(public);
+	auto_json json_t *annotations = json_pack("{s:s}", OCICRYPT_PUBOPTS, options);
 
-	if (wrap(layer, image_public_jwk, &jwe, err) < 0)
+	if (add_packets(layer, recipients, annotations, err) < 0)
 		return -1;
-	packet = encode_json(jwe);
-	options = encode_json(public);
-	*ret_annotations = json_pack("{s:s,s:s}", OCICRYPT_JWE, packet, OCICRYPT_PUBOPTS, options);
+	*ret_annotations = take_ptr(annotations);
 	return 0;
+}
+
+/* --- changing a descriptor --- */
+
+void ocicrypt_strip(json_t *annotations, const char *prefix)
+{
+	const char *name;
+	json_t *value;
+	void *next;
+
+	json_object_foreach_safe(annotations, next, name, value)
+	{
+		if (strncmp(name, prefix, strlen(prefix)) == 0)
+			json_object_del(annotations, name);
+	}
+}
+
+int ocicrypt_rewrap(json_t *descriptor, const struct ocicrypt_keys *keys,
+	const struct ocicrypt_keys *recipients, struct err *err)
+{
+	struct ocicrypt_layer *layer = mem_alloc(sizeof(*layer));
+	json_t *annotations = json_object_get(descriptor, ANNOTATIONS);
+	int done = open_layer(descriptor, keys, layer, err);
+
+	if (done == 0) {
+		ocicrypt_strip(annotations, OCICRYPT_PACKETS);
+		done = add_packets(layer, recipients, annotations, err);
+	}
+	ocicrypt_layer_free(layer);
+	return done;
 }

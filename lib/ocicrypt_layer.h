@@ -34,7 +34,6 @@ int ocicrypt_start(struct ocicrypt_layer *layer, struct err *err);
 
 #define OCICRYPT_MAX_PACKET (64u * 1024)
 
-bool ocicrypt_is_type(const char *media_type); /* ends in +encrypted */
 /* Base64 JSON, or NULL. */
 json_t *ocicrypt_json(const char *text, size_t len);
 /* The next of a comma-separated list: moves *list on; NULL at the end. */
@@ -43,8 +42,8 @@ const char *ocicrypt_next_packet(const char **list, size_t *ret_len);
 int ocicrypt_public(
 	const json_t *annotations, unsigned char ret_hmac[DIGEST_SIZE], struct err *err);
 
-/* The two annotations of a layer with these keys. */
-int ocicrypt_annotate(const struct ocicrypt_layer *layer, const json_t *image_public_jwk,
+/* The annotations of a layer with these keys. */
+int ocicrypt_annotate(const struct ocicrypt_layer *layer, const struct ocicrypt_keys *recipients,
 	json_t **ret_annotations, struct err *err);
 
 /*

@@ -115,41 +115,72 @@ static EVP_CIPHER_CTX *cipher_new(const struct ocicrypt_layer *layer)
 	return NULL;
 }
 
-/* --- encrypting --- */
+/* --- the second thread --- */
 
-struct tags { /* over the ciphertext */
+struct hashing {
 	struct ocicrypt_layer *layer;
 	struct digest_stream *digest;
 	bool failed;
 };
 
-static void add_tags(void *arg, const void *data, size_t len)
+static void add_digest(void *arg, const void *data, size_t len)
 {
-	struct tags *tags = arg;
+	struct hashing *hashing = arg;
 
-	if (ocicrypt_add(tags->layer, data, len, NULL) < 0)
-		tags->failed = true;
-	digest_stream_add(tags->digest, data, len);
+	digest_stream_add(hashing->digest, data, len);
 }
 
+static void add_hmac(void *arg, const void *data, size_t len)
+{
+	struct hashing *hashing = arg;
+
+	if (ocicrypt_add(hashing->layer, data, len, NULL) < 0)
+		hashing->failed = true;
+}
+
+static void show(const struct ocicrypt_watch *watch, long long done)
+{
+	if (watch && watch->progress)
+		watch->progress(watch->arg, done);
+}
+
+/* --- encrypting --- */
+
+static void add_both(void *arg, const void *data, size_t len)
+{
+	add_hmac(arg, data, len);
+	add_digest(arg, data, len);
+}
+
+struct encryption {
+	int in_fd, out_fd;
+	EVP_CIPHER_CTX *cipher;
+	struct digest_stream *inner;
+	struct side side;
+	struct hashing tags;
+	const struct ocicrypt_watch *watch;
+};
+
 /* This thread reads, digests the plaintext and ciphers; the other one tags the ciphertext. */
-static int cipher_in(int in_fd, int out_fd, EVP_CIPHER_CTX *cipher, struct side *side,
-	struct digest_stream *inner, struct err *err)
+static int cipher_in(struct encryption *job, struct err *err)
 {
 	unsigned char *plain = mem_alloc(SIDE_BUFFER_SIZE);
+	long long all = 0;
 	int done = 0, len = 0;
 	ssize_t n = 0;
 
-	while (done == 0 && (n = read_full(in_fd, plain, SIDE_BUFFER_SIZE, -1)) > 0) {
-		unsigned char *out = side_take(side);
+	while (done == 0 && (n = read_full(job->in_fd, plain, SIDE_BUFFER_SIZE, -1)) > 0) {
+		unsigned char *out = side_take(&job->side);
 
-		if (EVP_EncryptUpdate(cipher, out, &len, plain, (int)n) != 1) {
+		if (EVP_EncryptUpdate(job->cipher, out, &len, plain, (int)n) != 1) {
 			done = crypto_failed(err);
 			break;
 		}
-		side_give(side, (size_t)n);
-		digest_stream_add(inner, plain, (size_t)n);
-		done = write_full(out_fd, out, (size_t)n, err);
+		side_give(&job->side, (size_t)n);
+		digest_stream_add(job->inner, plain, (size_t)n);
+		done = write_full(job->out_fd, out, (size_t)n, err);
+		all += n;
+		show(job->watch, all);
 	}
 	if (done == 0 && n < 0)
 		done = err_errno(err, "cannot read the layer");
@@ -157,44 +188,59 @@ static int cipher_in(int in_fd, int out_fd, EVP_CIPHER_CTX *cipher, struct side 
 	return done;
 }
 
-static int encrypt_with(struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err)
+static int encrypt_with(struct ocicrypt_layer *layer, struct encryption *job, struct err *err)
 {
-	struct tags tags = { .layer = layer, .digest = digest_stream_new() };
-	struct digest_stream *inner = digest_stream_new();
-	EVP_CIPHER_CTX *cipher = cipher_new(layer);
-	struct side side;
-	int done = cipher ? ocicrypt_start(layer, err) : crypto_failed(err);
+	int done = job->cipher ? ocicrypt_start(layer, err) : crypto_failed(err);
 
-	if (done == 0) {
-		reserve(in_fd, out_fd);
-		side_start(&side, add_tags, &tags);
-		done = cipher_in(in_fd, out_fd, cipher, &side, inner, err);
-		side_finish(&side);
-	}
+	if (done < 0)
+		return -1;
+	reserve(job->in_fd, job->out_fd);
+	side_start(&job->side, add_both, &job->tags);
+	done = cipher_in(job, err);
+	side_finish(&job->side);
 	if (done == 0)
-		done = tags.failed ? crypto_failed(err) : finish_hmac(layer, layer->hmac, err);
+		done = job->tags.failed ? crypto_failed(err) : finish_hmac(layer, layer->hmac, err);
 	if (done == 0) {
-		digest_stream_finish_text(tags.digest, layer->digest);
-		digest_stream_finish_text(inner, layer->inner_digest);
+		digest_stream_finish_text(job->tags.digest, layer->digest);
+		digest_stream_finish_text(job->inner, layer->inner_digest);
 	}
-	EVP_CIPHER_CTX_free(cipher);
-	digest_stream_free(tags.digest);
-	digest_stream_free(inner);
 	return done;
 }
 
-int ocicrypt_encrypt(int in_fd, int out_fd, const json_t *image_public_jwk,
-	struct ocicrypt_result *ret_result, struct err *err)
+static int encrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd,
+	const struct ocicrypt_watch *watch, struct err *err)
 {
-	struct ocicrypt_layer *layer = mem_alloc(sizeof(*layer));
-	struct ocicrypt_result result = { .annotations = NULL };
+	struct encryption job = {
+		.in_fd = in_fd,
+		.out_fd = out_fd,
+		.watch = watch,
+		.tags = { .layer = layer },
+	};
 	int done;
 
 	rand_bytes(layer->key, sizeof(layer->key));
 	rand_bytes(layer->nonce, sizeof(layer->nonce));
-	done = encrypt_with(layer, in_fd, out_fd, err);
+	job.cipher = cipher_new(layer);
+	job.inner = digest_stream_new();
+	job.tags.digest = digest_stream_new();
+	done = encrypt_with(layer, &job, err);
+	EVP_CIPHER_CTX_free(job.cipher);
+	digest_stream_free(job.inner);
+	digest_stream_free(job.tags.digest);
+	return done;
+}
+
+int ocicrypt_encrypt(int in_fd, int out_fd, const struct ocicrypt_keys *recipients,
+	const struct ocicrypt_watch *watch, struct ocicrypt_result *ret_result, struct err *err)
+{
+	struct ocicrypt_layer *layer = mem_alloc(sizeof(*layer));
+	struct ocicrypt_result result = { .annotations = NULL };
+	int done = recipients->n > 0 ? encrypt(layer, in_fd, out_fd, watch, err)
+				     : err_set(err, ERR_INVALID, "key.invalid",
+					       "nobody is to open the layer");
+
 	if (done == 0)
-		done = ocicrypt_annotate(layer, image_public_jwk, &result.annotations, err);
+		done = ocicrypt_annotate(layer, recipients, &result.annotations, err);
 	if (done == 0) {
 		memcpy(result.digest, layer->digest, sizeof(result.digest));
 		memcpy(result.inner_digest, layer->inner_digest, sizeof(result.inner_digest));
@@ -222,46 +268,95 @@ static int check_hmac(struct ocicrypt_layer *layer, struct err *err)
 	return 0;
 }
 
-static int decipher(const struct ocicrypt_layer *layer, int in_fd, int out_fd,
-	EVP_CIPHER_CTX *cipher, unsigned char *data, struct digest_stream *inner, struct err *err)
+static int read_through(int fd, struct side *side, struct digest_stream *digest, struct err *err)
 {
+	ssize_t n;
+
+	for (long long at = 0;; at += n) {
+		unsigned char *data = side_take(side);
+
+		n = read_full(fd, data, SIDE_BUFFER_SIZE, at);
+		if (n < 0)
+			return err_errno(err, "cannot read the layer");
+		if (n == 0)
+			return 0;
+		side_give(side, (size_t)n);
+		digest_stream_add(digest, data, (size_t)n);
+	}
+}
+
+int ocicrypt_add_file(struct ocicrypt_layer *layer, int fd, const char *expected, struct err *err)
+{
+	struct hashing hashing = { .layer = layer, .digest = digest_stream_new() };
+	char digest[DIGEST_TEXT_SIZE];
+	struct side side;
+	int done;
+
+	side_start(&side, add_hmac, &hashing);
+	done = read_through(fd, &side, hashing.digest, err);
+	side_finish(&side);
+	digest_stream_finish_text(hashing.digest, digest);
+	digest_stream_free(hashing.digest);
+	if (done == 0 && hashing.failed)
+		done = crypto_failed(err);
+	if (done == 0 && strcmp(digest, expected) != 0)
+		return err_set(err, ERR_UNPROCESSABLE, "image.digest",
+			"the encrypted layer is not the one of its descriptor");
+	return done;
+}
+
+struct decryption {
+	int in_fd, out_fd;
+	EVP_CIPHER_CTX *cipher;
+	struct side side;
+	const struct ocicrypt_watch *watch;
+};
+
+/* This thread reads, deciphers and writes; the other one digests the plaintext. */
+static int decipher(const struct ocicrypt_layer *layer, struct decryption *job, struct err *err)
+{
+	auto_free unsigned char *data = mem_alloc(SIDE_BUFFER_SIZE);
 	int len = 0;
 
 	for (long long at = 0; at < layer->size;) {
-		ssize_t n = read_full(in_fd, data, SIDE_BUFFER_SIZE, at);
+		ssize_t n = read_full(job->in_fd, data, SIDE_BUFFER_SIZE, at);
+		unsigned char *plain = side_take(&job->side);
 
 		if (n <= 0 || n > layer->size - at)
 			return err_set(err, ERR_UNPROCESSABLE, "image.digest",
 				"the encrypted layer changed while it was read");
-		if (EVP_EncryptUpdate(cipher, data, &len, data, (int)n) != 1)
+		if (EVP_EncryptUpdate(job->cipher, plain, &len, data, (int)n) != 1)
 			return crypto_failed(err);
-		digest_stream_add(inner, data, (size_t)n);
-		if (write_full(out_fd, data, (size_t)n, err) < 0)
+		side_give(&job->side, (size_t)n);
+		if (write_full(job->out_fd, plain, (size_t)n, err) < 0)
 			return -1;
 		at += n;
+		show(job->watch, at);
 	}
 	return 0;
 }
 
-int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd, struct err *err)
+int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd,
+	const struct ocicrypt_watch *watch, struct err *err)
 {
-	unsigned char *data;
-	struct digest_stream *inner;
-	EVP_CIPHER_CTX *cipher;
+	struct decryption job = { .in_fd = in_fd, .out_fd = out_fd, .watch = watch };
+	struct hashing hashing = { .layer = layer };
 	char digest[DIGEST_TEXT_SIZE];
 	int done;
 
 	if (check_hmac(layer, err) < 0)
 		return -1;
-	data = mem_alloc(SIDE_BUFFER_SIZE);
-	inner = digest_stream_new();
-	cipher = cipher_new(layer);
-	done = cipher ? decipher(layer, in_fd, out_fd, cipher, data, inner, err)
-		      : crypto_failed(err);
-	digest_stream_finish_text(inner, digest);
-	EVP_CIPHER_CTX_free(cipher);
-	digest_stream_free(inner);
-	mem_wipe_free(data, SIDE_BUFFER_SIZE);
+	job.cipher = cipher_new(layer);
+	if (!job.cipher)
+		return crypto_failed(err);
+	hashing.digest = digest_stream_new();
+	reserve(in_fd, out_fd);
+	side_start(&job.side, add_digest, &hashing);
+	done = decipher(layer, &job, err);
+	side_finish(&job.side);
+	digest_stream_finish_text(hashing.digest, digest);
+	digest_stream_free(hashing.digest);
+	EVP_CIPHER_CTX_free(job.cipher);
 	if (done == 0 && strcmp(digest, layer->inner_digest) != 0)
 		return err_set(err, ERR_UNPROCESSABLE, "image.inner_digest",
 			"the decrypted layer is not the one that was encrypted");

@@ -71,14 +71,14 @@ def decrypted(key, layout, out):
 def squashed(key, work, tmp_path, tars, **more):
     """What is left of these layers."""
     prepare(key, work, make_layout(tmp_path / "layers", tars, **more))
-    return content(decrypted(key, work / "encrypted", tmp_path / "decrypted")[1])
+    return content(decrypted(key, work / "layout", tmp_path / "decrypted")[1])
 
 
 # --- sources ---
 
 def test_build(key, context, work, tmp_path):
     image = prepare(key, work, context, context=True)
-    config, layer = decrypted(key, work / "encrypted", tmp_path / "out")
+    config, layer = decrypted(key, work / "layout", tmp_path / "out")
     files = content(layer)
     assert files["bin/busybox"][0] == (context / "busybox").read_bytes()
     assert files["srv/data"][0] == b"count unique top freq\n"
@@ -87,22 +87,22 @@ def test_build(key, context, work, tmp_path):
     assert config == {"architecture": "amd64", "os": "linux", "config": {},
                       "rootfs": {"type": "layers", "diff_ids": [image["diff_id"]]}}
     assert kit.digest(gzip.decompress(layer)) == image["diff_id"] and kit.digest(layer) == image["inner"]
-    assert sorted(p.name for p in work.iterdir()) == ["build.log", "encrypted"], "something was left behind"
+    assert sorted(p.name for p in work.iterdir()) == ["build.log", "layout"], "something was left behind"
 
 
 def test_one_image_three_ways(key, context, work, tmp_path):
     """docker archive, OCI archive and OCI layout of one image hold the same."""
     prepare(key, work, context, context=True)
     plain = tmp_path / "plain"
-    skopeo("--decryption-key", key.private_pem, f"oci:{work}/encrypted:latest", f"oci:{plain}:latest")
+    skopeo("--decryption-key", key.private_pem, f"oci:{work}/layout:latest", f"oci:{plain}:latest")
     skopeo(f"oci:{plain}:latest", f"docker-archive:{tmp_path}/docker.tar:app:v1")
     skopeo(f"oci:{plain}:latest", f"oci-archive:{tmp_path}/oci.tar")
     found = []
     for number, source in enumerate((plain, tmp_path / "docker.tar", tmp_path / "oci.tar")):
         place = kit.folder(tmp_path / f"work{number}")
         prepare(key, place, source)
-        assert [p.name for p in place.iterdir()] == ["encrypted"]
-        found.append(content(decrypted(key, place / "encrypted", tmp_path / f"out{number}")[1]))
+        assert [p.name for p in place.iterdir()] == ["layout"]
+        found.append(content(decrypted(key, place / "layout", tmp_path / f"out{number}")[1]))
     assert found[0] == found[1] == found[2] and "bin/busybox" in found[0]
 
 
@@ -113,7 +113,7 @@ def test_nothing_in_clear(key, work, tmp_path):
         "Cmd": ["x"], "Env": ["TOKEN=canary-of-the-env"], "Labels": {"l": "canary-of-the-label"}}))
     stored = b"".join(p.read_bytes() for p in work.rglob("*") if p.is_file())
     assert canary not in stored and b"canary-of" not in stored
-    manifest, _ = kit.documents(work / "encrypted")
+    manifest, _ = kit.documents(work / "layout")
     assert [layer["mediaType"] for layer in manifest["layers"]] == [
         "application/vnd.oci.image.layer.v1.tar+gzip+encrypted"]
 
@@ -124,7 +124,7 @@ def test_reproducible_but_for_the_salt(key, tmp_path):
     for number in range(2):
         place = kit.folder(tmp_path / f"work{number}")
         image = prepare(key, place, layout)
-        layer = decrypted(key, place / "encrypted", tmp_path / f"out{number}")[1]
+        layer = decrypted(key, place / "layout", tmp_path / f"out{number}")[1]
         raw = gzip.decompress(layer)
         with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
             at = archive.getmember(kit.SALT).offset_data
@@ -225,7 +225,7 @@ echo "$@" >>{tmp_path}/calls
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
     prepare(key, work, context, context=True)
-    assert "by-podman" in content(decrypted(key, work / "encrypted", tmp_path / "out")[1])
+    assert "by-podman" in content(decrypted(key, work / "layout", tmp_path / "out")[1])
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["info", "build", "save"]
 
@@ -260,10 +260,10 @@ def test_push(key, work, tmp_path, registry):
     assert [r for r in again if r[0] in ("POST", "PATCH")] == [], "a blob was sent twice"
     for reference in (image["manifest"], "v1"):
         manifest = probe("manifest", registry.address, "tenant/app", reference)
-        assert manifest == kit.documents(work / "encrypted")[0]
+        assert manifest == kit.documents(work / "layout")[0]
     layer = manifest["layers"][0]
     probe("get", registry.address, "tenant/app", layer["digest"], layer["size"], tmp_path / "layer")
-    assert (tmp_path / "layer").read_bytes() == kit.blob(work / "encrypted", layer)
+    assert (tmp_path / "layer").read_bytes() == kit.blob(work / "layout", layer)
     assert not os.path.exists(image["layout"] + ".upload")
 
 
@@ -403,7 +403,7 @@ def test_location_elsewhere(tmp_path, tcp_registry):
 def test_manifest_is_refused_without_its_blobs(key, work, tmp_path, tcp_registry):
     """The registry's own code and words reach the caller."""
     image = prepare(key, work, make_layout(tmp_path / "layers", [tar(("x", b"1"))]))
-    layout = work / "encrypted"
+    layout = work / "layout"
     layer = kit.documents(layout)[0]["layers"][0]
     (layout / "blobs/sha256" / layer["digest"].removeprefix("sha256:")).unlink()
     with pytest.raises(Refused) as refused:

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The library's formats from a command line, for tests against other implementations:
- *   crypto layer-encrypt KEY.pem IN OUT       prints {digest, inner_digest, size, annotations}
- *   crypto layer-decrypt KEY.pem DESCRIPTOR.json IN OUT
- *   crypto stream-seal|stream-open KEYFILE AADFILE IN OUT
- * A failure prints the error's code and exits 1.
+ *   crypto layer-encrypt KEY.pem[,CERTIFICATE.pem] IN OUT       prints {digest, inner_digest, size,
+ * annotations} crypto layer-decrypt KEY.pem[,CERTIFICATE.pem] DESCRIPTOR.json IN OUT crypto
+ * stream-seal|stream-open KEYFILE AADFILE IN OUT A failure prints the error's code and exits 1.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 
 #include "lib/buf.h"
 #include "lib/cert.h"
-#include "lib/jose.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/ocicrypt.h"
@@ -21,15 +19,23 @@
 
 #define PIECE 65536
 
-static int read_key(const char *path, json_t **ret_jwk, struct err *err)
+/* "KEY.pem" or "KEY.pem,CERTIFICATE.pem". */
+static int read_keys(const char *paths, struct ocicrypt_keys *keys, struct err *err)
 {
-	auto_key EVP_PKEY *key = NULL;
-	auto_buf pem = BUF_INIT(65536);
+	auto_free char *key_path = mem_strndup(paths, strcspn(paths, ","));
+	const char *certificate = strchr(paths, ',');
+	auto_buf pem = BUF_INIT(65536), cert = BUF_INIT(65536);
+	EVP_PKEY *key = NULL;
 
-	if (buf_read_file(&pem, path, err) < 0 ||
-		cert_key_read((char *)pem.data, pem.len, &key, err) < 0)
+	if (buf_read_file(&pem, key_path, err) < 0 ||
+		cert_key_read((char *)pem.data, pem.len, &key, err) < 0 ||
+		ocicrypt_keys_add(keys, key, NULL, err) < 0)
 		return -1;
-	return jose_key_from_evp(key, "enc", ret_jwk, err);
+	if (!certificate)
+		return 0;
+	return buf_read_file(&cert, certificate + 1, err) < 0
+		       ? -1
+		       : ocicrypt_keys_match(keys, (char *)cert.data, cert.len, err);
 }
 
 static int open_both(char **argv, int *ret_in, int *ret_out, struct err *err)
@@ -43,15 +49,14 @@ static int open_both(char **argv, int *ret_in, int *ret_out, struct err *err)
 
 static int layer_encrypt(char **argv, struct err *err)
 {
-	auto_json json_t *key = NULL, *public = NULL, *report = NULL;
+	auto_ocicrypt_keys keys = { .n = 0 };
+	auto_json json_t *report = NULL;
 	struct ocicrypt_result result;
 	auto_fd int in = -1;
 	auto_fd int out = -1;
 
-	if (read_key(argv[0], &key, err) < 0 || open_both(argv + 1, &in, &out, err) < 0)
-		return -1;
-	public = jose_key_public(key);
-	if (ocicrypt_encrypt(in, out, public, &result, err) < 0)
+	if (read_keys(argv[0], &keys, err) < 0 || open_both(argv + 1, &in, &out, err) < 0 ||
+		ocicrypt_encrypt(in, out, &keys, NULL, &result, err) < 0)
 		return -1;
 	report = json_pack("{s:s,s:s,s:I,s:o}", "digest", result.digest, "inner_digest",
 		result.inner_digest, "size", (json_int_t)result.size, "annotations",
@@ -62,22 +67,23 @@ static int layer_encrypt(char **argv, struct err *err)
 
 static int layer_decrypt(char **argv, struct err *err)
 {
-	auto_json json_t *key = NULL, *descriptor = NULL;
+	auto_ocicrypt_keys keys = { .n = 0 };
+	auto_json json_t *descriptor = NULL;
 	struct ocicrypt_layer *layer = NULL;
 	auto_buf text = BUF_INIT(1 << 20);
 	auto_fd int in = -1;
 	auto_fd int out = -1;
 	int done;
 
-	if (read_key(argv[0], &key, err) < 0 || buf_read_file(&text, argv[1], err) < 0 ||
+	if (read_keys(argv[0], &keys, err) < 0 || buf_read_file(&text, argv[1], err) < 0 ||
 		open_both(argv + 2, &in, &out, err) < 0)
 		return -1;
 	descriptor = json_parse((char *)text.data, text.len, err);
-	if (!descriptor || ocicrypt_open(descriptor, key, &layer, err) < 0)
+	if (!descriptor || ocicrypt_open(descriptor, &keys, &layer, err) < 0)
 		return -1;
 	done = ocicrypt_file_add(layer, in, err);
 	if (done == 0)
-		done = ocicrypt_decrypt(layer, in, out, err);
+		done = ocicrypt_decrypt(layer, in, out, NULL, err);
 	ocicrypt_layer_free(layer);
 	return done;
 }

@@ -62,19 +62,27 @@ static void digest_of(int fd, char ret_text[DIGEST_TEXT_SIZE])
 	digest_text(data, (size_t)len, ret_text);
 }
 
+static struct ocicrypt_keys keys_of(const json_t *jwk)
+{
+	struct ocicrypt_keys keys = { .n = 0 };
+
+	CHECK(ocicrypt_keys_add_jwk(&keys, jwk, &err) == 0);
+	return keys;
+}
+
 /* Opens and decrypts; the digest of what came out goes to ret_digest. */
-static int decrypt(
-	const json_t *descriptor, const json_t *key, int in_fd, char ret_digest[DIGEST_TEXT_SIZE])
+static int decrypt_by(const json_t *descriptor, const struct ocicrypt_keys *keys, int in_fd,
+	char ret_digest[DIGEST_TEXT_SIZE])
 {
 	struct ocicrypt_layer *layer = NULL;
 	auto_fd int out = memory_file("", 0);
 	int done;
 
 	err_clear(&err);
-	if (ocicrypt_open(descriptor, key, &layer, &err) < 0)
+	if (ocicrypt_open(descriptor, keys, &layer, &err) < 0)
 		return -1;
 	CHECK(ocicrypt_file_add(layer, in_fd, &err) == 0);
-	done = ocicrypt_decrypt(layer, in_fd, out, &err);
+	done = ocicrypt_decrypt(layer, in_fd, out, NULL, &err);
 	if (done < 0)
 		CHECK_NUMBER(lseek(out, 0, SEEK_END),
 			strcmp(err.code, "image.inner_digest") == 0 ? 20 : 0);
@@ -84,6 +92,14 @@ static int decrypt(
 	}
 	ocicrypt_layer_free(layer);
 	return done;
+}
+
+static int decrypt(
+	const json_t *descriptor, const json_t *jwk, int in_fd, char ret_digest[DIGEST_TEXT_SIZE])
+{
+	auto_ocicrypt_keys keys = keys_of(jwk);
+
+	return decrypt_by(descriptor, &keys, in_fd, ret_digest);
 }
 
 static void test_skopeo_layer(void)
@@ -115,8 +131,11 @@ static struct layer make(const void *plain, size_t len)
 	auto_fd int in = memory_file(plain, len);
 	struct layer l = { .private = jose_key_new("enc"), .fd = memory_file("", 0) };
 
+	auto_ocicrypt_keys keys = { .n = 0 };
+
 	l.public = jose_key_public(l.private);
-	CHECK(ocicrypt_encrypt(in, l.fd, l.public, &l.result, &err) == 0);
+	keys = keys_of(l.public);
+	CHECK(ocicrypt_encrypt(in, l.fd, &keys, NULL, &l.result, &err) == 0);
 	l.descriptor = json_pack("{s:s,s:s,s:I,s:O}", "mediaType",
 		"application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "digest", l.result.digest,
 		"size", (json_int_t)l.result.size, "annotations", l.result.annotations);
@@ -228,13 +247,14 @@ static void test_altered_blob(void)
 static void test_changed_later(void)
 {
 	struct layer l = make("plaintext of a layer", 20);
+	auto_ocicrypt_keys keys = keys_of(l.private);
 	struct ocicrypt_layer *layer = NULL;
 	auto_fd int out = memory_file("", 0);
 
-	CHECK(ocicrypt_open(l.descriptor, l.private, &layer, &err) == 0);
+	CHECK(ocicrypt_open(l.descriptor, &keys, &layer, &err) == 0);
 	CHECK(ocicrypt_file_add(layer, l.fd, &err) == 0);
 	CHECK(pwrite(l.fd, "!", 1, 3) == 1);
-	CHECK_FAILS(ocicrypt_decrypt(layer, l.fd, out, &err), &err, "image.inner_digest");
+	CHECK_FAILS(ocicrypt_decrypt(layer, l.fd, out, NULL, &err), &err, "image.inner_digest");
 	ocicrypt_layer_free(layer);
 	release(&l);
 }
@@ -327,35 +347,71 @@ static void test_manifest_rule(void)
 	release(&l);
 }
 
-/* Skopeo's other images; their RSA packets must at least pass the gateway's rule, and not open with
- * an EC key. */
+/* --- skopeo's images --- */
+
+static void add_key(struct ocicrypt_keys *keys, const char *folder, const char *name)
+{
+	auto_free char *path = mem_printf("%s/ocicrypt/%s", folder, name);
+	auto_buf pem = BUF_INIT(1 << 16);
+	EVP_PKEY *key = NULL;
+
+	CHECK(buf_read_file(&pem, path, &err) == 0);
+	if (strstr(name, "cert")) {
+		CHECK(ocicrypt_keys_match(keys, (char *)pem.data, pem.len, &err) == 0);
+		return;
+	}
+	CHECK(cert_key_read((char *)pem.data, pem.len, &key, &err) == 0);
+	CHECK(ocicrypt_keys_add(keys, key, NULL, &err) == 0);
+}
+
+static void test_vector(const char *folder, const char *image, const char *const *names,
+	const char *expected, const char *code)
+{
+	auto_free char *manifest_path = mem_printf("%s/ocicrypt/%s.manifest.json", folder, image);
+	auto_ocicrypt_keys keys = { .n = 0 };
+	auto_json json_t *manifest = read_json(manifest_path);
+	const json_t *descriptor = json_array_get(json_object_get(manifest, "layers"), 0);
+	auto_free char *blob = mem_printf("%s/ocicrypt/%s/blobs/sha256/%s", folder, image,
+		json_text(descriptor, "digest") + 7);
+	auto_fd int in = open(blob, O_RDONLY | O_CLOEXEC);
+	char digest[DIGEST_TEXT_SIZE] = "";
+
+	for (; *names; names++)
+		add_key(&keys, folder, *names);
+	CHECK(ocicrypt_check_manifest(manifest, &err) == 0);
+	if (code) {
+		CHECK_FAILS(decrypt_by(descriptor, &keys, in, digest), &err, code);
+	} else {
+		CHECK(decrypt_by(descriptor, &keys, in, digest) == 0);
+		CHECK_TEXT(digest, expected);
+	}
+}
+
+#define SM "sha256:200ea924b9cad8b953677f3a59b2d15bfb58326aae6882fd17fa010a94acd8c3"
+#define BB "sha256:15fd53422db3952d60f2dd3f67ad66cfa70c842d68d83bd40a41edb60dc34d1f"
+
 static void test_vectors(const char *folder)
 {
-	static const char *const others[] = { "bb-jwe", "sm-jwe-rsa", "sm-pkcs7", "sm-multi" };
-	auto_free char *manifest_path = mem_printf("%s/ocicrypt/sm-jwe-ec.manifest.json", folder);
-	auto_free char *key_path = mem_printf("%s/ocicrypt/ec-priv.pem", folder), *blob = NULL;
-	auto_json json_t *manifest = read_json(manifest_path), *key = read_key(key_path);
-	const json_t *descriptor = json_array_get(json_object_get(manifest, "layers"), 0);
-	char digest[DIGEST_TEXT_SIZE] = "";
-	auto_fd int in = -1;
+	static const struct {
+		const char *image, *names[4], *expected, *code;
+	} cases[] = {
+		{ "bb-jwe", { "jwe-priv.pem" }, BB, NULL },
+		{ "bb-jwe", { "jwe2-priv.pem", "ec-priv.pem" }, NULL, "image.unwrap" },
+		{ "sm-jwe-rsa", { "jwe-priv.pem" }, SM, NULL },
+		{ "sm-jwe-rsa", { "jwe2-priv.pem", "ec-priv.pem", "jwe-priv.pem" }, SM, NULL },
+		{ "sm-jwe-ec", { "ec-priv.pem" }, SM, NULL },
+		{ "sm-jwe-ec", { "jwe-priv.pem" }, NULL, "image.unwrap" },
+		{ "sm-pkcs7", { "pkcs7-priv.pem", "pkcs7-cert.pem" }, SM, NULL },
+		{ "sm-pkcs7", { "pkcs7-priv.pem" }, NULL, "image.unwrap" },
+		{ "sm-multi", { "jwe-priv.pem" }, SM, NULL },
+		{ "sm-multi", { "jwe2-priv.pem" }, SM, NULL },
+		{ "sm-multi", { "pkcs7-priv.pem", "pkcs7-cert.pem" }, SM, NULL },
+		{ "sm-multi", { "ec-priv.pem" }, NULL, "image.unwrap" },
+	};
 
-	blob = mem_printf("%s/ocicrypt/sm-jwe-ec/blobs/sha256/%s", folder,
-		json_text(descriptor, "digest") + 7);
-	in = open(blob, O_RDONLY | O_CLOEXEC);
-	CHECK(decrypt(descriptor, key, in, digest) == 0);
-	CHECK_TEXT(
-		digest, "sha256:200ea924b9cad8b953677f3a59b2d15bfb58326aae6882fd17fa010a94acd8c3");
-	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-		auto_free char *path =
-			mem_printf("%s/ocicrypt/%s.manifest.json", folder, others[i]);
-		auto_json json_t *other = read_json(path);
-
-		CHECK(ocicrypt_check_manifest(other, &err) == 0);
-		CHECK(decrypt(json_array_get(json_object_get(other, "layers"), 0), key, in,
-			      digest) == -1);
-		CHECK_TEXT(err.code,
-			strcmp(others[i], "sm-pkcs7") == 0 ? "image.no_packet" : "image.unwrap");
-	}
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		test_vector(
+			folder, cases[i].image, cases[i].names, cases[i].expected, cases[i].code);
 }
 
 int main(void)

@@ -50,7 +50,8 @@ static void on_stage(void *arg, const char *stage, long long done, long long tot
 static int prepare(char **args, struct err *err)
 {
 	auto_json json_t *jwk = read_json(args[0], err);
-	struct image_conf conf = { .work_dir = args[1], .image_jwk = jwk, .progress = on_stage };
+	auto_ocicrypt_keys keys = { .n = 0 };
+	struct image_conf conf = { .work_dir = args[1], .recipients = &keys, .progress = on_stage };
 	struct image_result *result = mem_alloc(sizeof(*result));
 	const char *stage = NULL;
 	int done;
@@ -61,7 +62,9 @@ static int prepare(char **args, struct err *err)
 	else
 		conf.context = args[3];
 	conf.containerfile = args[4];
-	done = jwk ? image_prepare(&conf, result, err) : -1;
+	done = jwk ? ocicrypt_keys_add_jwk(&keys, jwk, err) : -1;
+	if (done == 0)
+		done = image_prepare(&conf, result, err);
 	if (done == 0) {
 		print(json_pack("{s:s,s:s,s:s,s:I,s:i,s:s,s:s,s:O,s:O,s:s}", "layout",
 			result->layout, "manifest", result->manifest, "config", result->config,
@@ -168,19 +171,19 @@ static int manifest(char **args, struct err *err)
 	return done;
 }
 
-static int open_layer(const char *dir, const struct oci_layer *layer, const json_t *jwk,
-	const char *path, struct err *err)
+static int open_layer(const char *dir, const struct oci_layer *layer,
+	const struct ocicrypt_keys *keys, const char *path, struct err *err)
 {
 	auto_fd int in = -1, out = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	struct ocicrypt_layer *opened = NULL;
 	int done;
 
 	if (oci_layout_open(dir, &layer->blob, &in, err) < 0 ||
-		ocicrypt_open(layer->descriptor, jwk, &opened, err) < 0)
+		ocicrypt_open(layer->descriptor, keys, &opened, err) < 0)
 		return -1;
 	done = ocicrypt_file_add(opened, in, err);
 	if (done == 0)
-		done = ocicrypt_decrypt(opened, in, out, err);
+		done = ocicrypt_decrypt(opened, in, out, NULL, err);
 	ocicrypt_layer_free(opened);
 	return done;
 }
@@ -192,9 +195,11 @@ static int open_image(char **args, struct err *err)
 	auto_oci_manifest image = { .json = NULL };
 	auto_oci_config config = { .json = NULL };
 	auto_json json_t *jwk = read_json(args[1], err), *diff_ids = json_array();
+	auto_ocicrypt_keys keys = { .n = 0 };
 	struct oci_blob blob;
 
-	if (!jwk || oci_layout_find(args[0], NULL, &blob, err) < 0 ||
+	if (!jwk || ocicrypt_keys_add_jwk(&keys, jwk, err) < 0 ||
+		oci_layout_find(args[0], NULL, &blob, err) < 0 ||
 		oci_layout_read(args[0], &blob, &text, err) < 0 ||
 		oci_manifest_parse(text.data, text.len, &image, err) < 0 ||
 		oci_layout_read(args[0], &image.config, &config_text, err) < 0 ||
@@ -204,7 +209,7 @@ static int open_image(char **args, struct err *err)
 	for (unsigned i = 0; i < image.n_layers; i++) {
 		auto_free char *path = mem_printf("%s/%u", args[2], i);
 
-		if (open_layer(args[0], &image.layers[i], jwk, path, err) < 0)
+		if (open_layer(args[0], &image.layers[i], &keys, path, err) < 0)
 			return -1;
 		json_array_append_new(diff_ids, json_string(config.diff_ids[i]));
 	}
