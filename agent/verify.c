@@ -51,26 +51,12 @@ static int check_template(
 	return 0;
 }
 
-/* A class that is not in this list is as good as none. */
-static int rank_of(const char *class)
-{
-	static const char *const ranks[] = { "none", "software-tpm", "tee" };
-
-	if (class && strncmp(class, "tee-", 4) == 0)
-		return 2;
-	for (int i = 0; i < 3; i++) {
-		if (class && strcmp(class, ranks[i]) == 0)
-			return i;
-	}
-	return 0;
-}
-
 static int check_class(
 	const struct verify *verify, const struct trust_policy *policy, struct err *err)
 {
 	const char *minimum = json_text(json_object_get(policy->doc, "evidence"), "minimum");
 
-	if (rank_of(verify->machine->class) < rank_of(minimum))
+	if (trust_class_rank(verify->machine->class) < trust_class_rank(minimum))
 		return err_set(err, ERR_UNPROCESSABLE, "evidence.class_too_low",
 			"the class is '%s', at least '%s' is asked for", verify->machine->class,
 			minimum);

@@ -14,6 +14,7 @@
 #include "lib/arena.h"
 #include "lib/digest.h"
 #include "lib/err.h"
+#include "lib/evidence.h"
 #include "lib/jose.h"
 
 #define TRUST_NONCE_SIZE 32u
@@ -118,22 +119,42 @@ bool trust_initdata_allows(const json_t *initdata, const char *class);
 int trust_evidence_binding(const json_t *enc_jwk, const json_t *sig_jwk, const char *nonce,
 	const json_t *initdata, const json_t *claim, unsigned char ret_binding[DIGEST_SIZE],
 	struct err *err);
-/* Agent's side: the evidence document of class none, signed (JWS strongroom-evidence+jws) by the
- * machine signing key. */
+/* Agent's side: the evidence document, signed (JWS strongroom-evidence+jws) by the machine signing
+ * key. `report`: a TPM's, for the class software-tpm; NULL: the class none. */
 int trust_evidence_make(const json_t *sig_private, const json_t *enc_jwk, const char *nonce,
-	const json_t *initdata, const json_t *claim, json_t **ret_evidence, struct err *err);
+	const json_t *initdata, const json_t *claim, json_t *report, json_t **ret_evidence,
+	struct err *err);
 
-struct trust_expect { /* what the verifying client knows by itself */
+struct trust_expect { /* what the verifying side knows by itself; all of it borrowed */
 	const char *sandbox_id, *template_id, *edge_ca_spki, *nonce;
 	long long template_version;
 	const json_t *claim;   /* exactly what it sent */
 	const char *min_class; /* "tee", "software-tpm", "none" */
+
+	/* For evidence with a TPM's report: from its own trust file. */
+	const char *vtpm_ca;		   /* PEM */
+	const struct reference *reference; /* of the template */
+	enum evidence_activation activation;
+	long long now;
+	/* Somebody else's evidence is looked at: a nonce or claim that is NULL here makes
+	 * not_provable_offline of its check, and is no fault. */
+	bool is_offline;
 };
-/* ret_result (attestation result): {class, operator_can_read, checks:[{name,result}]} where result
- * is ok / not_measured. evidence.binding, evidence.claim, evidence.initdata,
- * evidence.class_too_low, … */
+/* Makes every check that can be made and never fails: {class, operator_can_read,
+ * failed:<code>|null, checks:[…]} with the checks of lib/evidence.h. The class is what these checks
+ * prove, "none" when one of a report failed. */
+json_t *trust_evidence_appraise(const json_t *evidence, const struct trust_expect *expect);
+/* The same, and -1 with the code of the first check that failed: evidence.invalid,
+ * evidence.signature, evidence.binding, evidence.nonce, evidence.claim, evidence.initdata, those of
+ * lib/evidence.h, evidence.class_too_low. */
 int trust_evidence_verify(const json_t *evidence, const struct trust_expect *expect,
 	json_t **ret_result, json_t **ret_enc_jwk, json_t **ret_sig_jwk, struct err *err);
+/* Who stores evidence unread: these keys, nonce, claim, sandbox and initdata belong together. What
+ * a report proves is not looked at. */
+int trust_evidence_bound(const json_t *evidence, const struct trust_expect *expect,
+	json_t **ret_enc_jwk, json_t **ret_sig_jwk, struct err *err);
+/* 2 for TEEs, 1 for software-tpm, 0 for none and whatever is not known. */
+int trust_class_rank(const char *class);
 
 /* --- receipt: in-toto Statement v1 in DSSE --- */
 int trust_receipt_make(

@@ -3,6 +3,7 @@
 #ifndef STRONGROOM_TRUST_SECRET_H
 #define STRONGROOM_TRUST_SECRET_H
 
+#include "proto/rule.h"
 #include "proto/trust.h"
 
 #define TRUST_CLOCK_SKEW 300 /* seconds that a signer's clock may be ahead */
@@ -18,5 +19,10 @@ int trust_envelope_make(
  * trust.spki_mismatch, trust.signature. */
 int trust_envelope_open(const json_t *envelope, const char *typ, json_t **ret_payload,
 	char ret_spki[DIGEST_TEXT_SIZE], struct err *err);
+
+/* Evidence: what making and verifying have in common. */
+#define TRUST_EVIDENCE_VERSION "strongroom-evidence-1"
+#define TRUST_EVIDENCE_TYP "strongroom-evidence+jws"
+extern const struct rule trust_claim_rules[], trust_initdata_rules[];
 
 #endif

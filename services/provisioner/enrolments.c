@@ -102,8 +102,8 @@ static const char *compact(struct web_req *req, const json_t *value)
 static int check_evidence(struct web_req *req, const struct sandbox *sandbox,
 	const json_t *evidence, struct sandbox *ret_presented, struct err *err)
 {
-	auto_json json_t *claim = json_loads(sandbox->claim, 0, NULL), *result = NULL,
-			 *enc_jwk = NULL, *sig_jwk = NULL;
+	auto_json json_t *claim = json_loads(sandbox->claim, 0, NULL), *enc_jwk = NULL,
+			 *sig_jwk = NULL;
 	const struct trust_expect expect = {
 		.sandbox_id = sandbox->id,
 		.template_id = sandbox->template_id,
@@ -111,11 +111,10 @@ static int check_evidence(struct web_req *req, const struct sandbox *sandbox,
 		.edge_ca_spki = template_edge_spki(),
 		.nonce = json_text(claim, "nonce"),
 		.claim = claim,
-		.min_class = "none",
 	};
 
 	*ret_presented = *sandbox;
-	if (trust_evidence_verify(evidence, &expect, &result, &enc_jwk, &sig_jwk, err) < 0 ||
+	if (trust_evidence_bound(evidence, &expect, &enc_jwk, &sig_jwk, err) < 0 ||
 		thumbprints(req, enc_jwk, sig_jwk, ret_presented, err) < 0)
 		return -1;
 	ret_presented->evidence = compact(req, evidence);

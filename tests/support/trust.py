@@ -83,15 +83,17 @@ def envelope(key, typ, payload, **header):
             "spki": base64.b64encode(key.der).decode()}
 
 
-def evidence(enc, sig, claim, initdata):
-    """What a machine with these keys says of itself at its enrolment."""
+def evidence(enc, sig, claim, initdata, nonce_text=None, report=None):
+    """What a machine with these keys says of itself, at its enrolment or for a nonce. `report` makes a report for the
+    bytes that it has to be bound to."""
+    nonce_text = nonce_text or claim["nonce"]
     binding = hashlib.sha256(jcs({
-        "v": "strongroom-evidence-1", "enc": enc.thumbprint, "sig": sig.thumbprint, "nonce": claim["nonce"],
+        "v": "strongroom-evidence-1", "enc": enc.thumbprint, "sig": sig.thumbprint, "nonce": nonce_text,
         "initdata": digest(jcs(initdata)), "claim": digest(jcs(claim))})).digest()
     protected = b64url(jcs({"alg": "ES256", "typ": "strongroom-evidence+jws", "kid": sig.thumbprint}))
     payload = b64url(jcs({"binding": b64url(binding)}))
-    return {"v": "strongroom-evidence-1", "class": "none", "enc": enc.jwk, "sig": sig.jwk, "nonce": claim["nonce"],
-            "initdata": initdata, "claim": claim, "report": None,
+    return {"v": "strongroom-evidence-1", "class": "software-tpm" if report else "none", "enc": enc.jwk, "sig": sig.jwk,
+            "nonce": nonce_text, "initdata": initdata, "claim": claim, "report": report(binding) if report else None,
             "jws": {"protected": protected, "payload": payload,
                     "signature": b64url(sig.sign(f"{protected}.{payload}".encode()))}}
 

@@ -173,8 +173,8 @@ static void test_evidence(void)
 	make_nonce(nonce);
 	make_nonce(stale);
 	expect.claim = claim = make_claim(nonce);
-	CHECK(trust_evidence_make(w.sig, w.enc_public, nonce, initdata, claim, &evidence, &err) ==
-		0);
+	CHECK(trust_evidence_make(
+		      w.sig, w.enc_public, nonce, initdata, claim, NULL, &evidence, &err) == 0);
 	CHECK(trust_evidence_verify(evidence, &expect, &result, &enc, &sig, &err) == 0);
 	CHECK_TEXT(json_text(result, "class"), "none");
 	CHECK(json_is_true(json_object_get(result, "operator_can_read")));
@@ -198,7 +198,7 @@ static void test_evidence(void)
 	expect_evidence(evidence, &wrong, "evidence.class_too_low");
 	wrong = expect, wrong.min_class = NULL;
 	expect_evidence(evidence, &wrong, "evidence.class_too_low");
-	CHECK(trust_evidence_make(w.sig, w.enc_public, nonce, tee, claim, &old, &err) == 0);
+	CHECK(trust_evidence_make(w.sig, w.enc_public, nonce, tee, claim, NULL, &old, &err) == 0);
 	expect_evidence(old, &expect, "evidence.initdata");
 }
 
@@ -224,8 +224,8 @@ static void test_altered_evidence(void)
 
 	make_nonce(nonce);
 	expect.claim = claim = make_claim(nonce);
-	CHECK(trust_evidence_make(w.sig, w.enc_public, nonce, initdata, claim, &evidence, &err) ==
-		0);
+	CHECK(trust_evidence_make(
+		      w.sig, w.enc_public, nonce, initdata, claim, NULL, &evidence, &err) == 0);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		auto_json json_t *bad = json_deep_copy(evidence);
 
@@ -253,8 +253,10 @@ static void test_evidence_by_another_key(void)
 
 	make_nonce(nonce);
 	expect.claim = claim = make_claim(nonce);
-	CHECK(trust_evidence_make(w.sig, w.enc_public, nonce, initdata, claim, &good, &err) == 0);
-	CHECK(trust_evidence_make(thief, w.enc_public, nonce, initdata, claim, &other, &err) == 0);
+	CHECK(trust_evidence_make(w.sig, w.enc_public, nonce, initdata, claim, NULL, &good, &err) ==
+		0);
+	CHECK(trust_evidence_make(
+		      thief, w.enc_public, nonce, initdata, claim, NULL, &other, &err) == 0);
 	json_object_set(good, "jws", json_object_get(other, "jws"));
 	expect_evidence(good, &expect, "evidence.signature");
 }
