@@ -22,8 +22,8 @@ static int make_keys(struct machine *machine, struct err *err)
 static int make_evidence(struct machine *machine, struct err *err)
 {
 	if (trust_evidence_make(machine->sig, machine->enc_public,
-		    json_text(machine->claim, "nonce"), machine->initdata, machine->claim,
-		    NULL, &machine->evidence, err) < 0)
+		    json_text(machine->claim, "nonce"), machine->initdata, machine->claim, NULL,
+		    &machine->evidence, err) < 0)
 		return -1;
 	machine->class = json_text(machine->evidence, "class");
 	if (jcs_digest(machine->initdata, machine->initdata_digest, err) < 0 ||
