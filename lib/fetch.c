@@ -139,12 +139,10 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-static size_t on_read(char *data, size_t size, size_t count, void *arg)
+static long long read_file(struct exchange *exchange, char *data, size_t want)
 {
-	struct exchange *exchange = arg;
 	const struct fetch_request *req = exchange->req;
 	long long left = (long long)req->body_len - exchange->body_sent;
-	size_t want = size * count;
 	ssize_t got;
 
 	if ((long long)want > left)
@@ -152,11 +150,22 @@ static size_t on_read(char *data, size_t size, size_t count, void *arg)
 	do
 		got = pread(req->body_fd, data, want, req->body_offset + exchange->body_sent);
 	while (got < 0 && errno == EINTR);
-	if (got < 0 || (got == 0 && want > 0)) {
-		err_set(&exchange->failure, ERR_INTERNAL, "internal.system",
-			"read the body to send: %s", got < 0 ? strerror(errno) : "file too short");
+	if (got > 0 || (got == 0 && want == 0))
+		return got;
+	return err_set(&exchange->failure, ERR_INTERNAL, "internal.system",
+		"read the body to send: %s", got < 0 ? strerror(errno) : "file too short");
+}
+
+static size_t on_read(char *data, size_t size, size_t count, void *arg)
+{
+	struct exchange *exchange = arg;
+	const struct fetch_request *req = exchange->req;
+	long long got =
+		req->source ? req->source(req->source_arg, data, size * count, &exchange->failure)
+			    : read_file(exchange, data, size * count);
+
+	if (got < 0)
 		return CURL_READFUNC_ABORT;
-	}
 	exchange->body_sent += got;
 	return (size_t)got;
 }
@@ -165,7 +174,7 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 {
 	struct exchange *exchange = arg;
 
-	if (origin != SEEK_SET)
+	if (origin != SEEK_SET || exchange->req->source)
 		return CURL_SEEKFUNC_CANTSEEK;
 	exchange->body_sent = offset;
 	return CURL_SEEKFUNC_OK;
@@ -258,9 +267,10 @@ static void set_body(CURL *curl, struct exchange *exchange)
 		curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
 		return;
 	}
-	if (req->body_fd) {
+	if (req->body_fd || req->source) {
 		curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)req->body_len);
+		curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE,
+			req->source ? (curl_off_t)-1 : (curl_off_t)req->body_len);
 		curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_read);
 		curl_easy_setopt(curl, CURLOPT_READDATA, exchange);
 		curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);

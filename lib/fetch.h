@@ -43,6 +43,10 @@ struct fetch_request {
 	int body_fd; /* instead of body: streamed from body_offset for body_len bytes; 0 = none, so
 			fd 0 is not usable */
 	long long body_offset;
+	/* Instead of body, for one of unknown length: fills `data`, waiting for what is to come; 0
+	 * ends it, -1 stops. */
+	long long (*source)(void *arg, void *data, size_t size, struct err *err);
+	void *source_arg;
 	long timeout_ms;     /* 0: 30000; -1: none, but stalls over 60 s end it */
 	size_t max_response; /* cap of a buffered answer; 0: 4 MiB */
 	/* Streamed answer: called for each piece of a 2xx body; -1 stops. With NULL the body is

@@ -7,6 +7,8 @@
 #include "lib/web_stream.h"
 
 #include <event2/buffer.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,15 +25,18 @@ struct web_stream {
 	void *ctx;
 	struct evbuffer *in;
 	struct event *kick;
-	int status;	 /* of the head that was sent; 0: none yet */
-	long long left;	 /* of the answer's declared length; -1: none declared */
-	bool waiting;	 /* `body` left bytes: nothing is read until it asks */
-	bool body_ended; /* the last byte is in `in` or taken */
-	bool end_told;	 /* end() was called, or finish is a lane's */
-	bool blocked;	 /* the route waits for drained() */
-	bool ended;	 /* what remains is release() */
+	struct web_note room;	 /* of a worker beside the body */
+	atomic_bool room_posted; /* it is on its way to the loop */
+	int status;		 /* of the head that was sent; 0: none yet */
+	long long left;		 /* of the answer's declared length; -1: none declared */
+	bool waiting;		 /* `body` left bytes: nothing is read until it asks */
+	bool body_ended;	 /* the last byte is in `in` or taken */
+	bool end_told;		 /* end() was called, or finish is a lane's */
+	bool blocked;		 /* the route waits for drained() */
+	bool ended;		 /* what remains is release() */
 	bool gone_told;
 	bool finishing;
+	bool working; /* finish runs beside the body */
 	bool in_callback;
 };
 
@@ -204,6 +209,31 @@ void web_stream_finish(struct web_stream *stream)
 	submit_finish(stream);
 }
 
+void web_stream_work(struct web_stream *stream)
+{
+	if (stream->ended || stream->working)
+		return;
+	stream->working = true;
+	submit_finish(stream);
+}
+
+static void on_room(struct web_server *server, struct web_note *note)
+{
+	struct web_stream *stream =
+		(struct web_stream *)((char *)note - offsetof(struct web_stream, room));
+
+	(void)server;
+	atomic_store(&stream->room_posted, false);
+	web_stream_resume(stream);
+}
+
+/* The note of the worker's own end comes behind this one, so the stream is still there. */
+void web_stream_room(struct web_stream *stream)
+{
+	if (!atomic_exchange(&stream->room_posted, true))
+		web_server_post(stream->call->server, &stream->room);
+}
+
 static void tell_end(struct web_stream *stream)
 {
 	stream->end_told = true;
@@ -281,6 +311,7 @@ void web_stream_started(struct web_call *call)
 	stream->left = -1;
 	stream->in = evbuffer_new();
 	stream->kick = event_new(call->server->base, -1, 0, on_kick, stream);
+	stream->room.run = on_room;
 	if (!stream->in || !stream->kick)
 		abort();
 	call->stream = stream;
@@ -313,7 +344,7 @@ void web_stream_finished(struct web_call *call)
 
 void web_stream_lost(struct web_stream *stream)
 {
-	if (stream->ended || stream->call->submitted)
+	if (stream->ended || (stream->call->submitted && !stream->working))
 		return;
 	tell_gone(stream);
 }

@@ -54,6 +54,13 @@ void web_stream_resume(struct web_stream *stream);
 /* Relay only, once, instead of an answer: `finish` runs on the lane and fills it. */
 void web_stream_finish(struct web_stream *stream);
 
+/* Relay only, once: `finish` starts on the lane now and runs beside the body, blocking for what
+ * body() hands it. With `keeps`; end() and gone() tell it that no more comes. What it returns is
+ * the answer, also before the body's end. */
+void web_stream_work(struct web_stream *stream);
+/* From that worker, before it returns: body() is called again with what is waiting. */
+void web_stream_room(struct web_stream *stream);
+
 /* Relay answers: head once, then data (moved out of `data`), then end. content_length -1: chunked.
  */
 void web_stream_reply_head(struct web_stream *stream, int status, const struct web_pair *headers,
