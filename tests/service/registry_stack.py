@@ -274,6 +274,8 @@ def gateway(postgres, redis):
         gateway = Gateway(folder, postgres, redis, certreg, registry)
         stack.callback(gateway.forwarder.close)
         gateway.start()
+        token = gateway.client("acme-algo").token()
+        wait_for(lambda: gateway.client("acme-algo").ask("GET", "/v2/", token=token).status == 200, "it knows who was revoked")
         try:
             yield gateway
             gateway.stop()

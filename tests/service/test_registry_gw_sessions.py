@@ -83,19 +83,26 @@ def test_a_late_token_of_somebody_else_or_for_less(gateway, repository, algo, fo
 # --- revocation ---
 
 @pytest.fixture
-def revocable(gateway, repository, algo, forge):
-    """A token that rests on a key of its own, and what revokes that key."""
-    key = "key_" + secrets.token_hex(6) + "7" + secrets.token_hex(2)[:3] + "8" + secrets.token_hex(8)[:15]
-    token = forge(algo.token(scope(repository)), key=key, **made_before(400))
-    claims = part_of(token, 1)
+def revocable_since(gateway, repository, algo, forge):
+    """Makes a token of that age that rests on a key of its own, and what revokes that key."""
+    def make(seconds):
+        key = "key_" + secrets.token_hex(6) + "7" + secrets.token_hex(2)[:3] + "8" + secrets.token_hex(8)[:15]
+        token = forge(algo.token(scope(repository)), key=key, **made_before(seconds))
+        claims = part_of(token, 1)
 
-    def revoke():
-        gateway.postgres.sql("INSERT INTO certreg.revocation (tenant_id, space_id, id, state) VALUES (%s, %s, %s, 'revoked')",
-                             claims["tenant"], claims["space"], key)
-        gateway.postgres.sql("INSERT INTO certreg.outbox (topic, key) VALUES ('epoch', 'changed')")
-        fresh = forge(token, **made_before(100))
-        wait_for(lambda: repository.ask("GET", "/v2/", token=fresh).status == 401, "the gateway knows")
-    return token, revoke
+        def revoke():
+            gateway.postgres.sql("INSERT INTO certreg.revocation (tenant_id, space_id, id, state) VALUES (%s, %s, %s, 'revoked')",
+                                 claims["tenant"], claims["space"], key)
+            gateway.postgres.sql("INSERT INTO certreg.outbox (topic, key) VALUES ('epoch', 'changed')")
+            fresh = forge(token, **made_before(100))
+            wait_for(lambda: repository.ask("GET", "/v2/", token=fresh).status == 401, "the gateway knows")
+        return token, revoke
+    return make
+
+
+@pytest.fixture
+def revocable(revocable_since):
+    return revocable_since(400)
 
 
 def is_revoked(answer):
