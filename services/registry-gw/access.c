@@ -173,10 +173,21 @@ static int check_member(struct web_req *req, struct web_res *res, const struct a
 		actions[right], access->repository);
 }
 
+/* Ours outside of /v2 have it in the query. */
+static const char *repository_of(const struct web_req *req)
+{
+	const char *name;
+
+	if (strncmp(req->path, "/v2/", 4) == 0)
+		return web_param(req, "name");
+	name = web_query(req, "repository");
+	return name ? name : "";
+}
+
 static int check_all(struct web_req *req, struct web_res *res, enum access_right right, bool late,
 	struct access *ret_access, struct err *err)
 {
-	const char *repository = web_param(req, "name");
+	const char *repository = repository_of(req);
 	struct access access = { .repository = repository };
 
 	if (!access_is_name(repository))

@@ -22,7 +22,7 @@ struct access {
 
 /* The caller has a valid token for any repository at all; answers with the challenge otherwise. */
 int access_login(struct web_req *req, struct web_res *res, struct err *err);
-/* Checks the route's {name...}. repository.bad_name,
+/* Checks the route's {name...}, outside of /v2 ?repository=. repository.bad_name,
  * repository.not_found, repository.denied, repository.scope and those of auth_check(). */
 int access_check(struct web_req *req, struct web_res *res, enum access_right right,
 	struct access *ret_access, struct err *err);

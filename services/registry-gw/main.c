@@ -9,6 +9,7 @@
 #include "services/registry-gw/migrations.h"
 #include "services/registry-gw/oci_error.h"
 #include "services/registry-gw/referrers.h"
+#include "services/registry-gw/relay_archive.h"
 #include "services/registry-gw/relay_blob.h"
 #include "services/registry-gw/relay_upload.h"
 #include "services/registry-gw/store.h"
@@ -33,6 +34,7 @@ static const struct conf_item config[] = {
 static const struct lane_conf lanes[] = {
 	{ "db", 0, 256 },
 	{ "registry", 8, 256 }, /* asks the registry behind */
+	{ "archives", 4, 16 },	/* unpacks one as it comes */
 	{ NULL, 0, 0 },
 };
 
@@ -64,6 +66,7 @@ static const struct web_route routes[] = {
 	STREAM("PUT", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", &relay_upload_put),
 	ROUTE("DELETE", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", 0, upload_cancel),
 	ROUTE("GET", "/v2/{rest...}", "db", 0, version_none),
+	STREAM("POST", "/v1/registry/archives", "archives", &relay_archive),
 	{ .method = NULL },
 };
 

@@ -54,6 +54,20 @@ static int check(struct web_req *req, const struct access *access,
 	return facts.index ? check_children(req, access, manifest->links, err) : 0;
 }
 
+int manifest_examine(const struct manifest_bytes *bytes, struct err *err)
+{
+	struct err inner = { .kind = ERR_NONE };
+	auto_json json_t *document = json_parse(bytes->data, bytes->len, &inner);
+	struct manifest_facts facts;
+
+	if (!document)
+		return err_set(err, ERR_INVALID, "manifest.invalid", "%s", inner.detail);
+	if (manifest_check(document, bytes->media_type, &facts, err) < 0)
+		return -1;
+	json_decref(facts.links);
+	return 0;
+}
+
 int manifest_add(struct web_req *req, const struct access *access,
 	const struct manifest_bytes *bytes, struct manifest *ret_manifest, struct err *err)
 {

@@ -2,6 +2,7 @@
 /* One table from our codes to the specification's; what is not in it goes by its kind. */
 #include "services/registry-gw/oci_error.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/mem.h"
@@ -10,6 +11,8 @@ static const struct {
 	const char *code;
 	const char *oci;
 } by_code[] = {
+	{ "archive.digest", "DIGEST_INVALID" },
+	{ "archive.size", "SIZE_INVALID" },
 	{ "blob.not_found", "BLOB_UNKNOWN" },
 	{ "blob.range", "RANGE_INVALID" },
 	{ "digest.invalid", "DIGEST_INVALID" },
@@ -40,9 +43,16 @@ static const struct {
 	{ 404, "NAME_UNKNOWN" },
 	{ 405, "UNSUPPORTED" },
 	{ 413, "SIZE_INVALID" },
+	{ 415, "UNSUPPORTED" },
+	{ 422, "DENIED" },
 	{ 429, "TOOMANYREQUESTS" },
 	{ 503, "UNAVAILABLE" },
 };
+
+static bool is_about(const char *area, const struct err *err)
+{
+	return strncmp(err->code, area, strlen(area)) == 0;
+}
 
 static const char *code_of(const struct err *err, int status)
 {
@@ -50,6 +60,8 @@ static const char *code_of(const struct err *err, int status)
 		if (strcmp(by_code[i].code, err->code) == 0)
 			return by_code[i].oci;
 	}
+	if (status == 400 && (is_about("archive.", err) || is_about("oci.", err)))
+		return "MANIFEST_INVALID";
 	for (size_t i = 0; i < ARRAY_LEN(by_status); i++) {
 		if (by_status[i].status == status)
 			return by_status[i].oci;

@@ -2,6 +2,8 @@
 /* The set of writers.h behind one mutex, and the loop that keeps its leases. */
 #include "services/registry-gw/writers.h"
 
+#include <string.h>
+
 #include "lib/auth.h"
 #include "lib/buf.h"
 #include "lib/service.h"
@@ -24,6 +26,23 @@ void writers_add(struct writers *writers, struct writer *writer)
 	pthread_mutex_lock(&writers->lock);
 	LIST_INSERT_HEAD(&writers->list, writer, link);
 	pthread_mutex_unlock(&writers->lock);
+}
+
+bool writers_add_few(struct writers *writers, struct writer *writer, unsigned most)
+{
+	const struct writer *other;
+	unsigned count = 0;
+
+	pthread_mutex_lock(&writers->lock);
+	LIST_FOREACH(other, &writers->list, link)
+	{
+		count += strcmp(other->id, writer->id) == 0 &&
+			 strcmp(other->principal->tenant, writer->principal->tenant) == 0;
+	}
+	if (count < most)
+		LIST_INSERT_HEAD(&writers->list, writer, link);
+	pthread_mutex_unlock(&writers->lock);
+	return count < most;
 }
 
 void writers_remove(struct writers *writers, struct writer *writer)

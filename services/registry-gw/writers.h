@@ -19,7 +19,7 @@ struct worker;
 
 struct writer {
 	LIST_ENTRY(writer) link;
-	const char *id; /* of the upload */
+	const char *id; /* of the upload; "archive" */
 	const struct principal *principal;
 	atomic_bool revoked;
 };
@@ -34,6 +34,8 @@ int writers_beat(struct worker *worker, struct err *err); /* a service loop */
 
 /* Any thread; the writer stays the caller's. */
 void writers_add(struct writers *writers, struct writer *writer);
+/* false: the writer's tenant has `most` of this id already. */
+bool writers_add_few(struct writers *writers, struct writer *writer, unsigned most);
 bool writers_is_revoked(struct writer *writer);
 void writers_remove(struct writers *writers, struct writer *writer);
 

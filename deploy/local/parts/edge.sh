@@ -29,6 +29,7 @@ edge_routes() {
 		certreg      /[.]well-known/
 		provisioner  /v1/(?:templates|sandboxes|enrolments)(?:[/:]|$)
 		registry-gw  /v2(?:/|$)
+		registry-gw  /v1/registry(?:[/:]|$)
 		policy       /v1/(?:policies|pipelines|datasets|projections|orders)(?:[/:]|$)
 		orchestrator /v1/(?:runs|objects|agent)(?:[/:]|$)
 	END
