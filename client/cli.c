@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/mem.h"
 
@@ -34,6 +35,9 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i, struct er
 		cli->values[at] = "";
 		return 0;
 	}
+	if (cli->values[at])
+		return err_set(err, ERR_INVALID, "usage.option", "'--%s' is given twice",
+			cli->options[at].name);
 	if (!equals && *i + 1 >= argc)
 		return err_set(err, ERR_INVALID, "usage.option", "'%s' needs a value", argv[*i]);
 	cli->values[at] = equals ? equals + 1 : argv[++*i];
@@ -115,6 +119,20 @@ json_t *cli_list(const struct cli *cli, const char *name)
 bool cli_switch(const struct cli *cli, const char *name)
 {
 	return cli_value(cli, name) != NULL;
+}
+
+int cli_confirm(const struct cli *cli, const char *what, struct err *err)
+{
+	char answer[8] = "";
+
+	if (cli_switch(cli, "yes"))
+		return 0;
+	if (isatty(STDIN_FILENO)) {
+		ui_note(cli->ui, "%s - is that meant? [y/N]", what);
+		if (fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y'))
+			return 0;
+	}
+	return err_set(err, ERR_CONFLICT, "client.not_confirmed", "not done: %s", what);
 }
 
 void cli_usage(const struct command *command)

@@ -68,15 +68,18 @@ int cli_number(const struct cli *cli, const char *name, long long max, long long
 /* "a,b" as ["a","b"]; NULL when absent. New reference. */
 json_t *cli_list(const struct cli *cli, const char *name);
 bool cli_switch(const struct cli *cli, const char *name);
+/* --yes, or a yes at the terminal; otherwise client.not_confirmed. */
+int cli_confirm(const struct cli *cli, const char *what, struct err *err)
+	__attribute__((warn_unused_result));
 void cli_usage(const struct command *command);
 /* The exit code that a failure deserves (docs: client/DESIGN.md). */
 int cli_exit_of(const struct err *err);
 
 extern const struct command command_configure, command_setup, command_run, command_plan,
-	command_status, command_sandbox, command_encrypt, command_decrypt, command_output,
-	command_cert, command_key, command_member, command_tenant, command_space, command_peer,
-	command_profile, command_audit, command_projection, command_doctor, command_completion,
-	command_help, command_version;
+	command_status, command_sandbox, command_image, command_encrypt, command_decrypt,
+	command_output, command_cert, command_key, command_member, command_tenant, command_space,
+	command_peer, command_profile, command_audit, command_projection, command_doctor,
+	command_completion, command_help, command_version;
 extern const struct command *const cli_commands[]; /* ends with NULL */
 extern const struct cli_option cli_global_options[];
 const struct command *cli_find(const char *name); /* NULL when there is none */

@@ -33,6 +33,8 @@ static const struct {
 	{ "upstream.unreachable", "strongroom doctor" },
 	{ "upstream.tls", "strongroom configure --ca FILE with the CA of this server" },
 	{ "client.timeout", "strongroom run goes on waiting" },
+	{ "client.not_confirmed", "the same with --yes" },
+	{ "image.exists", "choose another name, or remove what is there" },
 	{ "image.no_engine",
 		"install podman, buildah or docker, or give an archive to dockerize-algo" },
 	{ "plan.unknown_reference",

@@ -153,7 +153,7 @@ static int add_layer(const struct image_conf *conf, struct image_result *result,
 {
 	const struct image_crypt crypt = {
 		.to = result->layout,
-		.keys = conf->recipients,
+		.recipients = conf->recipients,
 		.progress = conf->progress,
 		.progress_arg = conf->progress_arg,
 	};

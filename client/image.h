@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The image of a project: build it (docker, podman or buildah) or take an OCI or docker archive,
- * bring it into one squashed OCI layout, encrypt its layers to the image key, push the result.
+ * bring it into one squashed OCI layout, encrypt its layers to the image key.
  * Where it is encrypted, no plaintext layer is left behind in `work_dir` when image_prepare() has
  * returned 0.
  */
@@ -51,25 +51,5 @@ struct image_result {
 int image_prepare(const struct image_conf *conf, struct image_result *ret_result, struct err *err)
 	__attribute__((warn_unused_result));
 void image_result_release(struct image_result *result);
-
-struct image_push_conf {
-	const char *layout;	/* of image_result */
-	const char *manifest;	/* digest of image_result; pushed by digest and under `tag` */
-	const char *repository; /* "<tenant name>/<name>" */
-	const char *tag;	/* "latest" when NULL */
-	const char *base_url;	/* https://edge:port */
-	const char *ca_file;	/* PEM, or NULL: the system's */
-	/* A registry token for "repository:NAME:pull,push"; the caller frees it. Called again after
-	 * a 401. */
-	int (*token)(void *arg, const char *scope, char **ret_token, struct err *err);
-	void *token_arg;
-	image_progress *progress;
-	void *progress_arg;
-};
-
-/* Blobs that the registry has are not sent again; an interrupted upload starts its blob again or
- * goes on. */
-int image_push(const struct image_push_conf *conf, struct err *err)
-	__attribute__((warn_unused_result));
 
 #endif

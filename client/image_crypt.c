@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/files.h"
 #include "client/image_walk.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -35,19 +36,17 @@ static void show(void *arg, long long done)
 
 /* --- one layer --- */
 
-static void describe(json_t *descriptor, const char *digest, long long size, json_t *annotations)
+/* What the descriptor has of other kinds stays. */
+static void describe(json_t *descriptor, const struct ocicrypt_result *sealed)
 {
-	json_t *all = json_object_get(descriptor, "annotations");
+	json_t *annotations = json_object_get(descriptor, "annotations");
 
-	json_object_set_new(descriptor, "digest", json_string(digest));
-	json_object_set_new(descriptor, "size", json_integer(size));
-	if (!annotations)
-		return;
-	if (all)
-		json_object_update(all, annotations);
+	json_object_set_new(descriptor, "digest", json_string(sealed->digest));
+	json_object_set_new(descriptor, "size", json_integer(sealed->size));
+	if (annotations)
+		json_object_update(annotations, sealed->annotations);
 	else
-		json_object_set(descriptor, "annotations", annotations);
-	json_decref(annotations);
+		json_object_set(descriptor, "annotations", sealed->annotations);
 }
 
 static int seal(
@@ -60,7 +59,7 @@ static int seal(
 
 	if (oci_layout_new_blob(part->crypt->to, &path, &out_fd, err) < 0)
 		return -1;
-	if (ocicrypt_encrypt(in_fd, out_fd, part->crypt->keys, &watch, &sealed, err) < 0 ||
+	if (ocicrypt_encrypt(in_fd, out_fd, part->crypt->recipients, &watch, &sealed, err) < 0 ||
 		oci_layout_keep_blob(part->crypt->to, path, out_fd, sealed.digest, err) < 0) {
 		json_decref(sealed.annotations);
 		unlink(path);
@@ -83,7 +82,8 @@ int image_seal_layer(const struct image_crypt *crypt, int in_fd, long long done,
 		return -1;
 	memcpy(ret_inner, sealed.inner_digest, DIGEST_TEXT_SIZE);
 	json_object_set_new(descriptor, "mediaType", json_string(type));
-	describe(descriptor, sealed.digest, sealed.size, sealed.annotations);
+	describe(descriptor, &sealed);
+	json_decref(sealed.annotations);
 	return 0;
 }
 
@@ -106,56 +106,79 @@ static int encrypt_layer(void *arg, json_t *descriptor, struct err *err)
 	return 0;
 }
 
-/* Into a file without a name first: it gets one when all of it is known to be right. */
-static int open_layer(const struct part *part, const json_t *descriptor,
-	struct ocicrypt_layer *layer, struct err *err)
+static int decrypt_to(const struct part *part, const json_t *descriptor,
+	struct ocicrypt_layer *layer, int out_fd, struct err *err)
 {
 	const struct ocicrypt_watch watch = { show, (void *)part };
-	auto_free char *path = NULL;
-	auto_fd int in_fd = -1, out_fd = -1;
 	struct oci_blob blob;
+	auto_fd int in_fd = -1;
 
 	if (oci_blob_read(descriptor, &blob, err) < 0 ||
 		oci_layout_open(part->crypt->from, &blob, &in_fd, err) < 0 ||
-		ocicrypt_add_file(layer, in_fd, blob.digest, err) < 0 ||
-		oci_layout_new_blob(part->crypt->to, &path, &out_fd, err) < 0)
+		ocicrypt_add_file(layer, in_fd, blob.digest, err) < 0)
 		return -1;
-	if (ocicrypt_decrypt(layer, in_fd, out_fd, &watch, err) < 0 ||
-		oci_layout_keep_blob(
-			part->crypt->to, path, out_fd, ocicrypt_inner_digest(layer), err) < 0) {
-		unlink(path);
-		return -1;
-	}
-	return 0;
+	return ocicrypt_decrypt(layer, in_fd, out_fd, &watch, err);
 }
 
-static int decrypt_layer(void *arg, json_t *descriptor, struct err *err)
+/* The layer behind the descriptor goes to `out_fd`, and the descriptor says so. */
+static int open_layer(struct work *work, json_t *descriptor, int out_fd, struct err *err)
 {
-	struct work *work = arg;
 	const struct part part = {
 		.crypt = work->crypt, .stage = "decrypt", .done = work->done, .total = work->total
 	};
 	const char *type = json_text(descriptor, "mediaType");
 	json_t *annotations = json_object_get(descriptor, "annotations");
-	long long size = json_integer_value(json_object_get(descriptor, "size"));
 	struct ocicrypt_layer *layer = NULL;
 	auto_free char *bare = NULL;
 	int done;
 
 	if (ocicrypt_open(descriptor, work->crypt->keys, &layer, err) < 0)
 		return -1;
-	done = open_layer(&part, descriptor, layer, err);
+	done = decrypt_to(&part, descriptor, layer, out_fd, err);
 	if (done == 0) {
 		bare = mem_strndup(type, strlen(type) - strlen(ENCRYPTED));
 		json_object_set_new(descriptor, "mediaType", json_string(bare));
-		describe(descriptor, ocicrypt_inner_digest(layer), size, NULL);
+		json_object_set_new(
+			descriptor, "digest", json_string(ocicrypt_inner_digest(layer)));
 		ocicrypt_strip(annotations, OCICRYPT_ANNOTATIONS);
 		if (json_object_size(annotations) == 0)
 			json_object_del(descriptor, "annotations");
-		work->done += size;
+		work->done += json_integer_value(json_object_get(descriptor, "size"));
 	}
 	ocicrypt_layer_free(layer);
 	return done;
+}
+
+/* The blob has its name only when all of it is known to be right. */
+static int decrypt_layer(void *arg, json_t *descriptor, struct err *err)
+{
+	struct work *work = arg;
+	auto_free char *path = NULL;
+	auto_fd int fd = -1;
+
+	if (oci_layout_new_blob(work->crypt->to, &path, &fd, err) < 0)
+		return -1;
+	if (open_layer(work, descriptor, fd, err) < 0 ||
+		oci_layout_keep_blob(
+			work->crypt->to, path, fd, json_text(descriptor, "digest"), err) < 0) {
+		unlink(path);
+		return -1;
+	}
+	return 0;
+}
+
+static int reencrypt_layer(void *arg, json_t *descriptor, struct err *err)
+{
+	struct work *work = arg;
+	auto_fd int fd = files_unnamed(work->crypt->to, err);
+	long long before = work->done;
+	char inner[DIGEST_TEXT_SIZE];
+
+	if (fd < 0 || open_layer(work, descriptor, fd, err) < 0)
+		return -1;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return err_errno(err, "rewind the layer");
+	return image_seal_layer(work->crypt, fd, before, work->total, descriptor, inner, err);
 }
 
 /* --- the rest of an image --- */
@@ -260,13 +283,15 @@ static int walk_all(const struct image_walk *walk, struct work *work, struct err
 	return oci_layout_write_index(work->crypt->to, index, err);
 }
 
-int image_encrypt(const struct image_crypt *crypt, struct err *err)
+static int transform(const struct image_crypt *crypt,
+	int (*document)(void *arg, json_t *descriptor, json_t *document, struct err *err),
+	int (*layer)(void *arg, json_t *descriptor, struct err *err), struct err *err)
 {
 	struct work work = { .crypt = crypt };
 	const struct image_walk walk = {
 		.read = read_from,
-		.document = prepare,
-		.layer = encrypt_layer,
+		.document = document,
+		.layer = layer,
 		.config = copy_config,
 		.write = write_to,
 		.arg = &work,
@@ -275,16 +300,17 @@ int image_encrypt(const struct image_crypt *crypt, struct err *err)
 	return walk_all(&walk, &work, err);
 }
 
+int image_encrypt(const struct image_crypt *crypt, struct err *err)
+{
+	return transform(crypt, prepare, encrypt_layer, err);
+}
+
 int image_decrypt(const struct image_crypt *crypt, struct err *err)
 {
-	struct work work = { .crypt = crypt };
-	const struct image_walk walk = {
-		.read = read_from,
-		.layer = decrypt_layer,
-		.config = copy_config,
-		.write = write_to,
-		.arg = &work,
-	};
+	return transform(crypt, NULL, decrypt_layer, err);
+}
 
-	return walk_all(&walk, &work, err);
+int image_reencrypt(const struct image_crypt *crypt, struct err *err)
+{
+	return transform(crypt, NULL, reencrypt_layer, err);
 }

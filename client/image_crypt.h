@@ -10,19 +10,24 @@
 #include "lib/ocicrypt.h"
 
 struct image_crypt {
-	const char *from, *to; /* layouts; `to` is made */
-	const struct ocicrypt_keys *keys;
-	image_progress *progress; /* may be NULL */
+	const char *from, *to;			/* layouts; `to` is made */
+	const struct ocicrypt_keys *keys;	/* private, to decrypt with */
+	const struct ocicrypt_keys *recipients; /* to encrypt to */
+	image_progress *progress;		/* may be NULL */
 	void *progress_arg;
 };
 
-/* To these recipients. Docker's media types become OCI's, what BuildKit attests in clear is left
+/* To the recipients. Docker's media types become OCI's, what BuildKit attests in clear is left
  * out. image.already_encrypted, oci.* */
 int image_encrypt(const struct image_crypt *crypt, struct err *err)
 	__attribute__((warn_unused_result));
-/* With these private keys; digest, HMAC and inner digest of every layer are verified.
+/* With the keys; digest, HMAC and inner digest of every layer are verified.
  * image.not_encrypted, image.unwrap, image.hmac, image.inner_digest, oci.digest */
 int image_decrypt(const struct image_crypt *crypt, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Both, with fresh layer keys; no plaintext gets a name on the way. */
+int image_reencrypt(const struct image_crypt *crypt, struct err *err)
 	__attribute__((warn_unused_result));
 
 /* The blob in `in_fd` becomes one of the layout `crypt->to`; `descriptor` says so afterwards.

@@ -24,25 +24,52 @@ void session_close(struct session *session)
 	profile_release(&session->profile);
 }
 
-int session_verb(
+bool session_has_verb(const struct verb *verbs, const char *name)
+{
+	while (verbs->name && strcmp(verbs->name, name) != 0)
+		verbs++;
+	return verbs->name != NULL;
+}
+
+static const struct verb *choose(
 	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err)
 {
 	const char *name = cli->arguments[0];
-	struct session session;
-	int result;
 
 	while (verbs->name && strcmp(verbs->name, name) != 0)
 		verbs++;
-	if (!verbs->name)
-		return err_set(err, ERR_INVALID, "usage.arguments", "no '%s %s'", command, name);
-	if (cli->n_arguments < verbs->min_arguments + 1)
-		return err_set(err, ERR_INVALID, "usage.arguments", "usage: strongroom %s %s %s",
-			command, name, verbs->usage);
-	if (session_open(&session, cli, err) < 0)
+	if (!verbs->name) {
+		err_set(err, ERR_INVALID, "usage.arguments", "no '%s %s'", command, name);
+		return NULL;
+	}
+	if (cli->n_arguments < verbs->min_arguments + 1) {
+		err_set(err, ERR_INVALID, "usage.arguments", "usage: strongroom %s %s %s", command,
+			name, verbs->usage);
+		return NULL;
+	}
+	return verbs;
+}
+
+int session_verb(
+	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err)
+{
+	const struct verb *verb = choose(cli, command, verbs, err);
+	struct session session;
+	int result;
+
+	if (!verb || session_open(&session, cli, err) < 0)
 		return -1;
-	result = verbs->act(&session, cli, err);
+	result = verb->act(&session, cli, err);
 	session_close(&session);
 	return result;
+}
+
+int session_local_verb(
+	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err)
+{
+	const struct verb *verb = choose(cli, command, verbs, err);
+
+	return verb ? verb->act(NULL, cli, err) : -1;
 }
 
 int session_find(struct session *session, const char *path, const char *prefix, const char *called,

@@ -24,6 +24,10 @@ struct verb {
 /* Runs the verb that the first argument names; the table ends with name NULL. */
 int session_verb(
 	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err);
+/* The same for verbs that need neither profile nor server: their `session` is NULL. */
+int session_local_verb(
+	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err);
+bool session_has_verb(const struct verb *verbs, const char *name);
 
 /* The record under `path` that is called so: by id (with that prefix), or by name from the list.
  * The error of a missing one is the server's, or client.not_found. */

@@ -8,6 +8,8 @@
 #include "client/crash.h"
 #include "client/files.h"
 #include "client/image.h"
+#include "client/image_place.h"
+#include "client/image_remote.h"
 #include "client/keystore.h"
 #include "client/task.h"
 #include "lib/json.h"
@@ -80,24 +82,34 @@ static int prepare(struct task *task, const json_t *jwk, struct err *err)
 
 static int push(struct task *task, const json_t *image, const char *repository, struct err *err)
 {
-	struct image_push_conf conf = {
-		.layout = json_text(image, "layout"),
-		.manifest = json_text(image, "manifest"),
+	const char *layout = json_text(image, "layout"),
+		   *tag = task_field(task, "docker.image_tag");
+	auto_free char *session = mem_printf("%s.upload", layout);
+	const struct image_remote_conf conf = {
 		.repository = repository,
-		.tag = task_field(task, "docker.image_tag"),
+		.actions = "pull,push",
 		.base_url = task->project->profile.url,
 		.ca_file = task->project->profile.ca_file,
 		.token = api_registry_token,
 		.token_arg = task->project->api,
+		.session_file = session,
 		.progress = ui_progress_stage,
 		.progress_arg = task->project->ui,
 	};
+	auto_json json_t *descriptor = NULL;
+	struct image_remote *remote = NULL;
+	int done;
 
 	crash_point("before", "push-image");
-	if (image_push(&conf, err) < 0)
+	if (image_place_choose(layout, json_text(image, "manifest"), &descriptor, err) < 0 ||
+		image_remote_new(&conf, &remote, err) < 0)
+		return -1;
+	done = image_remote_push(remote, layout, descriptor, tag ? tag : "latest", false, err);
+	image_remote_free(remote);
+	if (done < 0)
 		return -1;
 	crash_point("after", "push-image");
-	return task_keep(task, "pushed", conf.manifest, err);
+	return task_keep(task, "pushed", json_text(image, "manifest"), err);
 }
 
 static void put_outputs(

@@ -302,7 +302,7 @@ int oci_registry_get_manifest(
 	struct oci_call call = {
 		.method = "GET",
 		.headers = { "Accept: " OCI_TYPE_MANIFEST, "Accept: " OCI_TYPE_INDEX,
-			"Accept: " OCI_TYPE_DOCKER_MANIFEST },
+			"Accept: " OCI_TYPE_DOCKER_MANIFEST, "Accept: " OCI_TYPE_DOCKER_INDEX },
 		.io = { .max_response = OCI_MAX_DOCUMENT },
 	};
 	auto_free char *path = NULL;
@@ -318,4 +318,19 @@ int oci_registry_get_manifest(
 	if (compare(reference, &res.body, err) < 0)
 		return -1;
 	return buf_add(buf, res.body.data, res.body.len, err);
+}
+
+int oci_registry_delete_manifest(
+	struct oci_registry *registry, const char *reference, struct err *err)
+{
+	struct oci_call call = { .method = "DELETE" };
+	auto_free char *path = NULL;
+	auto_response res = { 0 };
+
+	if (manifest_path(registry, reference, &path, err) < 0)
+		return -1;
+	call.path = path;
+	if (oci_registry_call_patiently(registry, &call, &res, err) < 0)
+		return -1;
+	return res.status == 202 ? 0 : oci_registry_refused(&res, "delete the manifest", err);
 }

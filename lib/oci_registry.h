@@ -51,5 +51,8 @@ int oci_registry_put_manifest(struct oci_registry *registry, const char *referen
 	__attribute__((warn_unused_result));
 int oci_registry_get_manifest(struct oci_registry *registry, const char *reference, struct buf *buf,
 	struct err *err) __attribute__((warn_unused_result));
+/* By a tag: that tag goes; by a digest: the manifest with all its tags. */
+int oci_registry_delete_manifest(struct oci_registry *registry, const char *reference,
+	struct err *err) __attribute__((warn_unused_result));
 
 #endif

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "client/image.h"
+#include "client/image_place.h"
+#include "client/image_remote.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/oci_layout.h"
@@ -80,20 +82,28 @@ static int prepare(char **args, struct err *err)
 static int push(char **args, struct err *err)
 {
 	const char *stage = NULL;
-	struct image_push_conf conf = {
+	auto_free char *session = mem_printf("%s.upload", args[2]);
+	const struct image_remote_conf conf = {
 		.base_url = args[0],
 		.repository = args[1],
-		.layout = args[2],
-		.manifest = args[3],
-		.tag = args[4],
+		.actions = "pull,push",
+		.session_file = session,
 		.progress = on_stage,
 		.progress_arg = &stage,
 	};
+	struct image_remote *remote = NULL;
+	auto_json json_t *descriptor = NULL;
+	int done;
 
-	if (image_push(&conf, err) < 0)
+	if (image_place_choose(args[2], args[3], &descriptor, err) < 0 ||
+		image_remote_new(&conf, &remote, err) < 0)
 		return -1;
-	print(json_object());
-	return 0;
+	done = image_remote_push(
+		remote, args[2], descriptor, args[4] ? args[4] : "latest", false, err);
+	image_remote_free(remote);
+	if (done == 0)
+		print(json_object());
+	return done;
 }
 
 static int open_registry(struct fetch **ret_fetch, char **args, const char *session,
