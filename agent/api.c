@@ -20,9 +20,10 @@
 
 const char *const api_form_headers[] = { "Content-Type: application/x-www-form-urlencoded", NULL };
 
-void api_init(struct api *api, struct edge *edge, const struct machine *machine)
+void api_init(
+	struct api *api, struct edge *edge, const struct machine *machine, const char *audience)
 {
-	*api = (struct api) { .edge = edge, .machine = machine };
+	*api = (struct api) { .edge = edge, .machine = machine, .audience = audience };
 }
 
 static void wipe_text(char *text)
@@ -105,13 +106,14 @@ static int request_token(struct api *api, const char *form, struct err *err)
 
 static int need_token(struct api *api, struct err *err)
 {
+	auto_free char *members = mem_printf("audience=%s", api->audience);
 	char *form;
 	int rc;
 
 	if (api->token && clock_monotonic_ms() < api->token_end_ms)
 		return 0;
 	forget_token(api);
-	if (api_assertion_form(api, "audience=orchestrator", &form, err) < 0)
+	if (api_assertion_form(api, members, &form, err) < 0)
 		return -1;
 	rc = request_token(api, form, err);
 	wipe_text(form);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests in the agent's name: tokens for the audience orchestrator by RFC 7523 assertions of the
- * machine signing key, and a DPoP proof (RFC 9449) of the same key with each request.
+ * Requests in the agent's name: tokens for one service by RFC 7523 assertions of the machine
+ * signing key, and a DPoP proof (RFC 9449) of the same key with each request.
  */
 #ifndef STRONGROOM_AGENT_API_H
 #define STRONGROOM_AGENT_API_H
@@ -16,11 +16,13 @@
 struct api {
 	struct edge *edge;
 	const struct machine *machine;
+	const char *audience; /* the service */
 	char *token;
 	long long token_end_ms; /* monotonic */
 };
 
-void api_init(struct api *api, struct edge *edge, const struct machine *machine);
+void api_init(
+	struct api *api, struct edge *edge, const struct machine *machine, const char *audience);
 void api_release(struct api *api);
 
 /* One try. `req->url` is a path; its headers, at most 4, follow ours. An answer >= 400 becomes the

@@ -42,14 +42,27 @@ static int ask(const struct enrolment *enrolment, const char *method, const char
 	return 0;
 }
 
-static int fetch_claim(const struct enrolment *enrolment, json_t **ret_answer, struct err *err)
+/* A measured VM says who it is and gets a credential that it can open if that is true. */
+static json_t *introduction(const struct machine *machine)
+{
+	const json_t *report = machine->report;
+
+	return report ? json_pack("{s:O,s:O}", "ek_certificate",
+				json_object_get(report, "ek_certificate"), "ak",
+				json_object_get(report, "ak"))
+		      : json_object();
+}
+
+static int fetch_claim(const struct enrolment *enrolment, const struct machine *machine,
+	json_t **ret_answer, struct err *err)
 {
 	auto_free char *path = mem_printf("%s/claim?wait=30s", enrolment->path);
 	struct edge_patience patience = edge_patience_new();
 	const struct err empty = { .kind = ERR_UNAVAILABLE };
+	auto_json json_t *body = introduction(machine);
 
 	do {
-		if (ask(enrolment, "GET", path, NULL, ret_answer, err) < 0)
+		if (ask(enrolment, "POST", path, body, ret_answer, err) < 0)
 			return -1;
 	} while (!*ret_answer && edge_wait(&patience, &empty)); /* nobody has claimed it yet */
 	if (!json_is_integer(json_object_get(*ret_answer, "boot")))
@@ -58,10 +71,10 @@ static int fetch_claim(const struct enrolment *enrolment, json_t **ret_answer, s
 }
 
 static int register_keys(const struct enrolment *enrolment, const struct machine *machine,
-	const json_t *boot, struct err *err)
+	const json_t *boot, const char *activated, struct err *err)
 {
-	auto_json json_t *body =
-		json_pack("{s:O,s:O}", "boot", boot, "evidence", machine->evidence);
+	auto_json json_t *body = json_pack("{s:O,s:s*,s:O}", "boot", boot, "activated", activated,
+		"evidence", machine->evidence);
 	auto_json json_t *answer = NULL;
 
 	return ask(enrolment, "POST", enrolment->path, body, &answer, err);
@@ -71,11 +84,17 @@ static int enrol(const struct enrolment *enrolment, const json_t *initdata, stru
 	struct err *err)
 {
 	auto_json json_t *answer = NULL;
+	auto_free char *activated = NULL;
 
-	if (fetch_claim(enrolment, &answer, err) < 0 ||
-		machine_init(machine, initdata, json_object_get(answer, "claim"), err) < 0)
+	if (machine_init(machine, initdata, err) < 0 ||
+		fetch_claim(enrolment, machine, &answer, err) < 0 ||
+		machine_claim(machine, json_object_get(answer, "claim"),
+			json_object_get(answer, "ek_chain"), err) < 0)
 		return -1;
-	return register_keys(enrolment, machine, json_object_get(answer, "boot"), err);
+	if (machine->tpm && tpmdev_activate(machine->tpm, json_object_get(answer, "credential"),
+				    &activated, err) < 0)
+		return -1;
+	return register_keys(enrolment, machine, json_object_get(answer, "boot"), activated, err);
 }
 
 int enrol_sandbox(

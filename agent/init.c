@@ -34,6 +34,7 @@ struct mount_row {
 static const struct mount_row mounts[] = {
 	{ "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
 	{ "sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
+	{ "securityfs", "/sys/kernel/security", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
 	{ "devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "size=64k,mode=755" },
 	{ "tmpfs", "/run", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=755" },
 	{ "tmpfs", "/tmp", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=16m,mode=700" },

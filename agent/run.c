@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "agent/api.h"
+#include "agent/attest.h"
 #include "agent/edge.h"
 #include "agent/enrol.h"
 #include "agent/init.h"
@@ -46,13 +47,16 @@ static _Noreturn void serve(const struct agent_boot *boot, struct verify *verify
 static _Noreturn void serve_enrolled(
 	struct agent_boot *boot, struct edge *edge, const struct machine *machine)
 {
+	struct err err = { 0 };
 	struct verify verify;
 	struct api api;
 
 	log_info("sandbox enrolled", "sandbox", machine->sandbox, "boot", boot->boot_id, "agent",
 		boot->digest, NULL);
 	verify_init(&verify, machine, boot->digest);
-	api_init(&api, edge, machine);
+	api_init(&api, edge, machine, "orchestrator");
+	if (attest_start(machine, &err) < 0)
+		log_failure("nobody can ask for evidence of this boot", &err);
 	serve(boot, &verify, &api);
 }
 

@@ -7,7 +7,7 @@ GUEST := $(BUILD)/guest
 
 # libarchive statically: the shared one drags ICU and libxml2 into the guest. Its table of formats names all of them, so
 # what the agent calls is cut out of the archive first, and the rest never asks for bzip2, lzma, libxml2 and nettle.
-GUEST_LIBS = $(shell pkg-config --libs openssl jansson libcurl jose libseccomp) -lzstd -lz
+GUEST_LIBS = $(shell pkg-config --libs openssl jansson libcurl jose libseccomp tss2-mu tss2-esys tss2-tcti-device) -lzstd -lz
 
 .PHONY: guest
 guest: $(GUEST)/guest.json

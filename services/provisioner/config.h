@@ -17,6 +17,7 @@ struct provisioner_conf {
 	char *edge_address;		/* host:port of the edge, for the relay */
 	char *firmware, *firmware_vars; /* OVMF's code and variables, for measured sandboxes */
 	char *vtpm_setup;		/* swtpm_setup's configuration: the CA of vTPMs */
+	char *vtpm_ca;			/* PEM of that CA\'s root */
 	char *vtpm_chain; /* PEM of that CA's certificates below its root, the issuer first */
 	long sandbox_uid; /* first of 768 uids, 256 each for QEMU, the relays and swtpm; 0: this
 			     service's own, which must not be root */

@@ -5,23 +5,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/codec.h"
+#include "lib/evidence.h"
+#include "lib/id.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/wake.h"
 #include "proto/trust.h"
-#include "services/provisioner/store.h"
+#include "services/provisioner/attestations.h"
+#include "services/provisioner/config.h"
+#include "services/provisioner/store_attestations.h"
 #include "services/provisioner/templates.h"
+#include "services/provisioner/verdict.h"
 
 #define SCHEME "Enrolment "
+#define MAX_CERTIFICATE 6000
+#define MAX_AK 1024
+#define CHALLENGE_SIZE 32u
+
+struct introduction_body {
+	const char *ek_certificate, *ak;
+};
+
+static const struct json_field introduction_fields[] = {
+	{ "ek_certificate", JSON_FIELD_TEXT, offsetof(struct introduction_body, ek_certificate),
+		false, MAX_CERTIFICATE },
+	{ "ak", JSON_FIELD_TEXT, offsetof(struct introduction_body, ak), false, MAX_AK },
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
 
 struct enrolment_body {
 	long long boot;
+	const char *activated;
 	json_t *evidence;
 };
 
 static const struct json_field fields[] = {
 	{ "boot", JSON_FIELD_COUNT, offsetof(struct enrolment_body, boot), true, 0 },
+	{ "activated", JSON_FIELD_TEXT, offsetof(struct enrolment_body, activated), false, 128 },
 	{ "evidence", JSON_FIELD_OBJECT, offsetof(struct enrolment_body, evidence), true, 0 },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
@@ -54,14 +76,89 @@ int enrolment_admit(struct web_req *req, struct web_res *res, struct err *err)
 	return authenticate(req, &sandbox, err);
 }
 
+static bool is_measured(const struct sandbox *sandbox)
+{
+	auto_json json_t *initdata = json_loads(sandbox->initdata, 0, NULL);
+
+	return trust_initdata_allows(initdata, "software-tpm");
+}
+
+static json_t *credential_record(const struct tpm_credential *credential)
+{
+	auto_free char *blob = codec_b64url_text(credential->blob, credential->blob_len);
+	auto_free char *secret = codec_b64url_text(credential->secret, credential->secret_len);
+
+	return json_pack("{s:s,s:s}", "blob", blob, "secret", secret);
+}
+
+/* A fresh secret that only the TPM with both keys can open; of it the row has a hash. */
+static int challenge(struct web_req *req, const struct sandbox *sandbox,
+	const struct introduction_body *body, json_t **ret_credential, struct err *err)
+{
+	unsigned char secret[CHALLENGE_SIZE];
+	auto_free char *text = NULL;
+	char hash[DIGEST_TEXT_SIZE];
+	struct tpm_credential credential;
+	const struct vtpm_row row = { body->ek_certificate, body->ak, hash };
+
+	rand_bytes(secret, sizeof(secret));
+	text = codec_b64url_text(secret, sizeof(secret));
+	digest_text(text, strlen(text), hash);
+	if (evidence_credential(
+		    body->ek_certificate, body->ak, secret, sizeof(secret), &credential, err) < 0 ||
+		store_vtpm_put(req->worker->db, sandbox, &row, err) < 0)
+		return -1;
+	*ret_credential = credential_record(&credential);
+	return 0;
+}
+
+static int introduce(struct web_req *req, const struct sandbox *sandbox, json_t **ret_chain,
+	json_t **ret_credential, struct err *err)
+{
+	const struct provisioner_conf *conf = req->worker->program;
+	struct introduction_body body = { 0 };
+
+	if (json_decode(req->arena, req->json, introduction_fields, &body, err) < 0)
+		return -1;
+	if (!is_measured(sandbox))
+		return 0;
+	if (!body.ek_certificate || !body.ak)
+		return err_set(err, ERR_UNPROCESSABLE, "enrolment.no_tpm",
+			"a sandbox of this template introduces its TPM");
+	if (attestation_chain(conf->vtpm_chain, ret_chain, err) < 0)
+		return -1;
+	return challenge(req, sandbox, &body, ret_credential, err);
+}
+
 int enrolment_claim(struct web_req *req, struct web_res *res, struct err *err)
 {
+	auto_json json_t *chain = NULL, *credential = NULL;
 	struct sandbox sandbox;
 
-	if (authenticate(req, &sandbox, err) < 0)
+	if (authenticate(req, &sandbox, err) < 0 ||
+		introduce(req, &sandbox, &chain, &credential, err) < 0)
 		return -1;
-	res->json = json_pack("{s:o,s:I}", "claim", json_loads(sandbox.claim, 0, NULL), "boot",
-		(json_int_t)sandbox.boot);
+	res->json = json_pack("{s:o,s:I,s:O?,s:O?}", "claim", json_loads(sandbox.claim, 0, NULL),
+		"boot", (json_int_t)sandbox.boot, "ek_chain", chain, "credential", credential);
+	return 0;
+}
+
+/* The agent of a measured sandbox opened what was made for the keys that it introduced. */
+static int check_activation(
+	struct web_req *req, const struct sandbox *sandbox, const char *activated, struct err *err)
+{
+	char hash[DIGEST_TEXT_SIZE] = "";
+	struct vtpm_row row;
+
+	if (!is_measured(sandbox))
+		return 0;
+	if (store_vtpm_get(req->worker->db, req->arena, sandbox, &row, err) < 0)
+		return -1;
+	if (activated)
+		digest_text(activated, strlen(activated), hash);
+	if (!row.activation_hash || strcmp(row.activation_hash, hash) != 0)
+		return err_set(err, ERR_UNPROCESSABLE, "enrolment.not_activated",
+			"the credential was not opened: the TPM is not the one introduced");
 	return 0;
 }
 
@@ -134,11 +231,13 @@ int enrolment_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (body.boot != sandbox.boot)
 		return err_set(err, ERR_CONFLICT, "enrolment.other_boot",
 			"the sandbox is in boot %lld", sandbox.boot);
-	if (check_evidence(req, &sandbox, body.evidence, &presented, err) < 0)
+	if (check_activation(req, &sandbox, body.activated, err) < 0 ||
+		check_evidence(req, &sandbox, body.evidence, &presented, err) < 0)
 		return -1;
 	if (sandbox.enc)
 		return already_enrolled(req, res, &sandbox, &presented, err);
-	if (store_enrol(req->worker->db, &presented, err) < 0)
+	if (verdict_store(req, &sandbox, body.evidence, err) < 0 ||
+		store_enrol(req->worker->db, &presented, err) < 0)
 		return -1;
 	log_info("sandbox enrolled", "sandbox", sandbox.id, "sig", presented.sig, NULL);
 	wake_ring(req->worker->wake, "sandbox", sandbox.id);

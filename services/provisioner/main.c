@@ -2,6 +2,7 @@
 /* The provisioner: sandboxes from templates, and the machine keys that are born in them. */
 #include <unistd.h>
 
+#include "services/provisioner/attestations.h"
 #include "services/provisioner/config.h"
 #include "services/provisioner/enrolments.h"
 #include "services/provisioner/lifecycle.h"
@@ -37,6 +38,7 @@ static const struct conf_item config[] = {
 		"OVMF's variables as they are delivered"),
 	ROW("vtpm_setup", CONF_TEXT, vtpm_setup, NULL,
 		"swtpm_setup's configuration file, which names the CA of vTPMs"),
+	ROW("vtpm_ca", CONF_TEXT, vtpm_ca, NULL, "PEM file of that CA's root"),
 	ROW("vtpm_chain", CONF_TEXT, vtpm_chain, NULL,
 		"PEM file of that CA's certificates without its root"),
 	ROW("kvm", CONF_BOOL, kvm, "true", "use KVM when a time-limited probe says that it works"),
@@ -64,7 +66,13 @@ static const struct web_route routes[] = {
 	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:stop", SMALL, false, sandbox_stop),
 	CHANGE("DELETE", "/v1/sandboxes/{sandbox_id}", 0, false, sandbox_delete),
 	READ("/v1/sandboxes/{sandbox_id}/console", sandbox_console),
-	{ "GET", "/v1/enrolments/{sandbox_id}/claim", WEB_PUBLIC, NULL, "db", 0, false,
+	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:attest", SMALL, true, attestation_create),
+	READ("/v1/sandboxes/{sandbox_id}/attestations/{attestation_id}", attestation_show),
+	{ "GET", "/v1/agent/attestations", WEB_AGENT, NULL, "db", 0, false,
+		.handle = attestation_next },
+	{ "PUT", "/v1/agent/attestations/{attestation_id}", WEB_AGENT, NULL, "db", EVIDENCE, true,
+		.handle = attestation_answer },
+	{ "POST", "/v1/enrolments/{sandbox_id}/claim", WEB_PUBLIC, NULL, "db", SMALL, true,
 		.handle = enrolment_claim },
 	{ "POST", "/v1/enrolments/{sandbox_id}", WEB_PUBLIC, NULL, "db", EVIDENCE, true,
 		.handle = enrolment_create },

@@ -58,6 +58,7 @@ static json_t *sandbox_record(const struct sandbox *sandbox)
 
 	set_parsed(record, "parameters", sandbox->parameters);
 	set_parsed(record, "evidence", sandbox->evidence);
+	set_parsed(record, "verdict", sandbox->verdict);
 	set_parsed(record, "enc_jwk", sandbox->enc_jwk);
 	set_parsed(record, "sig_jwk", sandbox->sig_jwk);
 	json_object_set_new(record, "failure",

@@ -10,7 +10,7 @@
 #include "lib/mem.h"
 #include "services/provisioner/queries.h"
 
-const struct sql *const store_forgets[] = { &resource_forget, NULL };
+const struct sql *const store_forgets[] = { &resource_forget, &SQL_ATTESTATION_FORGET, NULL };
 const struct sql *const store_claim = &SQL_SWEEP_DUE, *const store_release = &SQL_SANDBOX_RELEASE;
 
 struct add_work {
@@ -59,6 +59,7 @@ static void read_sandbox(const struct db_rows *rows, struct arena *arena, struct
 		.claim = TEXT("claim"),
 		.initdata = TEXT("initdata"),
 		.evidence = TEXT("evidence"),
+		.verdict = TEXT("verdict"),
 		.enc_jwk = TEXT("enc_jwk"),
 		.sig_jwk = TEXT("sig_jwk"),
 		.enc = TEXT("enc"),

@@ -19,7 +19,7 @@ extern const struct sql *const store_claim, *const store_release; /* of struct s
 struct sandbox {
 	const char *tenant, *space, *id, *name, *template_id, *parameters, *state, *claim,
 		*initdata;
-	const char *evidence, *enc_jwk, *sig_jwk, *enc, *sig;
+	const char *evidence, *verdict, *enc_jwk, *sig_jwk, *enc, *sig;
 	const char *failure_code, *failure_detail, *created_by, *created_at, *updated_at;
 	long long template_version, boot, launched_boot, revision;
 	bool boot_timed_out;

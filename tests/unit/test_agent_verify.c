@@ -48,8 +48,22 @@ static void boot(const char *claimed_for)
 	verify_release(&verify);
 	json_decref(initdata);
 	initdata = make_initdata(1);
-	CHECK(machine_init(&machine, initdata, claim, &err) == 0);
+	CHECK(machine_init(&machine, initdata, &err) == 0 &&
+		machine_claim(&machine, claim, NULL, &err) == 0);
 	verify_init(&verify, &machine, D0);
+}
+
+/* A boot is one claim's, and its keys are born behind it. */
+static void test_one_claim(void)
+{
+	auto_json json_t *other = make_claim(NULL);
+	auto_json json_t *sig = NULL;
+
+	boot(NULL);
+	sig = json_deep_copy(machine.sig_public);
+	CHECK_FAILS(machine_claim(&machine, other, NULL, &err), &err, "claim.latched");
+	CHECK_FAILS(machine_claim(&machine, machine.claim, NULL, &err), &err, "claim.latched");
+	CHECK(json_equal(sig, machine.sig_public));
 }
 
 static void shut_down(void)
@@ -430,6 +444,8 @@ static void test_manifest(void)
 int main(void)
 {
 	set_up();
+	boot(NULL);
+	test_one_claim();
 	boot(NULL);
 	test_good();
 	test_tampered_policy();

@@ -18,6 +18,24 @@ CREATE TABLE sandbox (
 CREATE INDEX sandbox_due ON sandbox (run_at) WHERE state IN ('creating', 'ready', 'stopping', 'starting', 'deleting');
 CREATE INDEX sandbox_id ON sandbox (id);
 
+-- Who a measured sandbox's vTPM said it is in its last boot, what it was asked to open then, and what we think of its word.
+CREATE TABLE vtpm (
+	tenant_id text NOT NULL, space_id text NOT NULL, sandbox_id text NOT NULL, boot bigint NOT NULL,
+	ek_certificate text NOT NULL, ak text NOT NULL, activation_hash text NOT NULL, verdict text,
+	PRIMARY KEY (tenant_id, sandbox_id));
+
+-- Questions of members to a sandbox's agent, for some minutes.
+CREATE TABLE attestation (
+	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
+	sandbox_id text NOT NULL, boot bigint NOT NULL, member text NOT NULL,
+	nonce text NOT NULL, credential text,
+	state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'done', 'failed')),
+	activated text, evidence text, failure_code text, failure_detail text,
+	revision bigint NOT NULL DEFAULT 1,
+	created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, sandbox_id, boot, nonce));
+CREATE INDEX attestation_age ON attestation (created_at);
+
 CREATE TABLE idempotency (
 	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, digest text NOT NULL,
 	resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
@@ -31,18 +49,21 @@ CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL
 	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
 GRANT SELECT, INSERT, UPDATE ON sandbox TO provisioner;
+GRANT SELECT, INSERT, UPDATE ON vtpm, attestation TO provisioner;
 GRANT SELECT, INSERT ON idempotency TO provisioner;
 GRANT INSERT ON outbox TO provisioner;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO provisioner_sweep;
 
 -- docs/ROW-LEVEL-SECURITY.md
-SELECT tenant_rows('sandbox', 'idempotency');
+SELECT tenant_rows('sandbox', 'vtpm', 'attestation', 'idempotency');
 
 -- Across tenants: the loop's due rows, the owner of an enrolment secret's hash, what should exist outside.
 CREATE POLICY sweep ON sandbox TO provisioner_sweep USING (true) WITH CHECK (true);
 GRANT SELECT (tenant_id, id, state, run_at, lease_until, enrol_hash, enrol_until), UPDATE (lease_until)
 	ON sandbox TO provisioner_sweep;
 
--- Keys of requests are forgotten across tenants, by their age.
+-- Questions and keys of requests are forgotten across tenants, by their age.
+CREATE POLICY sweep ON attestation TO provisioner_sweep USING (true);
+GRANT SELECT (created_at), DELETE ON attestation TO provisioner_sweep;
 CREATE POLICY sweep ON idempotency TO provisioner_sweep USING (true);
 GRANT SELECT (created_at), DELETE ON idempotency TO provisioner_sweep;
