@@ -214,6 +214,8 @@ static int check_evidence(struct web_req *req, const struct sandbox *sandbox,
 	if (trust_evidence_bound(evidence, &expect, &enc_jwk, &sig_jwk, err) < 0 ||
 		thumbprints(req, enc_jwk, sig_jwk, ret_presented, err) < 0)
 		return -1;
+	if (!sandbox->enc && verdict_store(req, sandbox, evidence, &expect, err) < 0)
+		return -1;
 	ret_presented->evidence = compact(req, evidence);
 	ret_presented->enc_jwk = compact(req, enc_jwk);
 	ret_presented->sig_jwk = compact(req, sig_jwk);
@@ -236,8 +238,7 @@ int enrolment_create(struct web_req *req, struct web_res *res, struct err *err)
 		return -1;
 	if (sandbox.enc)
 		return already_enrolled(req, res, &sandbox, &presented, err);
-	if (verdict_store(req, &sandbox, body.evidence, err) < 0 ||
-		store_enrol(req->worker->db, &presented, err) < 0)
+	if (store_enrol(req->worker->db, &presented, err) < 0)
 		return -1;
 	log_info("sandbox enrolled", "sandbox", sandbox.id, "sig", presented.sig, NULL);
 	wake_ring(req->worker->wake, "sandbox", sandbox.id);

@@ -10,11 +10,12 @@
 #include <jansson.h>
 
 #include "lib/web.h"
+#include "proto/trust.h"
 #include "services/provisioner/store.h"
 
-/* Keeps {class, checks:[{code, name, expected, actual, result}]} beside the sandbox, whatever it
- * says. Nothing for a sandbox that is not measured. */
+/* Keeps what trust_evidence_appraise() says beside the sandbox, whatever it is. `known`: without
+ * vTPM CA and reference values. Nothing for a sandbox that is not measured. */
 int verdict_store(struct web_req *req, const struct sandbox *sandbox, const json_t *evidence,
-	struct err *err);
+	const struct trust_expect *known, struct err *err);
 
 #endif

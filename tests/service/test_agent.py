@@ -197,7 +197,7 @@ def test_run_through_a_failing_edge(tmp_path, pki):
     tmp_path.chmod(0o755)
     made = Sandbox(tmp_path, pki)
     made.operator.faults = {
-        ("GET", "/claim"): ["down", "deaf"], ("POST", "/v1/enrolments/sbx"): ["deaf", "down"],
+        ("POST", "/claim"): ["down", "deaf"], ("POST", r"/v1/enrolments/sbx_\w+$"): ["deaf", "down"],
         ("POST", "/v1/token"): ["down", (401, "auth.invalid_credentials"), "deaf"], ("GET", "/work"): ["down", (401, "auth.expired")],
         ("POST", "/v1/registry-token"): ["down", "deaf"], ("GET", "/manifests/"): ["down", "cut", (401, "x")],
         ("GET", "/blobs/"): ["cut", "down", "cut", "cut", (401, "x")], ("GET", "/v1/agent/objects"): ["down", "cut", "deaf"],
@@ -223,10 +223,47 @@ def test_other_server(tmp_path, pki):
 
 def test_secret_refused(tmp_path, pki):
     made = Sandbox(tmp_path, pki)
-    made.operator.faults = {("GET", "/claim"): [(401, "enrolment.denied")]}
+    made.operator.faults = {("POST", "/claim"): [(401, "enrolment.denied")]}
     with made:
         assert made.process.wait(30) == 1
         assert "enrolment.denied" in made.log.read_text()
+
+
+def ask(made, **more):
+    """A member's question, and what the agent answers."""
+    operator, before = made.operator, len(made.operator.answers)
+    with operator.lock:
+        operator.question = {"id": "att_" + os.urandom(16).hex(), "nonce": trust.nonce(), "credential": None, **more}
+        question = operator.question
+        operator.lock.notify_all()
+    operator.wait(lambda: len(operator.answers) > before, "an answer")
+    return question, operator.answers[-1]
+
+
+def test_evidence_for_somebodys_nonce(tmp_path, pki):
+    """Each question has an answer of its own, by the same keys and for the same claim, through cut lines; and no TPM is no TPM."""
+    made = Sandbox(tmp_path, pki)
+    with made:
+        first = made.enrolled().operator.evidence[0]
+        made.operator.faults = {("GET", "/attestations"): ["cut", "deaf", (401, "auth.expired")], ("PUT", "/attestations"): ["down"]}
+        question, answer = ask(made)
+        evidence = answer["evidence"]
+        assert list(answer) == ["evidence"] and evidence["nonce"] == question["nonce"] and evidence["report"] is None
+        assert {name: evidence[name] for name in ("enc", "sig", "claim", "initdata", "class")} == \
+            {name: first[name] for name in ("enc", "sig", "claim", "initdata", "class")}
+        assert evidence["jws"]["payload"] != first["jws"]["payload"]
+        assert ask(made, credential={"blob": "AAAA", "secret": "AAAA"})[1]["failure"]["code"] == "tpm.missing"
+        assert ask(made, nonce="short")[1]["failure"]["code"] == "evidence.nonce"
+        assert not made.operator.complaints and made.process.poll() is None
+
+
+def test_measured_initdata_without_a_tpm(tmp_path, pki):
+    """Who promises evidence of a TPM and has none says nothing to anybody."""
+    made = Sandbox(tmp_path, pki)
+    made.initdata["classes"] = ["software-tpm"]
+    with made:
+        assert made.process.wait(30) == 1
+        assert "tpm.missing" in made.log.read_text() and not made.operator.requests
 
 
 # --- refusals ---

@@ -58,10 +58,18 @@ class Tenant:
             "space_id": self.space["id"], "invitation_id": invitation.id, "sandbox_id": self.sandbox,
             "policy_id": self.case.policy["id"], "pipeline_id": self.case.pipeline, "order_id": self.case.order(),
             "projection_id": projection, "dataset_id": self.dataset(), "run_id": run.json()["id"],
-            "object_id": client.made("/v1/objects", {"role": "input"})["id"]}
+            "object_id": client.made("/v1/objects", {"role": "input"})["id"], "attestation_id": self.attestation(stack)}
 
     def dataset(self):
         return self.client.made("/v1/datasets", {"name": unique("dst"), "direction": "input"})["id"]
+
+    def attestation(self, stack):
+        """A question that no agent has answered and that is not forgotten while the tests run."""
+        made = "att_" + secrets.token_hex(16)
+        stack.sql("""INSERT INTO provisioner.attestation (tenant_id, space_id, id, sandbox_id, boot, member, nonce, created_at)
+            VALUES (%s, %s, %s, %s, 1, 'mbr_x', %s, now() + interval '1 hour')""",
+                  self.party.tenant["id"], self.party.tenant["space"], made, self.sandbox, nonce())
+        return made
 
     def space_invitation(self, guest):
         return invite(self.party, self.space, guest.party.key.spki)[0]["id"]
@@ -134,9 +142,11 @@ BODIES = {
     "POST /v1/datasets/{dataset_id}/versions": lambda acme, globex, ids: {
         "object": globex.ids["object_id"], "digest": digest(b"x"), "size": 1},
     "POST /v1/sandboxes/{sandbox_id}:start": lambda acme, globex, ids: {"claim": CLAIM},
+    "POST /v1/sandboxes/{sandbox_id}:attest": lambda acme, globex, ids: {},
+    "POST /v1/enrolments/{sandbox_id}/claim": lambda acme, globex, ids: {},
     "POST /v1/enrolments/{sandbox_id}": lambda acme, globex, ids: {"boot": 1, "evidence": {}},
 }
-HEADERS = {"GET /v1/enrolments/{sandbox_id}/claim": {"Authorization": "Enrolment wrong"},
+HEADERS = {"POST /v1/enrolments/{sandbox_id}/claim": {"Authorization": "Enrolment wrong"},
            "POST /v1/enrolments/{sandbox_id}": {"Authorization": "Enrolment wrong"}}
 # The owner is refused like everybody: tenants are for operators, and secrets are asked for before all else.
 NOT_EVEN_ITS_OWNER = ("/v1/tenants/", "/v1/enrolments/", "/v1/invitations/{invitation_id}:accept")

@@ -62,7 +62,7 @@ def counted(postgres, role):
 def test_every_route_of_agents_is_tried():
     there = {str(operation) for contract in contracts() for operation in contract.operations
              if operation.path.startswith("/v1/agent/") and "{" in operation.path}
-    assert there - set(AGENTS) == set()
+    assert there - set(AGENTS) == {"PUT /v1/agent/attestations/{attestation_id}"}  # test_attestations.py
 
 
 @pytest.mark.parametrize("name", AGENTS)

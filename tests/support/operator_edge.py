@@ -111,6 +111,7 @@ class Operator:
         self.evidence, self.events, self.results, self.objects = [], [], [], {}
         self.faults, self.proofs, self.complaints, self.lock = {}, set(), [], threading.Condition()
         self.inputs, self.work, self.requests, self.fence = {}, None, [], 0
+        self.question, self.answers = None, []
         self.log_head = {"size": 7, "root": "sha256:" + hashlib.sha256(b"root").hexdigest()}
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -198,9 +199,10 @@ class Operator:
 
     # --- routes ---
 
-    def get_claim(self, handler, _):
+    def post_introduction(self, handler, body):
         self.check_secret(handler)
-        return 200, {"claim": self.claim, "boot": 1}
+        assert json.loads(body) == {}
+        return 200, {"claim": self.claim, "boot": 1, "ek_chain": None, "credential": None}
 
     def post_evidence(self, handler, body):
         self.check_secret(handler)
@@ -226,6 +228,19 @@ class Operator:
             self.lock.wait_for(lambda: self.work, 5)
             work, self.work = self.work, None
         return (200, work) if work else (204, None)
+
+    def get_attestation(self, _, __):
+        with self.lock:
+            self.lock.wait_for(lambda: self.question, 5)
+            return (200, self.question) if self.question else (204, None)
+
+    def put_attestation(self, _, body, name):
+        with self.lock:
+            assert name == self.question["id"]
+            self.question = None
+            self.answers.append(json.loads(body))
+            self.lock.notify_all()
+        return 204, None
 
     def get_run(self, _, __, run):
         return 200, {"id": run, "fence": self.fence, "state": "running"}
@@ -287,11 +302,13 @@ class Operator:
         return ranged(handler, self.inputs[name])
 
     ROUTES = [
-        ("GET", r"/v1/enrolments/sbx_\w+/claim\?wait=30s", get_claim),
+        ("POST", r"/v1/enrolments/sbx_\w+/claim\?wait=30s", post_introduction),
         ("POST", r"/v1/enrolments/sbx_\w+", post_evidence),
         ("POST", r"/v1/token", post_token),
         ("POST", r"/v1/registry-token", registry_token),
         ("GET", r"/v1/agent/work\?wait=30s", get_work),
+        ("GET", r"/v1/agent/attestations\?wait=30s", get_attestation),
+        ("PUT", r"/v1/agent/attestations/(att_\w+)", put_attestation),
         ("GET", r"/v1/agent/runs/(run_\w+)", get_run),
         ("GET", r"/v1/audit/checkpoint", get_checkpoint),
         ("GET", r"/v2/([\w/]+)/manifests/(sha256:\w+)", get_manifest),
