@@ -16,7 +16,8 @@
 #include "lib/http_inner.h"
 #include "lib/mem.h"
 
-#define DISCARD_MAX_BYTES (1024u * 1024u)
+#define DISCARD_MAX_BYTES (32u * 1024u * 1024u)
+#define LINGER_MAX_MS 30000
 #define EDGE_NAME "edge"
 
 static void advance(struct http_conn *conn);
@@ -124,14 +125,15 @@ void http_conn_reap(struct web_server *server)
  * could take the answer away from a client that is still sending. */
 static void linger(struct http_conn *conn)
 {
-	if (conn->eof || conn->tls) {
+	if (conn->eof || (conn->tls && conn->body_done)) {
 		http_conn_close(conn);
 		return;
 	}
-	if (conn->shut)
+	if (conn->linger_until_ms)
 		return;
-	conn->shut = true;
-	shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
+	if (!conn->tls) /* there the answer's length has to do */
+		shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
+	conn->linger_until_ms = clock_monotonic_ms() + LINGER_MAX_MS;
 	http_conn_set_deadline(conn, conn->server->conf.limits.linger_ms);
 }
 
@@ -186,14 +188,19 @@ void http_conn_take_body(struct http_conn *conn)
 
 /* --- events --- */
 
-/* Of a client that goes on sending behind a refusal. It is not read out for ever: what it does not
- * get rid of makes it look at the answer. */
+/* Of a client that goes on sending behind a refusal, and may look at it only then. It has bytes and
+ * time for it, as long as it goes on; what it does not get rid of makes it look. */
 static void discard(struct http_conn *conn)
 {
 	size_t len = evbuffer_get_length(http_conn_input(conn));
+	long long left = conn->linger_until_ms - clock_monotonic_ms();
+	long patience = conn->server->conf.limits.linger_ms;
 
 	evbuffer_drain(http_conn_input(conn), len);
 	conn->discarded += len;
+	if (conn->linger_until_ms && len > 0)
+		http_conn_set_deadline(
+			conn, left < patience ? (left > 0 ? (long)left : 1) : patience);
 	if (conn->discarded > DISCARD_MAX_BYTES)
 		http_conn_hold(conn, true);
 }

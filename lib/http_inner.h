@@ -34,14 +34,14 @@ struct http_conn {
 	bool advancing;
 	bool chunked;
 	bool body_done;
-	bool shut;
 	bool held; /* nothing is read: the body has nowhere to go */
 	long long body_left;
-	long long body_until_ms; /* of a buffered body */
-	size_t body_fresh;	 /* of a streamed body, since its deadline was set */
-	size_t discarded;	 /* behind the last answer */
-	long long deadline_ms;	 /* 0: none */
-	long long taken_at_ms;	 /* the client last took bytes */
+	long long body_until_ms;   /* of a buffered body */
+	size_t body_fresh;	   /* of a streamed body, since its deadline was set */
+	size_t discarded;	   /* behind the last answer */
+	long long linger_until_ms; /* at most; 0: the answer is not out yet */
+	long long deadline_ms;	   /* 0: none */
+	long long taken_at_ms;	   /* the client last took bytes */
 };
 
 struct evbuffer *http_conn_input(const struct http_conn *conn);
