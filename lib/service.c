@@ -277,6 +277,8 @@ static void stop(struct service_state *state)
 	pthread_mutex_unlock(&state->server_mutex);
 	web_server_free(server);
 	wake_free(state->wake);
+	if (state->service->deinit)
+		state->service->deinit(state->program_conf);
 	audit_free(state->audit);
 	auth_free(state->auth);
 	free(state->threads);

@@ -81,6 +81,7 @@ struct service {
 	int (*forget)(struct worker *worker, struct err *err);
 	int (*init)(struct worker *worker,
 		struct err *err); /* once, after migration check, before listening; may be NULL */
+	void (*deinit)(void *program); /* what init() made, at the very end; may be NULL */
 	/* See struct web_conf; may be NULL. */
 	web_handler *admit;
 	web_problem *problem;
