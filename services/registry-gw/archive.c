@@ -42,6 +42,19 @@ static int take_turn(struct web_req *req, struct archive_push *push, struct err 
 	return -1;
 }
 
+/* What is in no repository yet is counted blob by blob; a length that cannot fit is refused before.
+ */
+static int check_room(struct web_req *req, const struct archive_push *push, struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+	const char *length = web_header(req, "Content-Length");
+
+	if (!length)
+		return 0;
+	return quota_check(req->worker->db, push->access.tenant, &conf->limits,
+		strtoll(length, NULL, 10), err);
+}
+
 int archive_begin(struct web_req *req, struct web_res *res, void **ret_ctx, struct err *err)
 {
 	struct archive_push *push = mem_alloc(sizeof(*push));
@@ -51,7 +64,7 @@ int archive_begin(struct web_req *req, struct web_res *res, void **ret_ctx, stru
 	push->tags = json_array();
 	if (access_check(req, res, ACCESS_PUSH, &push->access, err) < 0 ||
 		check_type(req, err) < 0 || manifest_read_tags(req, push->tags, err) < 0 ||
-		take_turn(req, push, err) < 0) {
+		check_room(req, push, err) < 0 || take_turn(req, push, err) < 0) {
 		archive_release(push);
 		return -1;
 	}
@@ -102,14 +115,17 @@ static int keep(void *arg, struct archive_blob *blob, archive_bytes *source, voi
 	struct err *err)
 {
 	struct archive_push *push = arg;
+	const struct registry_conf *conf = push->req->worker->program;
 	struct archive_session *session = arena_alloc(push->req->arena, sizeof(*session));
 	bool ignored;
 
-	if (upload_open(push->req, &push->access, NULL, NULL, &session->upload, &ignored, err) < 0)
+	if (upload_open(push->req, &push->access, NULL, &session->upload, &ignored, err) < 0)
 		return -1;
 	session->open = true;
 	blob->handed = session;
-	if (send(push->req, &session->upload, source, source_arg, err) < 0)
+	if (quota_reserve(push->req->worker->db, &conf->limits, &session->upload, blob->size,
+		    blob->size, err) < 0 ||
+		send(push->req, &session->upload, source, source_arg, err) < 0)
 		return -1;
 	session->upload.offset = blob->size;
 	return upload_settle(push->req, &session->upload, err);
@@ -162,18 +178,20 @@ static int check_still(struct archive_push *push, struct err *err)
 static int close_blob(struct archive_push *push, struct archive_blob *blob, struct err *err)
 {
 	struct web_res ignored = { .status = 0 };
+	const struct registry_conf *conf = push->req->worker->program;
 	struct archive_session *session;
-	bool has;
+	long long size;
 
 	if (!blob->handed && archive_image_hand_on(blob, keep, push, err) < 0)
 		return -1;
 	session = blob->handed;
-	if (backend_has_blob(push->req, push->access.repository, blob->digest, &has, err) < 0)
-		return -1;
-	if (upload_commit(push->req, &ignored, &session->upload, blob->digest, err) < 0)
+	if (store_blob_size(push->req->worker->db, &push->access, blob->digest, conf->grace_ms,
+		    &size, err) < 0 ||
+		upload_commit(push->req, &ignored, &push->access, &session->upload, blob->digest,
+			err) < 0)
 		return -1;
 	session->open = false;
-	session->is_new = !has;
+	session->is_new = size < 0;
 	return 0;
 }
 

@@ -4,57 +4,36 @@
 #include "lib/service.h"
 #include "services/registry-gw/archive.h"
 #include "services/registry-gw/backend.h"
-#include "services/registry-gw/manifest_backend.h"
-
-static void drop_manifest(struct archive_push *push, const char *digest)
-{
-	const struct manifest manifest = { .digest = digest };
-	struct manifest_part part = { push->req, &push->access, &manifest, NULL };
-
-	(void)!store_manifest_delete(
-		push->req->worker->db, &push->access, digest, manifest_delete_bytes, &part, NULL);
-}
-
-static void delete_at(struct archive_push *push, const char *path)
-{
-	const struct fetch_request call = { .method = "DELETE", .url = path };
-	auto_response answer = { .status = 0 };
-
-	(void)!backend_do(push->req, &call, &answer, NULL);
-}
+#include "services/registry-gw/config.h"
 
 static void drop_session(struct archive_push *push, const struct upload *upload)
 {
+	const struct fetch_request call = { .method = "DELETE", .url = upload->location };
+	auto_response answer = { .status = 0 };
+
 	if (upload->location)
-		delete_at(push, upload->location);
+		(void)!backend_do(push->req, &call, &answer, NULL);
 	(void)!store_upload_delete(push->req->worker->db, upload, NULL);
-}
-
-/* Whoever else pushed an image of it meanwhile keeps it. */
-static void drop_blob(struct archive_push *push, const char *digest)
-{
-	const char *manifest = NULL;
-
-	if (store_manifest_names(push->req, &push->access, digest, &manifest, NULL) == 0 &&
-		!manifest)
-		delete_at(push, arena_printf(push->req->arena, "/v2/%s/blobs/%s",
-					push->access.repository, digest));
 }
 
 void archive_undo(struct archive_push *push)
 {
+	const struct registry_conf *conf = push->req->worker->program;
 	const struct archive_image *image = push->image;
+	struct db *db = push->req->worker->db;
 
 	for (size_t i = image->n_manifests; i-- > 0;) {
 		if (image->manifests[i].is_new)
-			drop_manifest(push, image->manifests[i].blob->digest);
+			(void)!store_manifest_delete(db, &push->access,
+				image->manifests[i].blob->digest, conf->grace_ms, NULL);
 	}
 	for (size_t i = 0; i < image->n_blobs; i++) {
 		const struct archive_session *session = image->blobs[i]->handed;
 
 		if (session && session->open)
 			drop_session(push, &session->upload);
-		else if (session && session->is_new)
-			drop_blob(push, image->blobs[i]->digest);
+		else if (session && session->is_new) /* unless somebody else's image names it */
+			(void)!store_blob_delete(
+				db, &push->access, image->blobs[i]->digest, conf->grace_ms, NULL);
 	}
 }

@@ -10,14 +10,14 @@
 #include "lib/service.h"
 #include "services/registry-gw/config.h"
 
-int backend_do(struct web_req *req, const struct fetch_request *call,
+int backend_call(struct worker *worker, const struct fetch_request *call,
 	struct fetch_response *ret_answer, struct err *err)
 {
-	const struct registry_conf *conf = req->worker->program;
+	const struct registry_conf *conf = worker->program;
 	struct fetch_request request = *call;
 
 	request.unix_socket = conf->socket;
-	if (fetch_do(req->worker->fetch, &request, ret_answer, err) < 0)
+	if (fetch_do(worker->fetch, &request, ret_answer, err) < 0)
 		return -1;
 	if (ret_answer->status < 500)
 		return 0;
@@ -25,6 +25,12 @@ int backend_do(struct web_req *req, const struct fetch_request *call,
 		ret_answer->status, call->method);
 	fetch_response_release(ret_answer);
 	return -1;
+}
+
+int backend_do(struct web_req *req, const struct fetch_request *call,
+	struct fetch_response *ret_answer, struct err *err)
+{
+	return backend_call(req->worker, call, ret_answer, err);
 }
 
 const char *backend_header(
@@ -63,17 +69,19 @@ int backend_location(struct web_req *req, const char *url, const char *repositor
 	return 0;
 }
 
-int backend_has_blob(struct web_req *req, const char *repository, const char *digest, bool *ret_has,
-	struct err *err)
+int backend_blob_size(struct web_req *req, const char *repository, const char *digest,
+	long long *ret_size, struct err *err)
 {
 	const struct fetch_request call = {
 		.method = "HEAD",
 		.url = arena_printf(req->arena, "/v2/%s/blobs/%s", repository, digest),
 	};
 	auto_response answer = { .status = 0 };
+	const char *length;
 
 	if (backend_do(req, &call, &answer, err) < 0)
 		return -1;
-	*ret_has = answer.status == 200;
+	length = backend_header(req, &answer, "Content-Length");
+	*ret_size = answer.status == 200 && length ? strtoll(length, NULL, 10) : -1;
 	return 0;
 }

@@ -11,6 +11,10 @@
 int backend_do(struct web_req *req, const struct fetch_request *call,
 	struct fetch_response *ret_answer, struct err *err) __attribute__((warn_unused_result));
 
+/* The same for background loops. */
+int backend_call(struct worker *worker, const struct fetch_request *call,
+	struct fetch_response *ret_answer, struct err *err) __attribute__((warn_unused_result));
+
 /* A header of an answer in the request's arena, or NULL. */
 const char *backend_header(
 	struct web_req *req, const struct fetch_response *answer, const char *name);
@@ -21,8 +25,8 @@ void backend_error(struct web_req *req, const struct fetch_response *answer, con
  * registry.failed. */
 int backend_location(struct web_req *req, const char *url, const char *repository,
 	const char **ret_location, struct err *err);
-/* Whether the repository has the blob. */
-int backend_has_blob(struct web_req *req, const char *repository, const char *digest, bool *ret_has,
-	struct err *err);
+/* The size of what the registry has under the digest in this repository, -1 for nothing. */
+int backend_blob_size(struct web_req *req, const char *repository, const char *digest,
+	long long *ret_size, struct err *err);
 
 #endif

@@ -1,82 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry keeps blobs by repository, so what another tenant has is not found here. */
+/*
+ * A blob is there when its row is: HEAD and DELETE never ask the registry behind. What a row says
+ * is the tenant's and the repository's own, so what another tenant has is not found here.
+ */
 #include "services/registry-gw/blobs.h"
+
+#include <string.h>
+#include <time.h>
 
 #include "lib/service.h"
 #include "services/registry-gw/backend.h"
+#include "services/registry-gw/config.h"
 #include "services/registry-gw/reference.h"
-#include "services/registry-gw/store.h"
+
+#define BUSY_TRIES 100
+#define BUSY_WAIT_NS (100L * 1000 * 1000)
 
 static int not_found(const char *digest, struct err *err)
 {
 	return err_set(err, ERR_NOT_FOUND, "blob.not_found", "there is no blob '%s'", digest);
 }
 
-int blob_check(struct web_req *req, struct web_res *res, struct access *ret_access, struct err *err)
+int blob_find(struct web_req *req, const struct access *access, const char *digest,
+	long long *ret_size, struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+	long long size;
+
+	if (store_blob_size(req->worker->db, access, digest, conf->grace_ms, &size, err) < 0)
+		return -1;
+	if (size < 0)
+		return not_found(digest, err);
+	*ret_size = size;
+	return 0;
+}
+
+int blob_check(struct web_req *req, struct web_res *res, struct access *ret_access,
+	long long *ret_size, struct err *err)
 {
 	const char *digest = web_param(req, "digest");
 
 	if (access_check(req, res, ACCESS_PULL, ret_access, err) < 0 ||
-		reference_check_digest(digest, err) < 0)
+		reference_check_digest(digest, err) < 0 ||
+		access_reaches(req, ret_access, digest, false, err) < 0)
 		return -1;
-	return access_reaches(req, ret_access, digest, false, err);
+	return blob_find(req, ret_access, digest, ret_size, err);
 }
 
 int blob_head(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const char *digest = web_param(req, "digest"), *length;
-	struct fetch_request call = { .method = "HEAD" };
-	auto_response answer = { .status = 0 };
 	struct access access;
+	long long size;
 
-	if (blob_check(req, res, &access, err) < 0)
+	if (blob_check(req, res, &access, &size, err) < 0)
 		return -1;
-	call.url = arena_printf(req->arena, "/v2/%s/blobs/%s", access.repository, digest);
-	if (backend_do(req, &call, &answer, err) < 0)
-		return -1;
-	length = backend_header(req, &answer, "Content-Length");
-	if (answer.status != 200 || !length)
-		return not_found(digest, err);
-	web_header_add(res, "Content-Length", length);
-	web_header_add(res, "Docker-Content-Digest", digest);
+	web_header_add(res, "Content-Length", arena_printf(req->arena, "%lld", size));
+	web_header_add(res, "Docker-Content-Digest", web_param(req, "digest"));
 	web_header_add(res, "Accept-Ranges", "bytes");
 	res->content_type = "application/octet-stream";
 	return 0;
 }
 
-/* What an image is made of stays as long as the image does. */
-static int check_unused(
-	struct web_req *req, const struct access *access, const char *digest, struct err *err)
-{
-	const char *manifest;
-
-	if (store_manifest_names(req, access, digest, &manifest, err) < 0)
-		return -1;
-	if (!manifest)
-		return 0;
-	return err_set(err, ERR_METHOD, "blob.in_use",
-		"the manifest '%s' names this blob: delete that first", manifest);
-}
-
 int blob_delete(struct web_req *req, struct web_res *res, struct err *err)
 {
+	const struct registry_conf *conf = req->worker->program;
 	const char *digest = web_param(req, "digest");
-	struct fetch_request call = { .method = "DELETE" };
-	auto_response answer = { .status = 0 };
 	struct access access;
 
 	if (access_check(req, res, ACCESS_DELETE, &access, err) < 0 ||
 		reference_check_digest(digest, err) < 0 ||
-		check_unused(req, &access, digest, err) < 0)
+		store_blob_delete(req->worker->db, &access, digest, conf->grace_ms, err) < 0)
 		return -1;
-	call.url = arena_printf(req->arena, "/v2/%s/blobs/%s", access.repository, digest);
-	if (backend_do(req, &call, &answer, err) < 0)
-		return -1;
-	if (answer.status == 404)
-		return not_found(digest, err);
-	if (answer.status != 202)
-		return err_set(err, ERR_METHOD, "blob.cannot_delete",
-			"the registry behind is configured to delete nothing");
 	res->status = 202;
 	return 0;
+}
+
+/* What is being deleted at the registry is soon gone, or the deletion's lease is over. */
+int blob_expect(struct web_req *req, const struct access *access, enum store_kind kind,
+	const char *digest, const struct upload *upload, struct err *err)
+{
+	static const struct timespec pause = { .tv_nsec = BUSY_WAIT_NS };
+
+	for (int i = 0;; i++) {
+		struct err failure = { .kind = ERR_NONE };
+
+		if (store_expect(req->worker->db, access, kind, digest, upload, &failure) == 0)
+			return 0;
+		if (i == BUSY_TRIES || strcmp(failure.code, "leftover.busy") != 0) {
+			*err = failure;
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+	}
 }

@@ -4,6 +4,8 @@
 #include "lib/service.h"
 #include "services/registry-gw/access.h"
 #include "services/registry-gw/blobs.h"
+#include "services/registry-gw/cache.h"
+#include "services/registry-gw/collect.h"
 #include "services/registry-gw/config.h"
 #include "services/registry-gw/manifests.h"
 #include "services/registry-gw/migrations.h"
@@ -17,17 +19,28 @@
 #include "services/registry-gw/uploads.h"
 #include "services/registry-gw/version.h"
 
-#define ROW(key, member, fallback, help)                                                           \
+#define ROW(key, type, member, fallback, help)                                                     \
 	{                                                                                          \
-		key, CONF_TEXT, offsetof(struct registry_conf, member), fallback, help             \
+		key, type, offsetof(struct registry_conf, member), fallback, help                  \
 	}
 
 static const struct conf_item config[] = {
-	ROW("registry_socket", socket, NULL, "unix socket of the Docker Registry behind"),
-	ROW("registry_storage", storage, "", "its root directory, to resume uploads after a crash"),
-	ROW("registry_secret_file", secret_file, "", "file with its http.secret, for the same"),
-	ROW("instance", instance, "registry-gw",
+	ROW("registry_socket", CONF_TEXT, socket, NULL,
+		"unix socket of the Docker Registry behind"),
+	ROW("registry_storage", CONF_TEXT, storage, "",
+		"its root directory, to resume uploads after a crash"),
+	ROW("registry_secret_file", CONF_TEXT, secret_file, "",
+		"file with its http.secret, for the same"),
+	ROW("instance", CONF_TEXT, instance, "registry-gw",
 		"name of this copy, unique, the same after a restart"),
+	ROW("quota_bytes", CONF_SIZE, limits.bytes, "1024g",
+		"what a tenant may keep, unless the operator gave it a limit of its own"),
+	ROW("quota_images", CONF_COUNT, limits.images, "10000", "the same, of manifests"),
+	ROW("quota_uploads", CONF_COUNT, limits.uploads, "512", "the same, of open uploads"),
+	ROW("collect_grace", CONF_MS, grace_ms, "24h",
+		"how long a blob that no manifest names is kept"),
+	ROW("collect_beat", CONF_MS, collect_beat_ms, "10m", "how often those are looked for"),
+	ROW("manifest_cache", CONF_SIZE, cache_bytes, "64m", "memory for manifests' bytes"),
 	{ NULL, CONF_TEXT, 0, NULL, NULL },
 };
 
@@ -47,6 +60,11 @@ static const struct lane_conf lanes[] = {
 		method, path, WEB_REGISTRY, NULL, lane, 0, false, .stream = (ops)                  \
 	}
 
+#define MEMBER(method, path, scope, max, handler)                                                  \
+	{                                                                                          \
+		method, path, WEB_MEMBER, scope, "db", max, (max) > 0, .handle = (handler)         \
+	}
+
 static const struct web_route routes[] = {
 	ROUTE("GET", "/v2", "db", 0, version_show),
 	ROUTE("GET", "/v2/", "db", 0, version_show),
@@ -54,10 +72,10 @@ static const struct web_route routes[] = {
 	ROUTE("GET", "/v2/{name...}/manifests/{reference}", "registry", 0, manifest_show),
 	ROUTE("PUT", "/v2/{name...}/manifests/{reference}", "registry", MANIFEST_MAX_BYTES,
 		manifest_put),
-	ROUTE("DELETE", "/v2/{name...}/manifests/{reference}", "registry", 0, manifest_delete),
+	ROUTE("DELETE", "/v2/{name...}/manifests/{reference}", "db", 0, manifest_delete),
 	ROUTE("GET", "/v2/{name...}/referrers/{digest}", "db", 0, referrer_list),
-	ROUTE("HEAD", "/v2/{name...}/blobs/{digest}", "registry", 0, blob_head),
-	ROUTE("DELETE", "/v2/{name...}/blobs/{digest}", "registry", 0, blob_delete),
+	ROUTE("HEAD", "/v2/{name...}/blobs/{digest}", "db", 0, blob_head),
+	ROUTE("DELETE", "/v2/{name...}/blobs/{digest}", "db", 0, blob_delete),
 	STREAM("GET", "/v2/{name...}/blobs/{digest}", "db", &relay_blob),
 	STREAM("POST", "/v2/{name...}/blobs/uploads", "registry", &relay_upload_post),
 	STREAM("POST", "/v2/{name...}/blobs/uploads/", "registry", &relay_upload_post),
@@ -67,13 +85,33 @@ static const struct web_route routes[] = {
 	ROUTE("DELETE", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", 0, upload_cancel),
 	ROUTE("GET", "/v2/{rest...}", "db", 0, version_none),
 	STREAM("POST", "/v1/registry/archives", "archives", &relay_archive),
+	MEMBER("GET", "/v1/registry/quota", "read", 0, quota_self),
+	MEMBER("GET", "/v1/registry/quotas/{tenant_id}", "read", 0, quota_show),
+	MEMBER("PUT", "/v1/registry/quotas/{tenant_id}", "write", 4096, quota_replace),
 	{ .method = NULL },
 };
 
 static const struct service_loop loops[] = {
 	{ "uploads", NULL, 10000, writers_beat, false },
+	{ "reserve", WRITERS_TOPIC, 1000, writers_reserve, false },
+	{ "collect", NULL, 60000, collect_beat, false },
 	{ NULL, NULL, 0, NULL, false },
 };
+
+static int init(struct worker *worker, struct err *err)
+{
+	struct registry_conf *conf = worker->program;
+
+	conf->cache = cache_new((size_t)conf->cache_bytes);
+	return writers_init(worker, err);
+}
+
+static void deinit(void *program)
+{
+	struct registry_conf *conf = program;
+
+	cache_free(conf->cache);
+}
 
 static const struct service registry_gw = {
 	.name = "registry-gw",
@@ -84,7 +122,8 @@ static const struct service registry_gw = {
 	.loops = loops,
 	.migrations = migrations,
 	.forgets = store_forgets,
-	.init = writers_init,
+	.init = init,
+	.deinit = deinit,
 	.admit = access_admit,
 	.problem = oci_error_body,
 };

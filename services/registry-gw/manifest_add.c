@@ -6,6 +6,8 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
+#include "services/registry-gw/blobs.h"
+#include "services/registry-gw/config.h"
 #include "services/registry-gw/manifest_backend.h"
 #include "services/registry-gw/manifest_check.h"
 
@@ -20,6 +22,20 @@ static int check_children(
 		return 0;
 	return err_set(err, ERR_INVALID, "manifest.blob_unknown",
 		"the index names '%s', which is not in '%s'", missing, access->repository);
+}
+
+static int check_blobs(
+	struct web_req *req, const struct access *access, const char *links, struct err *err)
+{
+	const char *missing;
+
+	if (store_blob_missing(req, access, links, &missing, err) < 0)
+		return -1;
+	if (!missing)
+		return 0;
+	return err_set(err, ERR_INVALID, "manifest.blob_unknown",
+		"the manifest names '%s', which was not uploaded to '%s'", missing,
+		access->repository);
 }
 
 static const char *as_text(struct web_req *req, const json_t *value)
@@ -51,7 +67,20 @@ static int check(struct web_req *req, const struct access *access,
 	manifest->subject = copy(req, facts.subject);
 	manifest->artifact_type = copy(req, facts.artifact_type);
 	manifest->annotations = as_text(req, facts.annotations);
-	return facts.index ? check_children(req, access, manifest->links, err) : 0;
+	return facts.index ? check_children(req, access, manifest->links, err)
+			   : check_blobs(req, access, manifest->links, err);
+}
+
+/* First the word that it comes, then the bytes, then the row. */
+static int keep(struct web_req *req, const struct access *access, const struct manifest *manifest,
+	const struct manifest_bytes *bytes, struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+
+	if (blob_expect(req, access, STORE_MANIFEST, manifest->digest, NULL, err) < 0 ||
+		manifest_put_bytes(req, access, manifest, bytes, err) < 0)
+		return -1;
+	return store_manifest_add(req->worker->db, access, manifest, &conf->limits, err);
 }
 
 int manifest_examine(const struct manifest_bytes *bytes, struct err *err)
@@ -73,7 +102,6 @@ int manifest_add(struct web_req *req, const struct access *access,
 {
 	char *digest = arena_alloc(req->arena, DIGEST_TEXT_SIZE);
 	struct manifest manifest = { .digest = digest, .size = bytes->len };
-	struct manifest_part part = { req, access, &manifest, bytes };
 
 	digest_text(bytes->data, bytes->len, digest);
 	manifest.media_type = bytes->media_type;
@@ -82,8 +110,7 @@ int manifest_add(struct web_req *req, const struct access *access,
 		return err_set(err, ERR_INVALID, "manifest.digest",
 			"the bytes have the digest '%s'", digest);
 	if (check(req, access, bytes, &manifest, err) < 0 ||
-		store_manifest_add(
-			req->worker->db, access, &manifest, manifest_put_bytes, &part, err) < 0)
+		keep(req, access, &manifest, bytes, err) < 0)
 		return -1;
 	*ret_manifest = manifest;
 	return 0;

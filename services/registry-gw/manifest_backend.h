@@ -3,23 +3,17 @@
 #ifndef REGISTRY_GW_MANIFEST_BACKEND_H
 #define REGISTRY_GW_MANIFEST_BACKEND_H
 
-#include "lib/fetch.h"
 #include "services/registry-gw/manifests.h"
 #include "services/registry-gw/store.h"
 
 const char *manifest_path(struct web_req *req, const struct access *access, const char *reference);
 
-/* manifest.not_found when the registry has it no more. */
+/* From memory or the registry, good as long as the request. manifest.not_found when the registry
+ * has it no more, registry.failed when it has something else. */
 int manifest_get_bytes(struct web_req *req, const struct access *access, const char *digest,
-	struct fetch_response *ret_answer, struct err *err);
-
-struct manifest_part {
-	struct web_req *req;
-	const struct access *access;
-	const struct manifest *manifest;
-	const struct manifest_bytes *bytes; /* to put; or NULL */
-};
-/* The registry's part of a change of rows. */
-store_part manifest_put_bytes, manifest_delete_bytes;
+	const char **ret_data, size_t *ret_len, struct err *err);
+/* manifest.blob_unknown, manifest.invalid */
+int manifest_put_bytes(struct web_req *req, const struct access *access,
+	const struct manifest *manifest, const struct manifest_bytes *bytes, struct err *err);
 
 #endif

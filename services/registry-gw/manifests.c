@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A manifest is there when its row is: the row says that these bytes were checked, and what they
- * name. The registry behind gets and loses the bytes inside the transaction of the row, by digest;
- * tags are rows only. So whatever is served was checked, and a killed push is simply repeated.
+ * name. The registry behind gets the bytes before the row is made and loses them after it went, by
+ * digest, and no transaction waits for it: what it has without a row is a leftover (store_blob.c)
+ * and goes. Tags are rows only. So whatever is served was checked, and a killed push is simply
+ * repeated.
  */
 #include "services/registry-gw/manifests.h"
 
@@ -14,6 +16,7 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
+#include "services/registry-gw/config.h"
 #include "services/registry-gw/manifest_backend.h"
 #include "services/registry-gw/reference.h"
 #include "services/registry-gw/store.h"
@@ -34,23 +37,21 @@ static void tell_pull(const struct web_req *req, const struct access *access, co
 	audit_often(req->worker, access->tenant, &act, 1, 3600);
 }
 
+/* Who may see it, and that it is there, is asked of the rows; the bytes never change. */
 int manifest_show(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *reference = web_param(req, "reference");
-	auto_response answer = { .status = 0 };
 	struct manifest manifest;
 	struct access access;
 
 	if (access_check(req, res, ACCESS_PULL, &access, err) < 0 ||
 		reference_check(reference, err) < 0 ||
 		access_reaches(req, &access, reference, true, err) < 0 ||
-		store_manifest_find(req, &access, reference, &manifest, err) < 0)
-		return -1;
-	if (manifest_get_bytes(req, &access, manifest.digest, &answer, err) < 0)
+		store_manifest_find(req, &access, reference, &manifest, err) < 0 ||
+		manifest_get_bytes(req, &access, manifest.digest, &res->text, &res->text_len, err) <
+			0)
 		return -1;
 	tell_pull(req, &access, manifest.digest);
-	res->text = arena_dup(req->arena, answer.body.data, answer.body.len);
-	res->text_len = answer.body.len;
 	res->content_type = manifest.media_type;
 	web_header_add(res, "Docker-Content-Digest", manifest.digest);
 	web_header_add(res, "ETag", arena_printf(req->arena, "\"%s\"", manifest.digest));
@@ -135,17 +136,17 @@ int manifest_put(struct web_req *req, struct web_res *res, struct err *err)
 
 int manifest_delete(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const struct manifest manifest = { .digest = web_param(req, "reference") };
+	const struct registry_conf *conf = req->worker->program;
+	const char *reference = web_param(req, "reference");
+	struct db *db = req->worker->db;
 	struct access access;
-	struct manifest_part part = { req, &access, &manifest, NULL };
 
 	if (access_check(req, res, ACCESS_DELETE, &access, err) < 0 ||
-		reference_check(manifest.digest, err) < 0)
+		reference_check(reference, err) < 0)
 		return -1;
-	if ((reference_is_tag(manifest.digest)
-			    ? store_tag_delete(req->worker->db, &access, manifest.digest, err)
-			    : store_manifest_delete(req->worker->db, &access, manifest.digest,
-				      manifest_delete_bytes, &part, err)) < 0)
+	if ((reference_is_tag(reference) ? store_tag_delete(db, &access, reference, err)
+					 : store_manifest_delete(db, &access, reference,
+						   conf->grace_ms, err)) < 0)
 		return -1;
 	res->status = 202;
 	return 0;

@@ -1,11 +1,15 @@
 -- Every statement of registry-gw.
 
 -- name: upload_insert
+WITH room AS (INSERT INTO quota AS q (tenant_id, uploads) SELECT $1, 1 WHERE $8::bigint > 0 AND $9::bigint > 0
+	ON CONFLICT (tenant_id) DO UPDATE SET uploads = q.uploads + 1
+	WHERE q.uploads < coalesce(q.uploads_limit, $8::bigint)
+		AND q.bytes_used + q.bytes_reserved < coalesce(q.bytes_limit, $9::bigint) RETURNING 1)
 INSERT INTO upload (tenant_id, space_id, id, repository, backend_id, location, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+SELECT $1, $2, $3, $4, $5, $6, $7 FROM room RETURNING id
 
 -- name: upload_get
-SELECT id, repository, backend_id, location, offset_bytes, fence, lease_until > now() AS busy FROM upload
+SELECT id, repository, backend_id, location, offset_bytes, reserved_bytes, closing, fence, lease_until > now() AS busy FROM upload
 WHERE tenant_id = $1 AND id = $2 AND repository = $3 AND created_by = $4 AND expires_at > now()
 
 -- name: upload_claim
@@ -13,14 +17,33 @@ WITH old AS (SELECT location FROM upload
 	WHERE tenant_id = $1 AND id = $2 AND repository = $3 AND created_by = $4 AND expires_at > now() FOR UPDATE)
 UPDATE upload u SET owner = $5, lease_until = now() + interval '40 seconds', fence = u.fence + 1, location = NULL
 FROM old WHERE u.tenant_id = $1 AND u.id = $2 AND u.lease_until < now()
-RETURNING u.id, u.repository, u.backend_id, old.location, u.offset_bytes, u.fence, true AS busy
+RETURNING u.id, u.repository, u.backend_id, old.location, u.offset_bytes, u.reserved_bytes, u.closing, u.fence, true AS busy
+
+-- name: upload_reserve
+WITH old AS (SELECT u.reserved_bytes AS had,
+		greatest(least($5::bigint - u.reserved_bytes, coalesce(q.bytes_limit, $6::bigint) - q.bytes_used - q.bytes_reserved), 0) AS more
+	FROM upload u JOIN quota q ON q.tenant_id = u.tenant_id
+	WHERE u.tenant_id = $1 AND u.id = $2 AND u.fence = $3::bigint FOR UPDATE),
+counted AS (UPDATE quota q SET bytes_reserved = q.bytes_reserved + old.more FROM old
+	WHERE q.tenant_id = $1 AND old.had + old.more >= $4::bigint)
+UPDATE upload u SET reserved_bytes = u.reserved_bytes + old.more FROM old
+WHERE u.tenant_id = $1 AND u.id = $2 AND old.had + old.more >= $4::bigint RETURNING u.reserved_bytes
 
 -- name: upload_settle
-UPDATE upload SET location = $4, offset_bytes = $5::bigint, owner = NULL, lease_until = '-infinity'
-WHERE tenant_id = $1 AND id = $2 AND fence = $3::bigint
+WITH old AS (SELECT reserved_bytes FROM upload WHERE tenant_id = $1 AND id = $2 AND fence = $3::bigint FOR UPDATE),
+counted AS (UPDATE quota q SET bytes_reserved = q.bytes_reserved - old.reserved_bytes + $5::bigint FROM old
+	WHERE q.tenant_id = $1 AND $4::text IS NOT NULL AND old.reserved_bytes <> $5::bigint)
+UPDATE upload u SET location = $4, offset_bytes = $5::bigint, owner = NULL, lease_until = '-infinity',
+	reserved_bytes = CASE WHEN $4 IS NULL THEN u.reserved_bytes ELSE $5::bigint END
+FROM old WHERE u.tenant_id = $1 AND u.id = $2
+
+-- name: upload_closing
+UPDATE upload SET closing = $3 WHERE tenant_id = $1 AND id = $2
 
 -- name: upload_delete
-DELETE FROM upload WHERE tenant_id = $1 AND id = $2
+WITH gone AS (DELETE FROM upload WHERE tenant_id = $1 AND id = $2 RETURNING reserved_bytes)
+UPDATE quota q SET uploads = q.uploads - 1, bytes_reserved = q.bytes_reserved - gone.reserved_bytes
+FROM gone WHERE q.tenant_id = $1
 
 -- name: leases_keep
 UPDATE upload SET lease_until = now() + interval '40 seconds'
@@ -30,12 +53,119 @@ WHERE owner = $1 AND id = ANY (string_to_array($2, ','))
 UPDATE upload SET lease_until = '-infinity' WHERE owner = $1
 
 -- name: upload_forget
-DELETE FROM upload WHERE expires_at < now() AND lease_until < now()
+WITH gone AS (DELETE FROM upload WHERE expires_at < now() AND lease_until < now() RETURNING tenant_id, reserved_bytes),
+total AS (SELECT tenant_id, count(*) AS uploads, sum(reserved_bytes) AS bytes FROM gone GROUP BY tenant_id)
+UPDATE quota q SET uploads = q.uploads - total.uploads, bytes_reserved = q.bytes_reserved - total.bytes
+FROM total WHERE q.tenant_id = total.tenant_id
+
+-- name: quota_get
+SELECT bytes_limit, images_limit, uploads_limit, bytes_used, bytes_reserved, images, uploads, revision
+FROM quota WHERE tenant_id = $1
+
+-- name: quota_new
+INSERT INTO quota (tenant_id, bytes_limit, images_limit, uploads_limit)
+SELECT $1, $3::bigint, $4::bigint, $5::bigint WHERE $2::bigint = 0
+ON CONFLICT (tenant_id) DO NOTHING RETURNING tenant_id
+
+-- name: quota_change
+UPDATE quota SET bytes_limit = $3::bigint, images_limit = $4::bigint, uploads_limit = $5::bigint, revision = revision + 1
+WHERE tenant_id = $1 AND revision = $2::bigint RETURNING tenant_id
+
+-- name: blob_get
+SELECT size_bytes, used_at < now() - $4::bigint * interval '0.25 milliseconds' AS is_stale FROM blob
+WHERE tenant_id = $1 AND repository = $2 AND digest = $3
+
+-- name: blob_touch
+UPDATE blob SET used_at = now() WHERE tenant_id = $1 AND repository = $2 AND digest = $3
+RETURNING created_at = now() AS is_new
+
+-- name: blob_insert
+WITH came AS (INSERT INTO blob (tenant_id, space_id, repository, digest, size_bytes, created_by)
+	VALUES ($1, $2, $3, $4, $5::bigint, $6) ON CONFLICT (tenant_id, repository, digest) DO NOTHING RETURNING size_bytes),
+held AS (INSERT INTO held_blob AS h (tenant_id, digest, size_bytes, repositories) SELECT $1, $4, size_bytes, 1 FROM came
+	ON CONFLICT (tenant_id, digest) DO UPDATE SET repositories = h.repositories + 1 RETURNING size_bytes, repositories)
+UPDATE quota q SET bytes_used = q.bytes_used + held.size_bytes FROM held WHERE q.tenant_id = $1 AND held.repositories = 1
+
+-- name: blob_lock
+SELECT size_bytes FROM blob WHERE tenant_id = $1 AND repository = $2 AND digest = $3 FOR UPDATE
+
+-- name: blob_delete
+WITH gone AS (DELETE FROM blob WHERE tenant_id = $1 AND repository = $2 AND digest = $3 AND NOT EXISTS (SELECT 1 FROM manifest_link l
+	WHERE l.tenant_id = $1 AND l.repository = $2 AND l.digest = $3) RETURNING digest),
+held AS (UPDATE held_blob h SET repositories = h.repositories - 1 FROM gone
+	WHERE h.tenant_id = $1 AND h.digest = gone.digest RETURNING h.size_bytes, h.repositories),
+counted AS (UPDATE quota q SET bytes_used = q.bytes_used - held.size_bytes FROM held
+	WHERE q.tenant_id = $1 AND held.repositories = 0)
+INSERT INTO leftover (tenant_id, repository, digest, kind, due_at)
+SELECT $1, $2, digest, 'blob', now() + $4::bigint * interval '1 millisecond' FROM gone
+ON CONFLICT (tenant_id, repository, digest, kind) DO UPDATE SET due_at = greatest(leftover.due_at, excluded.due_at)
+RETURNING digest
+
+-- name: blob_missing
+SELECT e ->> 1 AS digest FROM jsonb_array_elements($3::jsonb) e WHERE e ->> 0 <> 'manifest' AND NOT EXISTS
+	(SELECT 1 FROM blob b WHERE b.tenant_id = $1 AND b.repository = $2 AND b.digest = e ->> 1) LIMIT 1
+
+-- name: leftover_expect
+INSERT INTO leftover AS l (tenant_id, repository, digest, kind, due_at) VALUES ($1, $2, $3, $4, now() + interval '1 hour')
+ON CONFLICT (tenant_id, repository, digest, kind) DO UPDATE SET due_at = greatest(l.due_at, excluded.due_at)
+WHERE l.lease_until < now() RETURNING digest
+
+-- name: leftover_settle
+DELETE FROM leftover WHERE tenant_id = $1 AND repository = $2 AND digest = $3 AND kind = $4 AND lease_until < now()
+
+-- name: leftover_add
+INSERT INTO leftover (tenant_id, repository, digest, kind, due_at)
+VALUES ($1, $2, $3, $4, now() + $5::bigint * interval '1 millisecond')
+ON CONFLICT (tenant_id, repository, digest, kind) DO UPDATE SET due_at = greatest(leftover.due_at, excluded.due_at)
+
+-- name: collect_claim
+UPDATE quota SET collected_at = now() WHERE tenant_id = (SELECT tenant_id FROM quota
+	WHERE collected_at < now() - $1::bigint * interval '1 millisecond' ORDER BY collected_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING tenant_id
+
+-- name: collect_blobs
+SELECT repository, digest FROM blob b WHERE tenant_id = $1 AND used_at < now() - $2::bigint * interval '1 millisecond' AND NOT EXISTS
+	(SELECT 1 FROM manifest_link l WHERE l.tenant_id = $1 AND l.repository = b.repository AND l.digest = b.digest)
+LIMIT 100 FOR UPDATE SKIP LOCKED
+
+-- name: collect_held
+DELETE FROM held_blob WHERE tenant_id = $1 AND repositories = 0
+
+-- name: collect_known
+DELETE FROM leftover f WHERE tenant_id = $1 AND due_at < now() AND lease_until < now() AND (
+	(kind = 'blob' AND EXISTS (SELECT 1 FROM blob b
+		WHERE b.tenant_id = $1 AND b.repository = f.repository AND b.digest = f.digest)) OR
+	(kind = 'manifest' AND EXISTS (SELECT 1 FROM manifest m
+		WHERE m.tenant_id = $1 AND m.repository = f.repository AND m.digest = f.digest)))
+
+-- name: collect_leftovers
+UPDATE leftover f SET lease_until = now() + interval '60 seconds', fence = f.fence + 1
+FROM (SELECT repository, digest, kind FROM leftover o WHERE tenant_id = $1 AND due_at < now() AND lease_until < now()
+	AND NOT EXISTS (SELECT 1 FROM blob b
+		WHERE o.kind = 'blob' AND b.tenant_id = $1 AND b.repository = o.repository AND b.digest = o.digest)
+	AND NOT EXISTS (SELECT 1 FROM manifest m
+		WHERE o.kind = 'manifest' AND m.tenant_id = $1 AND m.repository = o.repository AND m.digest = o.digest)
+	ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) due
+WHERE f.tenant_id = $1 AND f.repository = due.repository AND f.digest = due.digest AND f.kind = due.kind
+RETURNING f.repository, f.digest, f.kind, f.fence
+
+-- name: leftover_done
+DELETE FROM leftover WHERE tenant_id = $1 AND repository = $2 AND digest = $3 AND kind = $4 AND fence = $5::bigint
 
 -- name: manifest_insert
 INSERT INTO manifest (tenant_id, space_id, repository, digest, media_type, size_bytes, subject, artifact_type, annotations, created_by)
 VALUES ($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9, $10)
 ON CONFLICT (tenant_id, repository, digest) DO UPDATE SET media_type = excluded.media_type
+RETURNING created_at = now() AS is_new
+
+-- name: quota_add_image
+INSERT INTO quota AS q (tenant_id, images, bytes_used) SELECT $1, 1, $2::bigint WHERE $3::bigint > 0 AND $2::bigint <= $4::bigint
+ON CONFLICT (tenant_id) DO UPDATE SET images = q.images + 1, bytes_used = q.bytes_used + $2::bigint
+WHERE q.images < coalesce(q.images_limit, $3::bigint)
+	AND q.bytes_used + q.bytes_reserved + $2::bigint <= coalesce(q.bytes_limit, $4::bigint) RETURNING tenant_id
+
+-- name: quota_drop_image
+UPDATE quota SET images = images - 1, bytes_used = bytes_used - $2::bigint WHERE tenant_id = $1
 
 -- name: manifest_links_insert
 INSERT INTO manifest_link (tenant_id, space_id, repository, manifest, kind, digest)
@@ -51,7 +181,7 @@ SELECT digest, media_type FROM manifest WHERE tenant_id = $1 AND repository = $2
 	coalesce((SELECT t.digest FROM tag t WHERE t.tenant_id = $1 AND t.repository = $2 AND t.name = $3), $3)
 
 -- name: manifest_delete
-DELETE FROM manifest WHERE tenant_id = $1 AND repository = $2 AND digest = $3 RETURNING digest
+DELETE FROM manifest WHERE tenant_id = $1 AND repository = $2 AND digest = $3 RETURNING size_bytes
 
 -- name: manifest_names
 SELECT manifest FROM manifest_link WHERE tenant_id = $1 AND repository = $2 AND digest = $3 LIMIT 1

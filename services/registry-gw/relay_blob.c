@@ -44,8 +44,9 @@ static int begin(struct web_req *req, struct web_res *res, void **ret_ctx, struc
 	const struct registry_conf *conf = req->worker->program;
 	struct download *download = arena_alloc(req->arena, sizeof(*download));
 	struct access access;
+	long long size;
 
-	if (blob_check(req, res, &access, err) < 0)
+	if (blob_check(req, res, &access, &size, err) < 0)
 		return -1;
 	download->digest = web_param(req, "digest");
 	download->socket = conf->socket;

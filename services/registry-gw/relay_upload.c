@@ -7,7 +7,11 @@
 #include "services/registry-gw/relay_upload.h"
 
 #include <event2/buffer.h>
+#include <event2/event.h>
+#include <stdlib.h>
 
+#include "lib/mem.h"
+#include "lib/wake.h"
 #include "services/registry-gw/relay.h"
 #include "services/registry-gw/upload_write.h"
 
@@ -41,14 +45,63 @@ static int start(struct web_stream *stream, void *ctx, struct err *err)
 	return 0;
 }
 
+/* --- the quota, when the body's length is not known --- */
+
+static void look_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct upload_write *write = arg;
+
+	(void)fd;
+	(void)what;
+	web_stream_resume(write->stream);
+}
+
+/* The bytes stay with the stream until the loop of reservations answered. */
+static void wait_for_more(struct upload_write *write)
+{
+	static const struct timeval pause = { .tv_usec = 10000 };
+
+	if (!write->patience)
+		write->patience = evtimer_new(web_stream_base(write->stream), look_again, write);
+	if (!write->patience)
+		abort();
+	evtimer_add(write->patience, &pause);
+}
+
+/* Asked for when half a step is left, so that there is seldom anything to wait for. */
+static void ask_for_more(struct upload_write *write, long long needed, long long granted)
+{
+	struct writer *writer = &write->writer;
+
+	if (granted - needed > UPLOAD_STEP_BYTES / 2 || atomic_load(&writer->wanted) > granted)
+		return;
+	atomic_store(&writer->wanted, needed + UPLOAD_STEP_BYTES);
+	wake_ring(write->wake, WRITERS_TOPIC, write->upload.id);
+}
+
+static bool is_counted(const struct upload_write *write)
+{
+	return web_stream_length(write->stream) >= 0; /* then all of it is reserved */
+}
+
 static int forward(struct web_stream *stream, void *ctx, struct evbuffer *in, struct err *err)
 {
 	struct upload_write *write = ctx;
+	long long needed = write->relay.sent + (long long)evbuffer_get_length(in);
+	long long granted = atomic_load(&write->writer.granted);
 
 	(void)stream;
 	if (writers_is_revoked(&write->writer)) /* ends the body; the finish answers */
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.revoked", "the token was revoked");
-	(void)relay_body(&write->relay, in);
+	if (!is_counted(write))
+		ask_for_more(write, needed, granted);
+	write->is_over = needed > granted && writers_is_over(&write->writer);
+	if (write->is_over)
+		return err_set(err, ERR_FORBIDDEN, "quota.bytes", "no room");
+	if (needed > granted)
+		wait_for_more(write);
+	else
+		(void)relay_body(&write->relay, in);
 	return 0;
 }
 
@@ -75,6 +128,8 @@ static void release(void *ctx)
 {
 	struct upload_write *write = ctx;
 
+	if (write->patience)
+		event_free(take_ptr(write->patience));
 	relay_release(&write->relay);
 	writers_remove(write->writers, &write->writer);
 }

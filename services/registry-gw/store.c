@@ -2,6 +2,8 @@
 /* Database calls for uploads and manifests. */
 #include "services/registry-gw/store.h"
 
+#include <string.h>
+
 #include "lib/audit.h"
 #include "lib/mem.h"
 #include "lib/service.h"
@@ -12,13 +14,18 @@ const struct sql *const store_forgets[] = { &SQL_UPLOAD_FORGET, NULL };
 
 /* --- uploads --- */
 
-int store_upload_add(
-	struct db *db, const struct access *access, const struct upload *upload, struct err *err)
+int store_upload_add(struct db *db, const struct access *access, const struct upload *upload,
+	const struct quota_limits *limits, struct err *err)
 {
-	return db_run(db, DB_TENANT(access->tenant), &SQL_UPLOAD_INSERT,
-		DB_PARAMS(access->tenant, access->space, upload->id, upload->repository,
-			upload->backend_id, upload->location, access->subject),
-		NULL, err);
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(access->tenant), &SQL_UPLOAD_INSERT,
+		    DB_PARAMS(access->tenant, access->space, upload->id, upload->repository,
+			    upload->backend_id, upload->location, access->subject,
+			    DB_NUMBER(limits->uploads), DB_NUMBER(limits->bytes)),
+		    &rows, err) < 0)
+		return -1;
+	return db_count(rows) > 0 ? 0 : quota_refuse_upload(db, access->tenant, limits, err);
 }
 
 static void read_upload(struct arena *arena, const struct access *access,
@@ -31,6 +38,8 @@ static void read_upload(struct arena *arena, const struct access *access,
 		.backend_id = db_text_in(rows, 0, "backend_id", arena),
 		.location = db_text_in(rows, 0, "location", arena),
 		.offset = db_number(rows, 0, "offset_bytes"),
+		.reserved = db_number(rows, 0, "reserved_bytes"),
+		.closing = db_text_in(rows, 0, "closing", arena),
 		.fence = db_number(rows, 0, "fence"),
 		.busy = db_bool(rows, 0, "busy"),
 	};
@@ -76,7 +85,6 @@ int store_upload_claim(struct web_req *req, const struct access *access, const c
 
 int store_upload_settle(struct db *db, const struct upload *upload, struct err *err)
 {
-
 	return db_run(db, DB_TENANT(upload->tenant), &SQL_UPLOAD_SETTLE,
 		DB_PARAMS(upload->tenant, upload->id, DB_NUMBER(upload->fence), upload->location,
 			DB_NUMBER(upload->offset)),
@@ -87,6 +95,20 @@ int store_upload_delete(struct db *db, const struct upload *upload, struct err *
 {
 	return db_run(db, DB_TENANT(upload->tenant), &SQL_UPLOAD_DELETE,
 		DB_PARAMS(upload->tenant, upload->id), NULL, err);
+}
+
+int store_upload_reserve(struct db *db, const struct upload *upload, long long least,
+	long long most, const struct quota_limits *limits, long long *ret_reserved, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(upload->tenant), &SQL_UPLOAD_RESERVE,
+		    DB_PARAMS(upload->tenant, upload->id, DB_NUMBER(upload->fence),
+			    DB_NUMBER(least), DB_NUMBER(most), DB_NUMBER(limits->bytes)),
+		    &rows, err) < 0)
+		return -1;
+	*ret_reserved = db_count(rows) > 0 ? db_number(rows, 0, "reserved_bytes") : -1;
+	return 0;
 }
 
 int store_leases_keep(struct db *db, const char *owner, const char *ids, struct err *err)
@@ -104,8 +126,8 @@ int store_leases_drop(struct db *db, const char *owner, struct err *err)
 struct manifest_work {
 	const struct access *access;
 	const struct manifest *manifest;
-	store_part *part;
-	void *arg;
+	const struct quota_limits *limits;
+	long grace_ms;
 };
 
 static char *image_of(const struct access *access, const char *digest)
@@ -119,44 +141,99 @@ static int no_manifest(const char *reference, struct err *err)
 		reference);
 }
 
-static int add_rows(struct db *db, const struct access *access, const struct manifest *manifest,
+static int add_links(struct db *db, const struct access *access, const struct manifest *manifest,
 	struct err *err)
 {
+	struct err failure = { .kind = ERR_NONE };
+
+	if (db_exec(db, &SQL_MANIFEST_LINKS_INSERT,
+		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
+			    manifest->links),
+		    NULL, &failure) == 0)
+		return 0;
+	if (strcmp(failure.code, "db.foreign_key") == 0)
+		return err_set(err, ERR_INVALID, "manifest.blob_unknown",
+			"a blob that the manifest names is not in '%s' any more",
+			access->repository);
+	*err = failure;
+	return -1;
+}
+
+/* A new image counts, and ends the expectation that its bytes came under. */
+static int count_image(struct db *db, const struct manifest_work *work, struct err *err)
+{
+	const char *tenant = work->access->tenant;
+	const struct quota_limits *limits = work->limits;
+	const char *const counted[] = { tenant, DB_NUMBER((long long)work->manifest->size),
+		DB_NUMBER(limits->images), DB_NUMBER(limits->bytes) };
+	const char *const expected[] = { tenant, work->access->repository, work->manifest->digest,
+		"manifest" };
+	struct db_statement statements[] = {
+		{ .sql = &SQL_QUOTA_ADD_IMAGE, .params = counted, .n_params = 4 },
+		{ .sql = &SQL_LEFTOVER_SETTLE, .params = expected, .n_params = 4 },
+	};
+	bool fits, was_expected;
+
+	if (db_exec_all(db, statements, 2, err) < 0)
+		return -1;
+	fits = db_count(statements[0].rows) > 0;
+	was_expected = db_affected(statements[1].rows) > 0;
+	db_rows_free(statements[0].rows);
+	db_rows_free(statements[1].rows);
+	if (!was_expected)
+		return store_leftover_busy(work->manifest->digest, err);
+	return fits ? 0 : err_set(err, ERR_FORBIDDEN, "quota.images", "no room");
+}
+
+static int insert_manifest(
+	struct db *db, const struct manifest_work *work, bool *ret_is_new, struct err *err)
+{
+	const struct access *access = work->access;
+	const struct manifest *manifest = work->manifest;
+	auto_rows struct db_rows *rows = NULL;
+
 	if (db_exec(db, &SQL_MANIFEST_INSERT,
 		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
 			    manifest->media_type, DB_NUMBER((long long)manifest->size),
 			    manifest->subject, manifest->artifact_type, manifest->annotations,
 			    access->subject),
-		    NULL, err) < 0)
+		    &rows, err) < 0)
 		return -1;
-	if (db_exec(db, &SQL_MANIFEST_LINKS_INSERT,
-		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
-			    manifest->links),
-		    NULL, err) < 0)
-		return -1;
-	return db_exec(db, &SQL_TAG_SET,
-		DB_PARAMS(access->tenant, access->space, access->repository, manifest->tags,
-			manifest->digest, access->subject),
-		NULL, err);
+	*ret_is_new = db_bool(rows, 0, "is_new");
+	return 0;
 }
 
 static int add_manifest(struct db *db, void *arg, struct err *err)
 {
 	const struct manifest_work *work = arg;
-	auto_free char *on = image_of(work->access, work->manifest->digest);
+	const struct access *access = work->access;
+	auto_free char *on = image_of(access, work->manifest->digest);
+	bool is_new;
 
-	if (add_rows(db, work->access, work->manifest, err) < 0)
+	if (insert_manifest(db, work, &is_new, err) < 0 ||
+		add_links(db, access, work->manifest, err) < 0 ||
+		db_exec(db, &SQL_TAG_SET,
+			DB_PARAMS(access->tenant, access->space, access->repository,
+				work->manifest->tags, work->manifest->digest, access->subject),
+			NULL, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) { .action = "image.push", .on = on });
-	return work->part(work->arg, err);
+	return is_new ? count_image(db, work, err) : 0;
 }
 
 int store_manifest_add(struct db *db, const struct access *access, const struct manifest *manifest,
-	store_part *part, void *arg, struct err *err)
+	const struct quota_limits *limits, struct err *err)
 {
-	struct manifest_work work = { access, manifest, part, arg };
+	struct manifest_work work = { .access = access, .manifest = manifest, .limits = limits };
+	struct err failure = { .kind = ERR_NONE };
 
-	return db_tx(db, DB_TENANT(access->tenant), add_manifest, &work, err);
+	if (db_tx(db, DB_TENANT(access->tenant), add_manifest, &work, &failure) == 0)
+		return 0;
+	if (strcmp(failure.code, "quota.images") == 0)
+		return quota_refuse_image(
+			db, access->tenant, limits, (long long)manifest->size, err);
+	*err = failure;
+	return -1;
 }
 
 int store_manifest_find(struct web_req *req, const struct access *access, const char *reference,
@@ -190,38 +267,37 @@ static int delete_manifest(struct db *db, void *arg, struct err *err)
 {
 	const struct manifest_work *work = arg;
 	const struct access *access = work->access;
-	auto_free char *on = image_of(access, work->manifest->digest);
+	const char *digest = work->manifest->digest;
+	auto_free char *on = image_of(access, digest);
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_exec(db, &SQL_MANIFEST_DELETE,
-		    DB_PARAMS(access->tenant, access->repository, work->manifest->digest), &rows,
-		    err) < 0)
+	if (db_exec(db, &SQL_MANIFEST_DELETE, DB_PARAMS(access->tenant, access->repository, digest),
+		    &rows, err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
-		return no_manifest(work->manifest->digest, err);
+		return no_manifest(digest, err);
 	audit(db, &(const struct audit_act) { .action = "image.delete", .on = on });
-	return work->part(work->arg, err);
+	if (db_exec(db, &SQL_QUOTA_DROP_IMAGE,
+		    DB_PARAMS(access->tenant, DB_NUMBER(db_number(rows, 0, "size_bytes"))), NULL,
+		    err) < 0)
+		return -1;
+	return db_exec(db, &SQL_LEFTOVER_ADD,
+		DB_PARAMS(access->tenant, access->repository, digest, "manifest",
+			DB_NUMBER(work->grace_ms)),
+		NULL, err);
 }
 
 int store_manifest_delete(struct db *db, const struct access *access, const char *digest,
-	store_part *part, void *arg, struct err *err)
+	long grace_ms, struct err *err)
 {
 	const struct manifest manifest = { .digest = digest };
-	struct manifest_work work = { access, &manifest, part, arg };
+	struct manifest_work work = {
+		.access = access,
+		.manifest = &manifest,
+		.grace_ms = grace_ms,
+	};
 
 	return db_tx(db, DB_TENANT(access->tenant), delete_manifest, &work, err);
-}
-
-int store_manifest_names(struct web_req *req, const struct access *access, const char *digest,
-	const char **ret_manifest, struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-
-	if (db_run(req->worker->db, DB_TENANT(access->tenant), &SQL_MANIFEST_NAMES,
-		    DB_PARAMS(access->tenant, access->repository, digest), &rows, err) < 0)
-		return -1;
-	*ret_manifest = db_count(rows) > 0 ? db_text_in(rows, 0, "manifest", req->arena) : NULL;
-	return 0;
 }
 
 int store_manifest_reaches(struct db *db, const struct access *access, const char *digest,

@@ -5,6 +5,7 @@
 
 #include "lib/db.h"
 #include "services/registry-gw/access.h"
+#include "services/registry-gw/quota.h"
 
 extern const struct sql *const store_forgets[]; /* of struct service */
 
@@ -15,12 +16,16 @@ struct upload {
 	const char *backend_id; /* the registry's own name for it */
 	const char *location;	/* path and query at the registry; NULL: unknown */
 	long long offset;
+	long long reserved; /* bytes of the quota, with those that are there */
+	const char
+		*closing; /* digest under which the registry was last asked to keep it, or NULL */
 	long long fence;
 	bool busy; /* somebody writes it */
 };
 
-int store_upload_add(
-	struct db *db, const struct access *access, const struct upload *upload, struct err *err);
+/* quota.uploads, quota.bytes */
+int store_upload_add(struct db *db, const struct access *access, const struct upload *upload,
+	const struct quota_limits *limits, struct err *err);
 /* A session belongs to whoever opened it: upload.not_found for anybody else. */
 int store_upload_get(struct web_req *req, const struct access *access, const char *id,
 	struct upload *ret_upload, struct err *err);
@@ -29,7 +34,13 @@ int store_upload_claim(struct web_req *req, const struct access *access, const c
 	struct upload *ret_upload, struct err *err);
 /* Writes down where it stands and lets go of it, unless another writer took it over. */
 int store_upload_settle(struct db *db, const struct upload *upload, struct err *err);
+/* With what it had reserved. */
 int store_upload_delete(struct db *db, const struct upload *upload, struct err *err);
+/* Its reservation becomes `most`, or as much as the quota has left, but at least `least`: the whole
+ * of it, or -1 in *ret_reserved. */
+int store_upload_reserve(struct db *db, const struct upload *upload, long long least,
+	long long most, const struct quota_limits *limits, long long *ret_reserved,
+	struct err *err);
 
 /* Leases of all tenants: `ids` joined by commas. */
 int store_leases_keep(struct db *db, const char *owner, const char *ids, struct err *err);
@@ -46,27 +57,79 @@ struct manifest {
 	const char *annotations;   /* JSON, or NULL */
 };
 
-/* The registry's part of a change, inside its transaction: who pushes and who deletes the same
- * digest wait for each other, and a row is there only when its bytes are. */
-typedef int store_part(void *arg, struct err *err);
-
+/* The row that makes it be there, behind store_expect() and the registry's word. Codes:
+ * manifest.blob_unknown, quota.images, quota.bytes, leftover.busy. */
 int store_manifest_add(struct db *db, const struct access *access, const struct manifest *manifest,
-	store_part *part, void *arg, struct err *err);
+	const struct quota_limits *limits, struct err *err);
 /* What a tag or digest stands for: digest and media_type. manifest.not_found */
 int store_manifest_find(struct web_req *req, const struct access *access, const char *reference,
 	struct manifest *ret_manifest, struct err *err);
 /* The first of the links that is no known manifest of this repository, or NULL. */
 int store_manifest_missing_child(struct web_req *req, const struct access *access,
 	const char *links, const char **ret_digest, struct err *err);
-/* With all its tags. manifest.not_found */
+/* With all its tags. The registry has its bytes for another `grace_ms`. manifest.not_found */
 int store_manifest_delete(struct db *db, const struct access *access, const char *digest,
-	store_part *part, void *arg, struct err *err);
-/* A manifest that names the blob, or NULL. */
-int store_manifest_names(struct web_req *req, const struct access *access, const char *digest,
-	const char **ret_manifest, struct err *err);
+	long grace_ms, struct err *err);
 /* Whether the agent's image is, or names, `digest`. */
 int store_manifest_reaches(struct db *db, const struct access *access, const char *digest,
 	bool *ret_reaches, struct err *err);
+
+/* --- quotas (store_quota.c) --- */
+
+struct quota_usage {
+	struct quota_limits limits; /* -1: none of its own */
+	long long bytes, reserved, images, uploads;
+	long long revision; /* 0: nothing is known of the tenant */
+};
+int store_quota(struct db *db, const char *tenant, struct quota_usage *ret_usage, struct err *err);
+/* resource.changed when it is not at `revision` any more. */
+int store_quota_replace(struct db *db, const char *tenant, long long revision,
+	const struct quota_limits *limits, struct err *err);
+
+/* --- blobs, and what the registry may have without a row (store_blob.c) --- */
+
+enum store_kind { STORE_BLOB, STORE_MANIFEST };
+
+/* Says that the registry is about to get something, through `upload` (or NULL), which remembers it:
+ * what then stays without a row goes an hour later. leftover.busy: it is just being deleted there.
+ */
+int store_expect(struct db *db, const struct access *access, enum store_kind kind,
+	const char *digest, const struct upload *upload, struct err *err);
+/* The size of a blob of the repository, -1 without one. Whoever asks may be about to name it, so it
+ * is kept for most of `grace_ms` from now on. */
+int store_blob_size(struct db *db, const struct access *access, const char *digest, long grace_ms,
+	long long *ret_size, struct err *err);
+/* The row that makes a blob be there, behind store_expect() and the registry's word; `upload` (or
+ * NULL) goes with it. leftover.busy */
+int store_blob_add(struct db *db, const struct access *access, const char *digest, long long size,
+	const struct upload *upload, struct err *err);
+/* Hidden at once; the registry has its bytes for another `grace_ms`. blob.not_found, blob.in_use */
+int store_blob_delete(struct db *db, const struct access *access, const char *digest, long grace_ms,
+	struct err *err);
+/* The first blob among the links that this repository does not have, or NULL. */
+int store_blob_missing(struct web_req *req, const struct access *access, const char *links,
+	const char **ret_digest, struct err *err);
+
+/* --- collection, in a background loop (store_blob.c) --- */
+
+/* The next tenant that was not looked after for `beat_ms`: false without one. */
+int store_collect_claim(
+	struct db *db, long beat_ms, char ret_tenant[ID_SIZE], bool *ret_is_due, struct err *err);
+/* Blobs that no manifest names and nobody asked for in `grace_ms` lose their rows. */
+int store_collect_blobs(struct db *db, const char *tenant, long grace_ms, struct err *err);
+
+/* leftover.busy: come again, the registry is just deleting it. */
+int store_leftover_busy(const char *digest, struct err *err);
+
+struct leftover {
+	char *repository, *digest, *kind; /* the caller frees */
+	long long fence;
+};
+/* One that is due, leased to the caller for longer than a call to the registry may take. */
+int store_leftover_claim(struct db *db, const char *tenant, struct leftover *ret_leftover,
+	bool *ret_is_due, struct err *err);
+int store_leftover_done(
+	struct db *db, const char *tenant, const struct leftover *leftover, struct err *err);
 
 /* The tag alone. manifest.not_found */
 int store_tag_delete(struct db *db, const struct access *access, const char *name, struct err *err);

@@ -65,6 +65,17 @@ static int check_range(const struct web_req *req, const struct upload *upload, s
 	return 0;
 }
 
+/* All of a known length, a step of one that is not. */
+static int reserve(struct web_req *req, struct upload *upload, struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+	long long length = body_length(req);
+	long long least = upload->offset + (length >= 0 ? length : 1);
+
+	return quota_reserve(req->worker->db, &conf->limits, upload, least,
+		length >= 0 ? least : upload->offset + UPLOAD_STEP_BYTES, err);
+}
+
 static void take_head(struct web_req *req, struct upload_write *write)
 {
 	struct registry_conf *conf = req->worker->program;
@@ -75,9 +86,24 @@ static void take_head(struct web_req *req, struct upload_write *write)
 		"PATCH %s HTTP/1.1\r\nHost: registry\r\nContent-Type: application/octet-stream\r\n"
 		"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
 		write->upload.location);
+	write->wake = req->worker->wake;
 	write->writer.id = write->upload.id;
+	write->writer.upload = &write->upload;
 	write->writer.principal = req->principal;
+	atomic_init(&write->writer.granted, write->upload.reserved - write->upload.offset);
 	writers_add(write->writers, &write->writer);
+}
+
+/* What stands against it is said before a byte is taken. */
+static int check_place(
+	struct web_req *req, struct web_res *res, struct upload *upload, struct err *err)
+{
+	if (check_range(req, upload, err) == 0 && reserve(req, upload, err) == 0)
+		return 0;
+	(void)!upload_settle(req, upload, NULL);
+	if (err->kind == ERR_RANGE)
+		upload_answer(req, res, upload, 416);
+	return -1;
 }
 
 /* Takes the session; 1: all is done and answered, 0: bytes follow. */
@@ -85,17 +111,17 @@ static int begin(struct web_req *req, struct web_res *res, const struct access *
 	const char *id, const char *digest, void **ret_ctx, struct err *err)
 {
 	struct upload_write *write = arena_alloc(req->arena, sizeof(*write));
+	int taken = upload_take(req, access, id, digest, &write->upload, err);
 
-	if (upload_take(req, access, id, &write->upload, err) < 0)
+	if (taken > 0)
+		upload_answer_blob(req, res, access, digest);
+	if (taken != 0)
+		return taken;
+	if (check_place(req, res, &write->upload, err) < 0)
 		return -1;
-	if (check_range(req, &write->upload, err) < 0) {
-		(void)!upload_settle(req, &write->upload, NULL);
-		if (err->kind == ERR_RANGE)
-			upload_answer(req, res, &write->upload, 416);
-		return -1;
-	}
 	if (digest && body_length(req) == 0)
-		return upload_commit(req, res, &write->upload, digest, err) < 0 ? -1 : 1;
+		return upload_commit(req, res, access, &write->upload, digest, err) < 0 ? -1 : 1;
+	write->access = *access;
 	write->digest = digest;
 	take_head(req, write);
 	*ret_ctx = write;
@@ -143,30 +169,44 @@ static int check_algorithm(const struct web_req *req, struct err *err)
 		"digests of the algorithm '%.32s' are not kept here: use sha256", algorithm);
 }
 
-/* A mount that the token does not allow, or that the registry cannot do, is an upload like any
- * other. */
+/* A mount that the token does not allow, or of what is not there, is an upload like any other. */
+static int find_mount(struct web_req *req, const struct access *access, const char *digest,
+	struct upload_mount *ret_mount, bool *ret_mounts, struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+	struct access source = *access;
+
+	source.repository = web_query(req, "from");
+	*ret_mounts = false;
+	if (!digest || !source.repository || !access_pulls(req, source.repository))
+		return 0;
+	*ret_mount = (struct upload_mount) { .digest = digest, .from = source.repository };
+	if (store_blob_size(
+		    req->worker->db, &source, digest, conf->grace_ms, &ret_mount->size, err) < 0)
+		return -1;
+	*ret_mounts = ret_mount->size >= 0;
+	return 0;
+}
+
 int upload_write_post(struct web_req *req, struct web_res *res, void **ret_ctx, struct err *err)
 {
-	const char *digest, *mount, *from = web_query(req, "from");
+	const char *digest, *mounted;
+	struct upload_mount mount;
 	struct access access;
 	struct upload upload;
-	bool mounted = false, mounts;
+	bool mounts, is_there = false;
 
 	if (access_check(req, res, ACCESS_PUSH, &access, err) < 0 ||
 		digest_of(req, "digest", &digest, err) < 0 ||
-		digest_of(req, "mount", &mount, err) < 0 || check_algorithm(req, err) < 0)
+		digest_of(req, "mount", &mounted, err) < 0 || check_algorithm(req, err) < 0 ||
+		find_mount(req, &access, mounted, &mount, &mounts, err) < 0 ||
+		upload_open(req, &access, mounts ? &mount : NULL, &upload, &is_there, err) < 0)
 		return -1;
-	mounts = mount && from && access_pulls(req, from);
-	if (upload_open(req, &access, mounts ? mount : NULL, from, &upload, &mounted, err) < 0)
-		return -1;
-	if (mounted) {
-		res->status = 201;
-		web_header_add(res, "Location",
-			arena_printf(req->arena, "/v2/%s/blobs/%s", access.repository, mount));
-		web_header_add(res, "Docker-Content-Digest", mount);
+	if (is_there) {
+		upload_answer_blob(req, res, &access, mounted);
 		return 1;
 	}
-	if (digest && !mount)
+	if (digest && !mounted)
 		return begin(req, res, &access, upload.id, digest, ret_ctx, err);
 	upload_answer(req, res, &upload, 202);
 	return 1;
@@ -199,12 +239,19 @@ static int take_answer(struct web_req *req, struct upload_write *write, struct e
 	return 0;
 }
 
-/* Who was revoked in the middle neither closes the upload nor is told where it stands. */
+/* Who was revoked in the middle neither closes the upload nor is told where it stands; what does
+ * not fit into the quota was not passed on. */
 static int check_still(struct web_req *req, struct upload_write *write, struct err *err)
 {
+	const struct registry_conf *conf = req->worker->program;
+
 	if (writers_is_revoked(&write->writer))
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.revoked", "the token was revoked");
-	return auth_check_revoked(req->worker->auth, req->principal, err);
+	if (auth_check_revoked(req->worker->auth, req->principal, err) < 0)
+		return -1;
+	if (!write->is_over)
+		return 0;
+	return quota_refuse_bytes(req->worker->db, write->upload.tenant, &conf->limits, 1, err);
 }
 
 int upload_write_finish(struct web_req *req, struct web_res *res, void *ctx, struct err *err)
@@ -216,7 +263,7 @@ int upload_write_finish(struct web_req *req, struct web_res *res, void *ctx, str
 	if (result == 0)
 		result = check_still(req, write, err);
 	if (result == 0 && write->digest && !write->gone)
-		return upload_commit(req, res, upload, write->digest, err);
+		return upload_commit(req, res, &write->access, upload, write->digest, err);
 	if (upload_settle(req, upload, result < 0 ? NULL : err) < 0 || result < 0)
 		return -1;
 	if (write->gone)

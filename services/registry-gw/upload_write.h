@@ -15,14 +15,18 @@
 
 /* One write, from begin to release; the request's arena holds it. */
 struct upload_write {
+	struct access access;
 	struct upload upload;
 	const char *digest; /* commit behind the bytes; NULL: PATCH */
 	const char *socket;
 	const char *head; /* of the request to the registry */
 	struct writers *writers;
 	struct writer writer;
+	struct wake *wake;
 	struct relay relay;
+	struct event *patience; /* looks whether the quota grew; NULL: never waited */
 	struct web_stream *stream;
+	bool is_over;	/* its body does not fit into the quota */
 	bool gone;	/* the client, before the end of its body */
 	struct err err; /* the registry could not be reached */
 };
@@ -32,6 +36,9 @@ int upload_write_post(struct web_req *req, struct web_res *res, void **ret_ctx, 
 int upload_write_patch(struct web_req *req, struct web_res *res, void **ret_ctx, struct err *err);
 int upload_write_put(struct web_req *req, struct web_res *res, void **ret_ctx, struct err *err);
 int upload_write_finish(struct web_req *req, struct web_res *res, void *ctx, struct err *err);
+
+/* How far a body of unknown length may go at first, and at each further step. */
+#define UPLOAD_STEP_BYTES (16LL * 1024 * 1024)
 
 /* "a-b", inclusive, without a unit. Returns 0, with *ret_from -1 when `text` is NULL.
  * upload.bad_range. */

@@ -9,6 +9,8 @@
 #include "lib/wake.h"
 #include "services/registry-gw/backend.h"
 #include "services/registry-gw/backend_state.h"
+#include "services/registry-gw/blobs.h"
+#include "services/registry-gw/config.h"
 
 #define BUSY_WAIT_MS 5000
 #define COMMIT_TIMEOUT_MS 300000
@@ -46,29 +48,53 @@ static int read_session(struct web_req *req, const struct fetch_response *answer
 		&upload->location, err);
 }
 
-int upload_open(struct web_req *req, const struct access *access, const char *mount,
-	const char *from, struct upload *ret_upload, bool *ret_mounted, struct err *err)
+/* The registry's answer to a mount: the blob, whose size the source's row knew. */
+static int take_mounted(struct web_req *req, const struct access *access, const char *digest,
+	long long size, bool *ret_mounted, struct err *err)
 {
-	const char *query = mount ? arena_printf(req->arena, "?mount=%s&from=%s", mount, from) : "";
+	if (store_blob_add(req->worker->db, access, digest, size, NULL, err) < 0)
+		return -1;
+	*ret_mounted = true;
+	return 0;
+}
+
+/* A session that its row's quota has no room for is no use to anybody. */
+static void close_session(struct web_req *req, const struct upload *upload)
+{
+	const struct fetch_request call = { .method = "DELETE", .url = upload->location };
+	auto_response answer = { .status = 0 };
+
+	(void)!backend_do(req, &call, &answer, NULL);
+}
+
+int upload_open(struct web_req *req, const struct access *access, const struct upload_mount *mount,
+	struct upload *ret_upload, bool *ret_mounted, struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
 	const struct fetch_request call = {
 		.method = "POST",
-		.url = arena_printf(
-			req->arena, "/v2/%s/blobs/uploads/%s", access->repository, query),
+		.url = arena_printf(req->arena, "/v2/%s/blobs/uploads/%s%s%s%s", access->repository,
+			mount ? "?mount=" : "", mount ? mount->digest : "", mount ? "&from=" : "",
+			mount ? mount->from : ""),
 	};
 	struct upload upload = { .tenant = access->tenant, .repository = access->repository };
 	auto_response answer = { .status = 0 };
 	char id[ID_SIZE];
 
+	if (mount && blob_expect(req, access, STORE_BLOB, mount->digest, NULL, err) < 0)
+		return -1;
 	if (backend_do(req, &call, &answer, err) < 0)
 		return -1;
-	*ret_mounted = mount && answer.status == 201;
-	if (*ret_mounted)
-		return 0;
+	if (mount && answer.status == 201)
+		return take_mounted(req, access, mount->digest, mount->size, ret_mounted, err);
 	id_new("upl", id);
 	upload.id = arena_strdup(req->arena, id);
-	if (read_session(req, &answer, &upload, err) < 0 ||
-		store_upload_add(req->worker->db, access, &upload, err) < 0)
+	if (read_session(req, &answer, &upload, err) < 0)
 		return -1;
+	if (store_upload_add(req->worker->db, access, &upload, &conf->limits, err) < 0) {
+		close_session(req, &upload);
+		return -1;
+	}
 	*ret_upload = upload;
 	return 0;
 }
@@ -91,10 +117,32 @@ static int forget(struct web_req *req, const struct upload *upload, struct err *
 	return 0;
 }
 
+/* The gateway was killed between the registry's word that it keeps the blob and the row of it. */
+static int adopt(struct web_req *req, const struct access *access, const struct upload *upload,
+	const char *digest, struct err *err)
+{
+	struct err lost = *err;
+	long long size;
+
+	if (!digest || !upload->closing || strcmp(digest, upload->closing) != 0)
+		return -1;
+	if (backend_blob_size(req, access->repository, digest, &size, err) < 0)
+		return -1;
+	if (size < 0) {
+		*err = lost;
+		return -1;
+	}
+	if (store_blob_add(req->worker->db, access, digest, size, upload, err) < 0)
+		return -1;
+	wake_ring(req->worker->wake, "web", upload->id);
+	return 1;
+}
+
 int upload_take(struct web_req *req, const struct access *access, const char *id,
-	struct upload *ret_upload, struct err *err)
+	const char *digest, struct upload *ret_upload, struct err *err)
 {
 	struct upload upload;
+	int result;
 
 	if (store_upload_claim(req, access, id, &upload, err) < 0)
 		return -1;
@@ -102,6 +150,9 @@ int upload_take(struct web_req *req, const struct access *access, const char *id
 		*ret_upload = upload;
 		return 0;
 	}
+	result = err->kind == ERR_NOT_FOUND ? adopt(req, access, &upload, digest, err) : -1;
+	if (result > 0)
+		return result;
 	if (err->kind == ERR_NOT_FOUND)
 		(void)!forget(req, &upload, NULL);
 	else
@@ -116,17 +167,17 @@ static int check_committed(struct web_req *req, const struct upload *upload, con
 	const struct fetch_response *answer, struct err *err)
 {
 	const char *code, *message;
-	bool has = false;
+	long long size;
 
 	if (answer->status == 201)
 		return 0;
 	backend_error(req, answer, &code, &message);
 	if (answer->status == 404) {
-		if (backend_has_blob(req, upload->repository, digest, &has, err) < 0)
+		if (backend_blob_size(req, upload->repository, digest, &size, err) < 0)
 			return -1;
-		return has ? 0
-			   : err_set(err, ERR_NOT_FOUND, "upload.not_found",
-				     "there is no upload '%s'", upload->id);
+		return size == upload->offset ? 0
+					      : err_set(err, ERR_NOT_FOUND, "upload.not_found",
+							"there is no upload '%s'", upload->id);
 	}
 	if (strcmp(code, "DIGEST_INVALID") == 0)
 		return err_set(err, ERR_INVALID, "upload.digest",
@@ -135,8 +186,9 @@ static int check_committed(struct web_req *req, const struct upload *upload, con
 		code, message);
 }
 
-int upload_commit(struct web_req *req, struct web_res *res, struct upload *upload,
-	const char *digest, struct err *err)
+/* At the registry; whether it arrived there may stay unknown, and so does the place then. */
+static int close_there(
+	struct web_req *req, struct upload *upload, const char *digest, struct err *err)
 {
 	const struct fetch_request call = {
 		.method = "PUT",
@@ -146,22 +198,41 @@ int upload_commit(struct web_req *req, struct web_res *res, struct upload *uploa
 	auto_response answer = { .status = 0 };
 
 	if (backend_do(req, &call, &answer, err) < 0) {
-		upload->location = NULL; /* whether it arrived is not known */
-		(void)!upload_settle(req, upload, NULL);
+		upload->location = NULL;
 		return -1;
 	}
-	if (check_committed(req, upload, digest, &answer, err) < 0) {
-		if (err->kind == ERR_NOT_FOUND)
-			upload->location = NULL;
-		(void)!upload_settle(req, upload, NULL);
-		return -1;
-	}
-	if (forget(req, upload, err) < 0)
-		return -1;
+	if (check_committed(req, upload, digest, &answer, err) == 0)
+		return 0;
+	if (err->kind == ERR_NOT_FOUND)
+		upload->location = NULL;
+	return -1;
+}
+
+void upload_answer_blob(
+	struct web_req *req, struct web_res *res, const struct access *access, const char *digest)
+{
 	res->status = 201;
 	web_header_add(res, "Location",
-		arena_printf(req->arena, "/v2/%s/blobs/%s", upload->repository, digest));
+		arena_printf(req->arena, "/v2/%s/blobs/%s", access->repository, digest));
 	web_header_add(res, "Docker-Content-Digest", digest);
+}
+
+/* First the word that it comes, then the registry, then the row. */
+int upload_commit(struct web_req *req, struct web_res *res, const struct access *access,
+	struct upload *upload, const char *digest, struct err *err)
+{
+	if (blob_expect(req, access, STORE_BLOB, digest, upload, err) < 0 ||
+		close_there(req, upload, digest, err) < 0) {
+		(void)!upload_settle(req, upload, NULL);
+		return -1;
+	}
+	upload->location = NULL; /* the session is no more */
+	if (store_blob_add(req->worker->db, access, digest, upload->offset, upload, err) < 0) {
+		(void)!upload_settle(req, upload, NULL);
+		return -1;
+	}
+	wake_ring(req->worker->wake, "web", upload->id);
+	upload_answer_blob(req, res, access, digest);
 	return 0;
 }
 
@@ -183,7 +254,7 @@ int upload_show(struct web_req *req, struct web_res *res, struct err *err)
 		web_park(req, res, upload.id, BUSY_WAIT_MS);
 		return 0;
 	}
-	if (!upload.location && (upload_take(req, &access, id, &upload, err) < 0 ||
+	if (!upload.location && (upload_take(req, &access, id, NULL, &upload, err) < 0 ||
 					upload_settle(req, &upload, err) < 0))
 		return -1;
 	upload_answer(req, res, &upload, 204);
@@ -198,7 +269,7 @@ int upload_cancel(struct web_req *req, struct web_res *res, struct err *err)
 	struct upload upload;
 
 	if (access_check_session(req, res, &access, err) < 0 ||
-		upload_take(req, &access, web_param(req, "upload_id"), &upload, err) < 0)
+		upload_take(req, &access, web_param(req, "upload_id"), NULL, &upload, err) < 0)
 		return -1;
 	call.url = upload.location;
 	if (backend_do(req, &call, &answer, err) < 0) {

@@ -11,18 +11,28 @@
 
 web_handler upload_show, upload_cancel;
 
-/* Opens a session at the registry and its row. With `mount`, the registry may have the blob at
- * once: *ret_mounted, and no session. */
-int upload_open(struct web_req *req, const struct access *access, const char *mount,
-	const char *from, struct upload *ret_upload, bool *ret_mounted, struct err *err);
-/* Makes the caller the writer of a session whose place is known. upload.busy, upload.not_found. */
+struct upload_mount {
+	const char *digest, *from;
+	long long size;
+};
+
+/* Opens a session at the registry and its row. With `mount` (or NULL) the registry may have the
+ * blob at once: *ret_mounted, and no session. quota.uploads, quota.bytes */
+int upload_open(struct web_req *req, const struct access *access, const struct upload_mount *mount,
+	struct upload *ret_upload, bool *ret_mounted, struct err *err);
+/* Makes the caller the writer of a session whose place is known. With the `digest` that it is to be
+ * closed under (or NULL), 1: it was closed so before, and the blob is there. upload.busy,
+ * upload.not_found. */
 int upload_take(struct web_req *req, const struct access *access, const char *id,
-	struct upload *ret_upload, struct err *err);
+	const char *digest, struct upload *ret_upload, struct err *err);
 /* Lets go of it at upload->location and upload->offset; whoever waits for that is told. */
 int upload_settle(struct web_req *req, const struct upload *upload, struct err *err);
 /* Closes it at the registry: 201 in `res`. upload.digest leaves the session as it was. */
-int upload_commit(struct web_req *req, struct web_res *res, struct upload *upload,
-	const char *digest, struct err *err);
+int upload_commit(struct web_req *req, struct web_res *res, const struct access *access,
+	struct upload *upload, const char *digest, struct err *err);
+/* 201 of a blob that is there. */
+void upload_answer_blob(
+	struct web_req *req, struct web_res *res, const struct access *access, const char *digest);
 /* Location, Range and id of a session; `status` for the answer. */
 void upload_answer(
 	struct web_req *req, struct web_res *res, const struct upload *upload, int status);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The set of writers.h behind one mutex, and the loop that keeps its leases. */
+/* The set of writers.h behind one mutex, and the loops that keep its leases and its reservations.
+ */
 #include "services/registry-gw/writers.h"
 
 #include <string.h>
@@ -57,6 +58,11 @@ bool writers_is_revoked(struct writer *writer)
 	return atomic_load(&writer->revoked);
 }
 
+bool writers_is_over(struct writer *writer)
+{
+	return atomic_load(&writer->over);
+}
+
 /* An upload may take longer than certreg names what it revoked, so each beat asks. */
 static void look_for_revoked(struct auth *auth, struct writers *writers)
 {
@@ -100,4 +106,81 @@ int writers_beat(struct worker *worker, struct err *err)
 	if (ids.len == 0)
 		return 0;
 	return store_leases_keep(worker->db, conf->instance, (const char *)ids.data, err);
+}
+
+/* --- reservations --- */
+
+/* One writer's wish, apart from the writer, who may go at any time. */
+struct wish {
+	char tenant[ID_SIZE], id[ID_SIZE];
+	long long fence, reserved, offset, wanted;
+};
+
+static bool take_wish(struct writers *writers, struct wish *ret_wish)
+{
+	struct writer *writer;
+	bool found = false;
+
+	pthread_mutex_lock(&writers->lock);
+	LIST_FOREACH(writer, &writers->list, link)
+	{
+		const struct upload *upload = writer->upload;
+		long long granted = atomic_load(&writer->granted);
+
+		found = atomic_load(&writer->wanted) > granted && !atomic_load(&writer->over);
+		if (!found)
+			continue;
+		*ret_wish = (struct wish) {
+			.fence = upload->fence,
+			.offset = upload->offset,
+			.reserved = upload->offset + granted,
+			.wanted = upload->offset + atomic_load(&writer->wanted),
+		};
+		snprintf(ret_wish->tenant, ID_SIZE, "%s", upload->tenant);
+		snprintf(ret_wish->id, ID_SIZE, "%s", upload->id);
+		break;
+	}
+	pthread_mutex_unlock(&writers->lock);
+	return found;
+}
+
+static void tell(struct writers *writers, const struct wish *wish, bool over)
+{
+	struct writer *writer;
+
+	pthread_mutex_lock(&writers->lock);
+	LIST_FOREACH(writer, &writers->list, link)
+	{
+		if (strcmp(writer->id, wish->id) != 0)
+			continue;
+		atomic_store(&writer->granted, wish->reserved - wish->offset);
+		atomic_store(&writer->over, over);
+	}
+	pthread_mutex_unlock(&writers->lock);
+}
+
+int writers_reserve(struct worker *worker, struct err *err)
+{
+	struct registry_conf *conf = worker->program;
+	struct wish wish;
+
+	while (take_wish(&conf->writers, &wish)) {
+		struct upload upload = {
+			.tenant = wish.tenant,
+			.id = wish.id,
+			.fence = wish.fence,
+			.reserved = wish.reserved,
+		};
+		struct err failure = { .kind = ERR_NONE };
+		int result = quota_reserve(worker->db, &conf->limits, &upload, wish.reserved + 1,
+			wish.wanted, &failure);
+
+		if (result < 0 && strcmp(failure.code, "quota.bytes") != 0) {
+			*err = failure;
+			return -1;
+		}
+		wish.reserved = upload.reserved;
+		tell(&conf->writers, &wish, result < 0);
+	}
+	return 0;
 }

@@ -15,7 +15,8 @@ import urllib.parse
 
 import pytest
 
-from certreg_stack import BASE_URL, P256, b64url, certreg_process, unix_now
+import traffic
+from certreg_stack import BASE_URL, P256, b64url, certreg_process, claims_of, unix_now
 from conftest import BUILD, LIMIT_S, ROOT, short_folder, wait_for
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -88,6 +89,13 @@ http: {{net: unix, addr: {self.socket}, secret: {self.secret}}}
             probe.connect(str(self.socket))
         return True
 
+    def has_blob(self, repository, digest, kind="_layers"):
+        """Whether its repository links to it."""
+        return (self.storage / "docker/registry/v2/repositories" / repository / kind / "sha256" / digest[7:] / "link").exists()
+
+    def has_manifest(self, repository, digest):
+        return self.has_blob(repository, digest, "_manifests/revisions")
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -144,6 +152,22 @@ class Gateway:
     def client(self, who):
         return RegistryClient(self, self.certreg.key(who))
 
+    def token(self, token, **claims):
+        """The issuer's own hand: the token of a good one with other claims."""
+        head, body = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in token.split(".")[:2])
+        key = object.__new__(P256)
+        key.file = self.folder / "issuer.pem"
+        shutil.copy(self.certreg.signing_keys / "1700000000.pem", key.file)
+        return key.jwt(head.pop("typ"), {**body, **claims}, kid=head["kid"])
+
+    def member(self, who):
+        """For the routes below /v1; here tokens are issued under another base URL than the gateway's."""
+        token = self.certreg.token_answer(self.certreg.key(who), audience="registry-gw").json["access_token"]
+        return Member(self, self.token(token, iss=self.base_url))
+
+    def quota(self, who="acme-owner"):
+        return self.member(who).ask("GET", "/v1/registry/quota").json
+
     def agent(self, sandbox, key):
         return RegistryClient(self, None, sandbox=sandbox, machine=key)
 
@@ -163,6 +187,21 @@ class Reply:
         assert set(error) == {"code", "message", "detail"}
         assert self.headers["Content-Type"] == "application/json"
         return error["code"]
+
+
+class Member:
+    def __init__(self, gateway, token):
+        self.gateway, self.token, self.tenant = gateway, token, claims_of(token)["tenant"]
+
+    def ask(self, method, path, body=None, **headers):
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            body, headers["Content-Type"] = json.dumps(body), "application/json"
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=LIMIT_S)) as connection:
+            connection.request(method, path, body, {"Authorization": f"Bearer {self.token}", **headers})
+            answer = Reply(connection.getresponse())
+        traffic.record(method, path, body, answer.status, answer.headers, answer.body)
+        return answer
 
 
 class RegistryClient:

@@ -218,7 +218,7 @@ def test_without_the_storage_a_killed_upload_starts_again(gateway, repository):
 
 
 def test_registry_killed_in_mid_upload(gateway, repository):
-    data = secrets.token_bytes(4 * MIB)
+    data, there = secrets.token_bytes(4 * MIB), repository.push_blob(b"there")["digest"]
     location = repository.open()
     connection = repository.cut_upload(location, data[:2 * MIB], len(data))
     wait_for(lambda: data_file(repository, location).stat().st_size > 0, "the registry has bytes")
@@ -228,7 +228,8 @@ def test_registry_killed_in_mid_upload(gateway, repository):
         answer += connection.recv(65536)
     connection.close()
     assert answer.startswith(b"HTTP/1.1 502 ")
-    down = repository.ask("GET", f"blobs/{sha256(b'')}")
+    assert repository.ask("HEAD", f"blobs/{there}").status == 200
+    down = repository.ask("GET", f"blobs/{there}")
     assert (down.status, down.oci) == (502, "UNKNOWN") and b"registry.sock" not in down.body
     gateway.registry.start()
     offset = repository.offset(location)

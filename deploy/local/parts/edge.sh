@@ -29,7 +29,7 @@ edge_routes() {
 		certreg      /[.]well-known/
 		provisioner  /v1/(?:templates|sandboxes|enrolments|agent/attestations)(?:[/:]|$)
 		registry-gw  /v2(?:/|$)
-		registry-gw  /v1/registry(?:[/:]|$)
+		registry-gw  /v1/(?:images|registry)(?:[/:]|$)
 		policy       /v1/(?:policies|pipelines|datasets|projections|orders)(?:[/:]|$)
 		orchestrator /v1/(?:runs|objects|agent)(?:[/:]|$)
 	END
@@ -47,7 +47,7 @@ edge_locations() {
 	local service pattern pages
 	while read -r service pattern; do
 		pages=
-		[ "$service" != registry-gw ] ||
+		[ "${pattern#/v2}" = "$pattern" ] ||
 			pages=' error_page 429 = @limited_oci; error_page 502 504 = @unavailable_oci; error_page 400 = @refused_oci;'
 		printf "\t\tlocation ~ '^%s' {%s proxy_pass http://%s; }\n" "$pattern" "$pages" "$service"
 	done < <(edge_routes)

@@ -1,17 +1,52 @@
--- Upload sessions; which manifests there are, under which tags, and which blobs they reach. The bytes themselves lie in the
--- registry behind, which knows manifests by digest only.
+-- Upload sessions; which blobs and manifests there are, under which tags, and what they reach. The bytes themselves lie in
+-- the registry behind, which knows manifests by digest only.
+
+-- What a tenant may have and has: changed by short statements that add to it and ask for the limit at once. Limits are the
+-- operator's; NULL: the configuration's. Beside each row's own table: `reserved_bytes` of its uploads, `held_blob`, `manifest`.
+CREATE TABLE quota (
+	tenant_id text PRIMARY KEY,
+	bytes_limit bigint, images_limit bigint, uploads_limit bigint,
+	bytes_used bigint NOT NULL DEFAULT 0, bytes_reserved bigint NOT NULL DEFAULT 0,
+	images bigint NOT NULL DEFAULT 0, uploads bigint NOT NULL DEFAULT 0,
+	revision bigint NOT NULL DEFAULT 1, collected_at timestamptz NOT NULL DEFAULT now())
+	WITH (fillfactor = 50);
+CREATE INDEX quota_collected ON quota (collected_at);
 
 -- A writer holds the row by its lease. While bytes may be on their way `location` is NULL: the registry's own word for
 -- where the upload stands is then unknown, and is made anew from its storage if the writer never came back.
 CREATE TABLE upload (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
 	repository text NOT NULL, backend_id text NOT NULL, location text, offset_bytes bigint NOT NULL DEFAULT 0,
+	reserved_bytes bigint NOT NULL DEFAULT 0, -- of the quota; never less than offset_bytes
+	closing text, -- the digest under which the registry was last asked to keep it
 	owner text, lease_until timestamptz NOT NULL DEFAULT '-infinity', fence bigint NOT NULL DEFAULT 0,
 	created_by text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
 	expires_at timestamptz NOT NULL DEFAULT now() + interval '7 days',
 	PRIMARY KEY (tenant_id, id));
 CREATE INDEX upload_expired ON upload (expires_at);
 CREATE INDEX upload_owned ON upload (owner) WHERE owner IS NOT NULL;
+
+-- A blob is there when its row is. Touched when it is told of to those who may be about to name it in a manifest.
+CREATE TABLE blob (
+	tenant_id text NOT NULL, space_id text NOT NULL, repository text NOT NULL, digest text NOT NULL,
+	size_bytes bigint NOT NULL, created_by text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	used_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, repository, digest));
+CREATE INDEX blob_used ON blob (tenant_id, used_at);
+
+-- Each blob of a tenant once, however many of its repositories have it: what its quota counts.
+CREATE TABLE held_blob (
+	tenant_id text NOT NULL, digest text NOT NULL, size_bytes bigint NOT NULL, repositories bigint NOT NULL,
+	PRIMARY KEY (tenant_id, digest));
+
+-- What the registry may have without a row: written before it gets something, and with the end of a row. Whoever finds one
+-- that is due, and no row, deletes it there; while it is leased nobody may give the registry the same again.
+CREATE TABLE leftover (
+	tenant_id text NOT NULL, repository text NOT NULL, digest text NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('blob', 'manifest')), due_at timestamptz NOT NULL,
+	lease_until timestamptz NOT NULL DEFAULT '-infinity', fence bigint NOT NULL DEFAULT 0,
+	PRIMARY KEY (tenant_id, repository, digest, kind));
+CREATE INDEX leftover_due ON leftover (tenant_id, due_at);
 
 CREATE TABLE manifest (
 	tenant_id text NOT NULL, space_id text NOT NULL, repository text NOT NULL, digest text NOT NULL,
@@ -24,8 +59,10 @@ CREATE INDEX manifest_subject ON manifest (tenant_id, repository, subject, diges
 CREATE TABLE manifest_link (
 	tenant_id text NOT NULL, space_id text NOT NULL, repository text NOT NULL, manifest text NOT NULL,
 	digest text NOT NULL, kind text NOT NULL CHECK (kind IN ('config', 'layer', 'manifest')),
+	blob text GENERATED ALWAYS AS (CASE WHEN kind <> 'manifest' THEN digest END) STORED,
 	PRIMARY KEY (tenant_id, repository, manifest, digest),
-	FOREIGN KEY (tenant_id, repository, manifest) REFERENCES manifest (tenant_id, repository, digest) ON DELETE CASCADE);
+	FOREIGN KEY (tenant_id, repository, manifest) REFERENCES manifest (tenant_id, repository, digest) ON DELETE CASCADE,
+	CONSTRAINT manifest_link_blob FOREIGN KEY (tenant_id, repository, blob) REFERENCES blob (tenant_id, repository, digest));
 CREATE INDEX manifest_link_digest ON manifest_link (tenant_id, repository, digest);
 
 CREATE TABLE tag (
@@ -37,7 +74,8 @@ CREATE INDEX tag_digest ON tag (tenant_id, repository, digest);
 
 CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON upload TO registry_gw;
+GRANT SELECT, INSERT, UPDATE, DELETE ON upload, blob, held_blob, leftover TO registry_gw;
+GRANT SELECT, INSERT, UPDATE ON quota TO registry_gw;
 GRANT SELECT, INSERT, UPDATE (media_type), DELETE ON manifest TO registry_gw;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tag TO registry_gw;
 GRANT SELECT, INSERT ON manifest_link TO registry_gw;
@@ -45,8 +83,13 @@ GRANT INSERT ON outbox TO registry_gw;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO registry_gw_sweep;
 
 -- docs/ROW-LEVEL-SECURITY.md
-SELECT tenant_rows('upload', 'manifest', 'manifest_link', 'tag');
+SELECT tenant_rows('quota', 'upload', 'blob', 'held_blob', 'leftover', 'manifest', 'manifest_link', 'tag');
 
--- Leases are kept and old sessions forgotten across tenants: bookkeeping columns only.
+-- Leases are kept, old sessions forgotten with what they had reserved, and tenants looked after in turn, across tenants:
+-- bookkeeping columns only.
 CREATE POLICY sweep ON upload TO registry_gw_sweep USING (true) WITH CHECK (true);
-GRANT SELECT (id, owner, lease_until, expires_at), UPDATE (lease_until), DELETE ON upload TO registry_gw_sweep;
+GRANT SELECT (tenant_id, id, owner, lease_until, expires_at, reserved_bytes), UPDATE (lease_until), DELETE ON upload
+	TO registry_gw_sweep;
+CREATE POLICY sweep ON quota TO registry_gw_sweep USING (true) WITH CHECK (true);
+GRANT SELECT (tenant_id, bytes_reserved, uploads, collected_at), UPDATE (bytes_reserved, uploads, collected_at) ON quota
+	TO registry_gw_sweep;
