@@ -369,6 +369,24 @@ unsigned http_conn_close_idle(struct web_server *server)
 	return busy;
 }
 
+bool http_conn_make_room(struct web_server *server)
+{
+	struct http_conn *conn, *begun = NULL;
+
+	TAILQ_FOREACH(conn, &server->conns, link)
+	{
+		if (conn->state != CONN_HEAD || http_conn_queued(conn) > 0)
+			continue;
+		if (conn->scan.seen == 0)
+			break;
+		begun = begun ? begun : conn;
+	}
+	conn = conn ? conn : begun;
+	if (conn)
+		http_conn_close(conn);
+	return conn;
+}
+
 void http_conn_close_all(struct web_server *server)
 {
 	while (!TAILQ_EMPTY(&server->conns))

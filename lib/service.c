@@ -183,8 +183,13 @@ static void open_wake(struct service_state *state)
 static void harden(void)
 {
 	const struct rlimit none = { 0, 0 };
+	struct rlimit files;
 
 	setrlimit(RLIMIT_CORE, &none);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* the default would be 1024 connections */
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	prctl(PR_SET_DUMPABLE, 0);
 	umask(0077);
 }

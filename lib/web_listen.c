@@ -36,7 +36,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 
 	(void)listener;
 	(void)len;
-	if (server->n_conns >= server->conf.limits.max_connections) {
+	if (server->n_conns >= server->conf.limits.max_connections &&
+		!http_conn_make_room(server)) {
 		if (!server->tls)
 			(void)!send(
 				fd, busy_text, sizeof(busy_text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
