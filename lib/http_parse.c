@@ -32,6 +32,8 @@ struct http_parse {
 	void *sink_arg;
 	size_t data_bytes;
 	size_t framing;
+	const char *piece_end;
+	unsigned line_end_due; /* of the two bytes behind a chunk's data, which llhttp skips */
 	bool sink_failed;
 	struct err sink_err;
 };
@@ -89,12 +91,24 @@ static int on_headers_complete(llhttp_t *llhttp)
 	return 0;
 }
 
+static bool line_ends(struct http_parse *parse, const char *at)
+{
+	while (parse->line_end_due > 0 && at < parse->piece_end) {
+		if (*at++ != "\r\n"[2 - parse->line_end_due--])
+			return false;
+	}
+	return true;
+}
+
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 {
 	struct http_parse *parse = llhttp->data;
 
 	parse->data_bytes += len;
 	parse->framing = 0;
+	parse->line_end_due = llhttp->content_length == 0 ? 2 : 0; /* of this chunk */
+	if (!line_ends(parse, at + len))
+		return -1;
 	if (parse->sink(parse->sink_arg, at, len, &parse->sink_err) == 0)
 		return 0;
 	parse->sink_failed = true;
@@ -470,6 +484,10 @@ int http_parse_chunks(struct http_parse *parse, const void *data, size_t len,
 	parse->sink_arg = chunks->arg;
 	parse->data_bytes = 0;
 	parse->framing += len;
+	parse->piece_end = (const char *)data + len;
+	if (!line_ends(parse, data))
+		return err_set(
+			err, ERR_INVALID, "request.bad_framing", "a chunk is longer than its size");
 	code = llhttp_execute(&parse->llhttp, data, len);
 	if (parse->sink_failed) {
 		*err = parse->sink_err;

@@ -97,6 +97,12 @@ static const struct hostile corpus[] = {
 	  "chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
 		0, "400", "request.bad_framing" },
 	{ "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+	  "chunked\r\n\r\n3\r\nabcXX0\r\n\r\n",
+		0, "400", "request.bad_framing" },
+	{ "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+	  "chunked\r\n\r\n3\r\nabc\n\r0\r\n\r\n",
+		0, "400", "request.bad_framing" },
+	{ "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
 	  "chunked\r\n\r\n3\r\nabc\n0\r\n\r\n",
 		0, "400", "request.bad_framing" },
 	{ "POST /v1/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
