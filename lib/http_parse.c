@@ -30,8 +30,7 @@ struct http_parse {
 	/* chunked bodies */
 	http_sink *sink;
 	void *sink_arg;
-	size_t data_bytes;
-	size_t framing;
+	size_t data_bytes, framing;
 	const char *piece_end;
 	unsigned line_end_due; /* of the two bytes behind a chunk's data, which llhttp skips */
 	bool sink_failed;
@@ -109,10 +108,8 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 	parse->line_end_due = llhttp->content_length == 0 ? 2 : 0; /* of this chunk */
 	if (!line_ends(parse, at + len))
 		return -1;
-	if (parse->sink(parse->sink_arg, at, len, &parse->sink_err) == 0)
-		return 0;
-	parse->sink_failed = true;
-	return -1;
+	parse->sink_failed = parse->sink(parse->sink_arg, at, len, &parse->sink_err) < 0;
+	return parse->sink_failed ? -1 : 0;
 }
 
 static int on_answer_headers_complete(llhttp_t *llhttp)
@@ -478,29 +475,26 @@ int http_parse_chunks(struct http_parse *parse, const void *data, size_t len,
 	struct http_chunks *chunks, struct err *err)
 {
 	llhttp_errno_t code;
-	size_t used = len;
 
+	chunks->used = len;
 	parse->sink = chunks->sink;
 	parse->sink_arg = chunks->arg;
 	parse->data_bytes = 0;
 	parse->framing += len;
 	parse->piece_end = (const char *)data + len;
-	if (!line_ends(parse, data))
-		return err_set(
-			err, ERR_INVALID, "request.bad_framing", "a chunk is longer than its size");
-	code = llhttp_execute(&parse->llhttp, data, len);
+	code = line_ends(parse, data) ? llhttp_execute(&parse->llhttp, data, len)
+				      : HPE_INVALID_CHUNK_SIZE;
 	if (parse->sink_failed) {
 		*err = parse->sink_err;
 		return -1;
 	}
 	if (code == HPE_PAUSED && parse->message_done)
-		used = (size_t)(llhttp_get_error_pos(&parse->llhttp) - (const char *)data);
+		chunks->used = (size_t)(llhttp_get_error_pos(&parse->llhttp) - (const char *)data);
 	else if (code != HPE_OK)
 		return err_set(err, ERR_INVALID, "request.bad_framing", "bad chunked framing: %s",
 			llhttp_errno_name(code));
 	if (parse->data_bytes == 0 && parse->framing > MAX_FRAMING_BYTES && !parse->message_done)
 		return err_set(err, ERR_INVALID, "request.bad_framing", "too much chunk framing");
-	chunks->used = used;
 	chunks->done = parse->message_done;
 	return 0;
 }
