@@ -39,6 +39,9 @@ static void x509_cleanup(X509 **cert)
 /* --- reading --- */
 
 static const char pem_begin[] = "-----BEGIN ";
+static const char pem_head[] = "-----BEGIN CERTIFICATE-----";
+static const char pem_tail[] = "-----END CERTIFICATE-----";
+static const char not_one[] = "the PEM text does not hold a certificate and nothing else";
 
 static bool only_space(const char *text, size_t len)
 {
@@ -48,33 +51,46 @@ static bool only_space(const char *text, size_t len)
 	return true;
 }
 
-/* DER of the one certificate in a PEM text. */
-static int unwrap_pem(
-	const void *data, size_t len, unsigned char **ret_der, size_t *ret_len, struct err *err)
+/* What stands between the two lines of a PEM text that holds one certificate and nothing else;
+ * NULL: it is another. `ret_rest`: what is behind the second line. */
+static const char *find_base64(const char *text, size_t len, size_t *ret_len, const char **ret_rest)
 {
-	BIO *bio = BIO_new_mem_buf(data, (int)len);
-	char *name = NULL, *header = NULL, *rest = NULL;
-	unsigned char *der = NULL;
-	long der_len = 0, rest_len = 0;
-	bool good, several;
+	const char *begin = text + strlen(pem_head), *end;
 
-	good = bio && PEM_read_bio(bio, &name, &header, &der, &der_len) == 1 &&
-	       strcmp(name, PEM_STRING_X509) == 0 && header[0] == '\0';
-	rest_len = good ? BIO_get_mem_data(bio, &rest) : 0;
-	several = good && memmem(rest, (size_t)rest_len, pem_begin, strlen(pem_begin));
-	good = good && only_space(rest, (size_t)rest_len);
-	if (good) {
-		*ret_der = mem_dup(der, (size_t)der_len);
-		*ret_len = (size_t)der_len;
-	}
-	OPENSSL_free(name);
-	OPENSSL_free(header);
-	OPENSSL_free(der);
-	BIO_free(bio);
-	if (several)
+	if (len <= strlen(pem_head) || memcmp(text, pem_head, strlen(pem_head)) != 0)
+		return NULL;
+	end = memmem(begin, len - strlen(pem_head), pem_tail, strlen(pem_tail));
+	if (!end || end[-1] != '\n' || !isspace((unsigned char)*begin))
+		return NULL;
+	*ret_len = (size_t)(end - begin);
+	*ret_rest = end + strlen(pem_tail);
+	return begin;
+}
+
+/* DER of the one certificate in a PEM text. OpenSSL's reader takes longer than all else that is
+ * done about a certificate that is known. */
+static int unwrap_pem(
+	const char *text, size_t len, unsigned char **ret_der, size_t *ret_len, struct err *err)
+{
+	size_t base64_len, rest_len, packed_len = 0;
+	auto_free char *packed = NULL;
+	const char *rest, *base64 = find_base64(text, len, &base64_len, &rest);
+
+	if (!base64)
+		return failed(err, not_one);
+	rest_len = (size_t)(text + len - rest);
+	if (memmem(rest, rest_len, pem_begin, strlen(pem_begin)))
 		return err_set(err, ERR_INVALID, "cert.bundle",
 			"the PEM text holds more than one object: send the leaf alone");
-	return good ? 0 : failed(err, "the PEM text does not hold a certificate and nothing else");
+	packed = mem_alloc(base64_len);
+	for (size_t i = 0; i < base64_len; i++) {
+		if (!isspace((unsigned char)base64[i]))
+			packed[packed_len++] = base64[i];
+	}
+	if (!only_space(rest, rest_len) ||
+		codec_b64_decode(packed, packed_len, ret_der, ret_len, NULL) < 0)
+		return failed(err, not_one);
+	return 0;
 }
 
 int cert_der(

@@ -71,14 +71,16 @@ static int read_key(const REQUEST_KEY *from, struct cert_request *request, struc
 	int result = len <= 0 ? failed(err, "the request's key is unreadable")
 			      : cert_spki_read(der, (size_t)len, &request->key, err);
 
-	if (result == 0)
+	if (result == 0) {
 		digest_text(der, (size_t)len, request->spki);
+		request->key_der = mem_dup(der, (size_t)len);
+		request->key_der_len = (size_t)len;
+		request->key_bits_len = (size_t)ASN1_STRING_length(from->bits);
+		request->key_bits = request->key_der + len - request->key_bits_len;
+	}
 	OPENSSL_free(der);
 	if (result < 0)
 		return err_wrap(err, "the request's key");
-	request->key_algorithm = X509_ALGOR_dup(from->algorithm);
-	request->key_bits_len = (size_t)ASN1_STRING_length(from->bits);
-	request->key_bits = mem_dup(ASN1_STRING_get0_data(from->bits), request->key_bits_len);
 	return cert_key_algorithm(request->key, request->algorithm, err);
 }
 
@@ -133,7 +135,6 @@ int cert_request_parse(
 void cert_request_release(struct cert_request *request)
 {
 	EVP_PKEY_free(request->key);
-	X509_ALGOR_free(request->key_algorithm);
-	free(request->key_bits);
+	free(request->key_der);
 	*request = (struct cert_request) { .key = NULL };
 }

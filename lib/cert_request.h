@@ -4,15 +4,13 @@
 #ifndef STRONGROOM_CERT_REQUEST_H
 #define STRONGROOM_CERT_REQUEST_H
 
-#include <openssl/x509.h>
-
 #include "lib/cert.h"
 
 struct cert_request {
 	EVP_PKEY *key;
-	X509_ALGOR *key_algorithm; /* and the bits of its SubjectPublicKeyInfo, as they came */
-	unsigned char *key_bits;
-	size_t key_bits_len;
+	unsigned char *key_der; /* its SubjectPublicKeyInfo, of which `key_bits` are the end */
+	const unsigned char *key_bits;
+	size_t key_der_len, key_bits_len;
 	char spki[DIGEST_TEXT_SIZE];
 	char algorithm[16];   /* as in cert_info */
 	char subject[256];    /* RFC 2253 */

@@ -91,9 +91,13 @@ char *codec_b64_lines(const void *data, size_t len)
 	size_t total = strlen(text);
 	char *lines = mem_alloc(total + total / LINE + 2), *end = lines;
 
-	for (size_t at = 0; at < total; at += LINE)
-		end += snprintf(end, LINE + 2, "%.*s\n", LINE, text + at);
-	return lines;
+	for (size_t at = 0, part; at < total; at += part) {
+		part = total - at < LINE ? total - at : LINE;
+		memcpy(end, text + at, part);
+		end[part] = '\n';
+		end += part + 1;
+	}
+	return lines; /* zeroed by mem_alloc() */
 }
 
 static void reverse(const char *alphabet, unsigned char ret_table[256])

@@ -2,7 +2,7 @@
 /*
  * Scopes and transactions of db.h on the session of db_conn.h. BEGIN and the scope travel with the
  * first statement: db_run() is one round trip, db_tx() one for each statement (or db_exec_all())
- * and one for COMMIT, db_read_all() one for all its reads.
+ * and one for COMMIT and what travels with it, db_read_all() one for all its reads.
  */
 #include "lib/db.h"
 
@@ -379,19 +379,24 @@ static void forget_late(struct db *db)
 /* Sends the last steps of a transaction, if there is one to end. */
 static int end_with(struct db *db, const struct sql *sql, struct err *err)
 {
+	size_t n_steps, n_late = sql == &sql_commit ? db->n_late : 0;
 	auto_free struct db_step *steps = NULL;
-	size_t n_steps = 0;
+	struct opening opening = { .n_steps = 0 };
 
-	if (!db->has_begun || db->has_failed)
+	if (db->has_failed || (!db->has_begun && n_late == 0))
 		return 0;
-	steps = mem_array(db->n_late + 1, sizeof(*steps));
-	for (size_t i = 0; sql == &sql_commit && i < db->n_late; i++)
+	if (!db->has_begun)
+		opening_init(&opening, db->scope);
+	n_steps = opening.n_steps;
+	steps = mem_array(n_steps + n_late + 1, sizeof(*steps));
+	memcpy(steps, opening.steps, n_steps * sizeof(*steps));
+	for (size_t i = 0; i < n_late; i++)
 		steps[n_steps++] = (struct db_step) { .sql = db->late[i].sql,
 			.params = (const char *const *)db->late[i].params,
 			.n_params = db->late[i].n_params };
 	steps[n_steps++] =
 		(struct db_step) { .sql = sql, .commits = sql == &sql_commit && db->has_written };
-	if (db_conn_run(db->conn, steps, n_steps, true, err) == 0)
+	if (db_conn_run(db->conn, steps, n_steps, db->has_begun, err) == 0)
 		return 0;
 	db->has_failed = true;
 	return -1;

@@ -103,11 +103,10 @@ int jose_es256_verify(EVP_PKEY *key, const void *data, size_t len,
 
 static char *encode_json(const json_t *value)
 {
-	char *text = json_dumps(value, JSON_COMPACT);
-	char *encoded = text ? codec_b64url_text(text, strlen(text)) : NULL;
+	size_t len = 0;
+	auto_free char *text = value ? json_encode(value, &len) : NULL;
 
-	free(text);
-	return encoded;
+	return text ? codec_b64url_text(text, len) : NULL;
 }
 
 static int sign_parts(EVP_PKEY *key, const json_t *header, const json_t *claims, char **ret_token,

@@ -93,10 +93,10 @@ typedef int web_handler(struct web_req *req, struct web_res *res, struct err *er
 /* A failure as the body of an answer. */
 typedef json_t *web_problem(const struct err *err, int status);
 
-/* A GET whose first statement is known beforehand: a SELECT with $1 the caller's tenant and $2 the
- * path's first parameter. The edge lets up to 16 of those that wait in a lane together share one
- * round trip to Postgres; `answer` then runs as any handler does. `rows` live until the answer is
- * made, so res->text may point into them. */
+/* A request whose first statement is known beforehand: a SELECT with $1 the caller's tenant and $2
+ * the path's first parameter. The edge lets up to 16 of those that wait in a lane together share
+ * one round trip to Postgres; `answer` then runs as any handler does. `rows` live until the answer
+ * is made, so res->text may point into them. */
 struct sql;
 struct db_rows;
 struct web_read {
@@ -104,6 +104,11 @@ struct web_read {
 	int (*answer)(struct web_req *req, struct web_res *res, const struct db_rows *rows,
 		struct err *err);
 	bool shared; /* rows of the caller's spaces may be read as well */
+	/* Of a route that has `handle` too: the second parameter of what is asked, or NULL when
+	 * this request is for the handler. Not called for a body in which `unless` stands: those do
+	 * not wait for each other. */
+	int (*ask)(struct web_req *req, const char **ret_value, struct err *err);
+	const char *unless;
 };
 /* The same answer about `id` in a handler, behind a change. */
 int web_read_answer(struct web_req *req, struct web_res *res, const struct web_read *read,
@@ -132,7 +137,8 @@ struct web_route {
 	bool json;	     /* body must be application/json and parses before the handler runs */
 	web_handler *handle; /* buffered route, or NULL */
 	const struct web_stream_ops *stream; /* streamed route, or NULL */
-	const struct web_read *read;	     /* in place of `handle`; for members, in a lane */
+	const struct web_read *read;	     /* in place of `handle`, or beside it with `ask`; for
+						members, in a lane */
 };
 
 /* kind -> HTTP status, the one place of this mapping. */

@@ -140,7 +140,7 @@ static void release_json(void *object)
 	json_decref(object);
 }
 
-static int parse_body(struct web_call *call)
+int web_call_parse(struct web_call *call)
 {
 	struct web_req *req = &call->req;
 
@@ -170,7 +170,7 @@ static int run_handler(struct web_call *call)
 		return 0;
 	if (call->phase != WEB_HANDLE)
 		return run_stream(call);
-	if (parse_body(call) < 0)
+	if (web_call_parse(call) < 0)
 		return -1;
 	return call->entry->route->handle(&call->req, &call->res, &call->err);
 }
@@ -245,6 +245,16 @@ static void call_run(struct lane_job *job, struct worker *worker)
 
 /* --- on the loop --- */
 
+static bool is_joined(const struct web_call *call)
+{
+	const struct web_read *read = call->entry->route->read;
+
+	if (!read || call->phase != WEB_HANDLE)
+		return false;
+	return !read->unless || !memmem(call->body.data ? call->body.data : (void *)"",
+					call->body.len, read->unless, strlen(read->unless));
+}
+
 bool web_call_submit(struct web_call *call, enum web_phase phase)
 {
 	if (call->server->closed)
@@ -253,7 +263,7 @@ bool web_call_submit(struct web_call *call, enum web_phase phase)
 	call->ring_seen = call->server->rings;
 	call->submitted = true;
 	call->runs += phase == WEB_HANDLE;
-	call->job.joins = call->entry->route->read;
+	call->job.joins = is_joined(call);
 	call->job.run = call->job.joins ? web_read_run : call_run;
 	if (!call->entry->lane) /* "loop": answers from memory */
 		call_run(&call->job, NULL);

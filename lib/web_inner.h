@@ -189,6 +189,7 @@ void web_call_gone(struct web_call *call);			   /* the connection is */
 /* --- the run itself, on the worker: begin, the handler, end, and then the note may go --- */
 int web_call_begin(struct web_call *call, struct worker *worker); /* enters and authorises */
 void web_call_enter(struct web_call *call); /* what is logged and recorded now is this call's */
+int web_call_parse(struct web_call *call);  /* the body */
 void web_call_end(struct web_call *call);
 void web_read_run(struct lane_job *jobs, struct worker *worker); /* web_read.c */
 

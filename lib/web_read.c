@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Routes with `read` (web.h): the calls that a worker took together are authorised one by one, ask
- * Postgres in one round trip, each in its own caller's scope, and are answered one by one.
+ * Postgres in one round trip, each in its own caller's scope, and are answered one by one. What is
+ * no read after all is its handler's.
  */
 #include "lib/auth.h"
 #include "lib/db.h"
@@ -37,6 +38,21 @@ static void ask(const struct question *question, struct db_read *ret_read)
 	};
 }
 
+/* 1: asked, 0: the handler has answered, -1. */
+static int prepare(struct web_call *call, struct worker *worker, struct question *ret_question)
+{
+	const struct web_route *route = call->entry->route;
+	const char *value = call->req.params[0].value;
+
+	if (web_call_begin(call, worker) < 0 || web_call_parse(call) < 0 ||
+		(route->read->ask && route->read->ask(&call->req, &value, &call->err) < 0))
+		return -1;
+	if (!value)
+		return route->handle(&call->req, &call->res, &call->err);
+	*ret_question = (struct question) { call, { call->req.principal->tenant, value } };
+	return 1;
+}
+
 static void answer(struct web_call *call, struct db_read *read)
 {
 	const struct web_read *route = call->entry->route->read;
@@ -62,12 +78,11 @@ void web_read_run(struct lane_job *jobs, struct worker *worker)
 	for (struct lane_job *job = jobs; job; job = job->next) {
 		struct web_call *call = (struct web_call *)job;
 
-		if (web_call_begin(call, worker) < 0) {
+		call->result = prepare(call, worker, &questions[count]);
+		if (call->result <= 0) {
 			web_call_end(call);
 			continue;
 		}
-		questions[count] = (struct question) { call,
-			{ call->req.principal->tenant, call->req.params[0].value } };
 		ask(&questions[count], &reads[count]);
 		count++;
 	}

@@ -107,11 +107,13 @@ static int compile_route(struct web_server *server, const struct web_route *rout
 	bool on_loop = route->lane && strcmp(route->lane, "loop") == 0;
 
 	*entry = (struct web_entry) { .route = route };
-	if (!!route->handle + !!route->stream + !!route->read != 1)
-		return bad_route(err, route, "not exactly one of handle, stream and read");
-	if (route->read && (on_loop || route->access != WEB_MEMBER || !strchr(route->path, '{') ||
-				   strcmp(route->method, "GET") != 0))
-		return bad_route(err, route, "a read is a member's GET of one thing, in a lane");
+	if (!!(route->handle || route->read) + !!route->stream != 1)
+		return bad_route(err, route, "not exactly one of handle or read, and stream");
+	if (route->read && (on_loop || route->access != WEB_MEMBER))
+		return bad_route(err, route, "a read is a member's, in a lane");
+	if (route->read && !route->read->ask &&
+		(route->handle || !strchr(route->path, '{') || strcmp(route->method, "GET") != 0))
+		return bad_route(err, route, "a read that does not ask is a GET of one thing");
 	if (route->stream && (!route->stream->begin || !route->stream->release))
 		return bad_route(err, route, "a stream without begin or release");
 	if (compile_path(entry, err) < 0)

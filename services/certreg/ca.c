@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Issuing by OpenSSL's X.509 code. Two of its habits are avoided, since each costs more than the
- * signature (OpenSSL 3.0): X509_set_pubkey() encodes the key and decodes it again, so that the
- * request's own bytes are put in; and extensions from texts are made once, not for each leaf.
+ * The CA's files, and issuing. A leaf is put together from encoded parts: OpenSSL makes those that
+ * are the same in all leaves once, and names, times and the signature for each; the key is the
+ * request's own bytes. As an X509 it would be copied and encoded three times over, which takes
+ * longer than the signature.
  */
 #include "services/certreg/ca.h"
 
@@ -21,14 +22,18 @@
 #include "lib/mem.h"
 
 #define FILE_MAX (64 * 1024)
+#define LEAF_MAX (64 * 1024) /* a request has a quarter of that at most */
 #define BACKDATE_SECONDS 300
 #define SERIAL_BYTES 16
-#define N_FIXED 6
+/* Extension subjectKeyIdentifier up to the digest (RFC 5280 4.2.1.2) */
+#define SKI_HEAD 0x30, 0x1d, 0x06, 0x03, 0x55, 0x1d, 0x0e, 0x04, 0x16, 0x04, 0x14
+#define SKI_HEAD_LEN 11
 
 struct ca {
 	X509 *cert;
 	EVP_PKEY *key;
-	X509_EXTENSION *fixed[N_FIXED]; /* the same in every leaf */
+	EVP_MD *sha1;				/* for key identifiers, which are no secret */
+	struct buf algorithm, name, extensions; /* encoded, the same in every leaf */
 	char *certificates_text;
 	long long not_after;
 };
@@ -57,6 +62,45 @@ const EVP_MD *ca_digest(const struct ca *ca)
 const char *ca_certificates_text(const struct ca *ca)
 {
 	return ca->certificates_text;
+}
+
+/* --- encoding --- */
+
+static void put(struct buf *out, const void *bytes, size_t len)
+{
+	if (buf_add(out, bytes, len, NULL) < 0)
+		abort(); /* no input of that size comes here */
+}
+
+static void put_head(struct buf *out, bool constructed, size_t len, int tag, int class)
+{
+	unsigned char head[16], *end = head;
+
+	ASN1_put_object(&end, constructed, (int)len, tag, class);
+	put(out, head, (size_t)(end - head));
+}
+
+static void put_within(struct buf *out, const struct buf *content, int tag, int class)
+{
+	put_head(out, true, content->len, tag, class);
+	put(out, content->data, content->len);
+}
+
+static void put_sequence(struct buf *out, const struct buf *content)
+{
+	put_within(out, content, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+}
+
+/* What OpenSSL encodes; false when it cannot. */
+static bool put_encoded(struct buf *out, const ASN1_ITEM *item, const void *value)
+{
+	unsigned char *der = NULL;
+	int len = value ? ASN1_item_i2d(value, &der, item) : -1;
+
+	if (len > 0)
+		put(out, der, (size_t)len);
+	OPENSSL_free(der);
+	return len > 0;
 }
 
 /* --- reading it --- */
@@ -97,7 +141,7 @@ static int make_extensions(struct ca *ca, const char *base_url, struct err *err)
 	const struct {
 		int nid;
 		const char *value;
-	} fixed[N_FIXED] = {
+	} fixed[] = {
 		{ NID_basic_constraints, "critical,CA:FALSE" },
 		{ NID_key_usage, "critical,digitalSignature" },
 		{ NID_ext_key_usage, "clientAuth" },
@@ -105,15 +149,37 @@ static int make_extensions(struct ca *ca, const char *base_url, struct err *err)
 		{ NID_crl_distribution_points, crl },
 		{ NID_info_access, ocsp },
 	};
+	bool good = true;
 	X509V3_CTX ctx;
 
 	X509V3_set_ctx(&ctx, ca->cert, NULL, NULL, NULL, 0);
-	for (size_t i = 0; i < N_FIXED; i++) {
-		ca->fixed[i] = X509V3_EXT_conf_nid(NULL, &ctx, fixed[i].nid, fixed[i].value);
-		if (!ca->fixed[i])
-			return failed(err, "cannot make the extensions of certificates");
+	for (size_t i = 0; good && i < ARRAY_LEN(fixed); i++) {
+		X509_EXTENSION *extension =
+			X509V3_EXT_conf_nid(NULL, &ctx, fixed[i].nid, fixed[i].value);
+
+		good = put_encoded(&ca->extensions, ASN1_ITEM_rptr(X509_EXTENSION), extension);
+		X509_EXTENSION_free(extension);
 	}
-	return 0;
+	return good ? 0 : failed(err, "cannot make the extensions of certificates");
+}
+
+/* Its name as an issuer, and the algorithm that it signs with: a key that signs without a digest
+ * names itself (RFC 8410), RSA has a NULL behind it (RFC 4055). */
+static int make_parts(struct ca *ca, struct err *err)
+{
+	int type = EVP_PKEY_get_base_id(ca->key), nid = type;
+	const EVP_MD *md = ca_digest(ca);
+	X509_ALGOR *algorithm = X509_ALGOR_new();
+	bool good;
+
+	good = algorithm && (!md || OBJ_find_sigid_by_algs(&nid, EVP_MD_get_type(md), type) == 1) &&
+	       X509_ALGOR_set0(algorithm, OBJ_nid2obj(nid),
+		       type == EVP_PKEY_RSA ? V_ASN1_NULL : V_ASN1_UNDEF, NULL) == 1 &&
+	       put_encoded(&ca->algorithm, ASN1_ITEM_rptr(X509_ALGOR), algorithm) &&
+	       put_encoded(&ca->name, ASN1_ITEM_rptr(X509_NAME), X509_get_subject_name(ca->cert));
+	X509_ALGOR_free(algorithm);
+	ca->sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+	return good && ca->sha1 ? 0 : failed(err, "cannot make the fixed parts of certificates");
 }
 
 struct ca *ca_load(
@@ -121,7 +187,8 @@ struct ca *ca_load(
 {
 	struct ca *ca = mem_alloc(sizeof(*ca));
 
-	if (read_files(ca, key_file, certificate_file, err) == 0 &&
+	ca->algorithm.max = ca->name.max = ca->extensions.max = LEAF_MAX;
+	if (read_files(ca, key_file, certificate_file, err) == 0 && make_parts(ca, err) == 0 &&
 		make_extensions(ca, base_url, err) == 0)
 		return ca;
 	ca_free(ca);
@@ -132,8 +199,10 @@ void ca_free(struct ca *ca)
 {
 	if (!ca)
 		return;
-	for (size_t i = 0; i < N_FIXED; i++)
-		X509_EXTENSION_free(ca->fixed[i]);
+	buf_release(&ca->algorithm);
+	buf_release(&ca->name);
+	buf_release(&ca->extensions);
+	EVP_MD_free(ca->sha1);
 	X509_free(ca->cert);
 	EVP_PKEY_free(ca->key);
 	free(ca->certificates_text);
@@ -142,29 +211,37 @@ void ca_free(struct ca *ca)
 
 /* --- issuing --- */
 
-static bool set_serial(X509 *cert, char ret_hex[48])
+static void put_serial(struct buf *out, char ret_hex[48])
 {
 	unsigned char bytes[SERIAL_BYTES];
-	BIGNUM *number;
-	bool good;
 
 	rand_bytes(bytes, sizeof(bytes));
 	bytes[0] = (bytes[0] & 0x7f) | 0x40; /* positive, and of one length */
 	codec_hex(bytes, sizeof(bytes), ret_hex);
-	number = BN_bin2bn(bytes, sizeof(bytes), NULL);
-	good = number && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert)) != NULL;
-	BN_free(number);
+	put_head(out, false, sizeof(bytes), V_ASN1_INTEGER, V_ASN1_UNIVERSAL);
+	put(out, bytes, sizeof(bytes));
+}
+
+static bool put_time(struct buf *out, long long seconds)
+{
+	ASN1_TIME *time = ASN1_TIME_set(NULL, seconds);
+	bool good = put_encoded(out, ASN1_ITEM_rptr(ASN1_TIME), time);
+
+	ASN1_TIME_free(time);
 	return good;
 }
 
-static bool set_times(const struct ca *ca, X509 *cert, struct cert_info *info)
+static bool put_validity(struct buf *out, const struct ca *ca, struct cert_info *info)
 {
 	long long now = clock_unix_ms() / 1000, end = now + CA_DAYS * 86400LL;
+	auto_buf times = BUF_INIT(LEAF_MAX);
 
 	info->not_before = now - BACKDATE_SECONDS;
 	info->not_after = end < ca->not_after ? end : ca->not_after;
-	return ASN1_TIME_set(X509_getm_notBefore(cert), info->not_before) &&
-	       ASN1_TIME_set(X509_getm_notAfter(cert), info->not_after);
+	if (!put_time(&times, info->not_before) || !put_time(&times, info->not_after))
+		return false;
+	put_sequence(out, &times);
+	return true;
 }
 
 static bool add_name(X509_NAME *name, int nid, const char *value)
@@ -173,83 +250,84 @@ static bool add_name(X509_NAME *name, int nid, const char *value)
 		       name, nid, MBSTRING_UTF8, (const unsigned char *)value, -1, -1, 0) == 1;
 }
 
-static bool set_names(
-	const struct ca *ca, X509 *cert, const char *organisation, const char *common_name)
+static bool put_subject(
+	struct buf *out, const char *organisation, const char *common_name, struct cert_info *info)
 {
-	X509_NAME *subject = X509_get_subject_name(cert);
+	X509_NAME *name = X509_NAME_new();
+	bool good = name && add_name(name, NID_organizationName, organisation) &&
+		    add_name(name, NID_commonName, common_name) &&
+		    cert_name_text(name, info->subject, NULL) == 0 &&
+		    put_encoded(out, ASN1_ITEM_rptr(X509_NAME), name);
 
-	return add_name(subject, NID_organizationName, organisation) &&
-	       add_name(subject, NID_commonName, common_name) &&
-	       X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) == 1;
-}
-
-/* The request's own SubjectPublicKeyInfo. */
-static bool set_key(X509 *cert, const struct cert_request *request)
-{
-	unsigned char *bits = OPENSSL_memdup(request->key_bits, request->key_bits_len);
-	const ASN1_OBJECT *object;
-	const void *value;
-	int type;
-
-	X509_ALGOR_get0(&object, &type, &value, request->key_algorithm);
-	if (bits && X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(cert), OBJ_dup(object), type,
-			    type == V_ASN1_OBJECT ? OBJ_dup(value) : NULL, bits,
-			    (int)request->key_bits_len) == 1)
-		return true;
-	OPENSSL_free(bits);
-	return false;
-}
-
-static bool add_extensions(const struct ca *ca, X509 *cert)
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	ASN1_OCTET_STRING *identifier = ASN1_OCTET_STRING_new();
-	unsigned len;
-	bool good;
-
-	good = identifier && X509_pubkey_digest(cert, EVP_sha1(), digest, &len) == 1 &&
-	       ASN1_OCTET_STRING_set(identifier, digest, (int)len) == 1 &&
-	       X509_add1_ext_i2d(cert, NID_subject_key_identifier, identifier, 0, 0) == 1;
-	for (size_t i = 0; good && i < N_FIXED; i++)
-		good = X509_add_ext(cert, ca->fixed[i], -1) == 1;
-	ASN1_OCTET_STRING_free(identifier);
+	X509_NAME_free(name);
 	return good;
+}
+
+/* The subject key identifier (RFC 5280 4.2.1.2, the first way), and what is the same in every leaf.
+ */
+static bool put_extensions(struct buf *out, const struct ca *ca, const struct cert_request *request)
+{
+	unsigned char identifier[] = { SKI_HEAD, [SKI_HEAD_LEN + SHA_DIGEST_LENGTH - 1] = 0 };
+	auto_buf list = BUF_INIT(LEAF_MAX), sequence = BUF_INIT(LEAF_MAX);
+
+	if (EVP_Digest(request->key_bits, request->key_bits_len, identifier + SKI_HEAD_LEN, NULL,
+		    ca->sha1, NULL) != 1)
+		return false;
+	put(&list, identifier, sizeof(identifier));
+	put(&list, ca->extensions.data, ca->extensions.len);
+	put_sequence(&sequence, &list);
+	put_within(out, &sequence, 3, V_ASN1_CONTEXT_SPECIFIC);
+	return true;
+}
+
+/* TBSCertificate of RFC 5280 4.1. */
+static bool put_body(struct buf *out, const struct ca *ca, const struct cert_request *request,
+	const char *organisation, const char *common_name, struct cert_info *info)
+{
+	static const unsigned char version_3[] = { 0xa0, 3, V_ASN1_INTEGER, 1, 2 };
+	auto_buf body = BUF_INIT(LEAF_MAX);
+
+	put(&body, version_3, sizeof(version_3));
+	put_serial(&body, info->serial);
+	put(&body, ca->algorithm.data, ca->algorithm.len);
+	put(&body, ca->name.data, ca->name.len);
+	if (!put_validity(&body, ca, info) || !put_subject(&body, organisation, common_name, info))
+		return false;
+	put(&body, request->key_der, request->key_der_len);
+	if (!put_extensions(&body, ca, request))
+		return false;
+	put_sequence(out, &body);
+	return true;
 }
 
 static bool make_leaf(const struct ca *ca, const struct cert_request *request,
 	const char *organisation, const char *common_name, struct ca_leaf *leaf)
 {
-	X509 *cert = leaf->cert;
-	unsigned char *der = NULL;
-	int len;
+	static const unsigned char no_spare_bits = 0;
+	auto_buf content = BUF_INIT(LEAF_MAX), whole = BUF_INIT(LEAF_MAX);
+	auto_free unsigned char *signature = NULL;
+	size_t len;
 
-	if (!cert || X509_set_version(cert, X509_VERSION_3) != 1 ||
-		!set_serial(cert, leaf->info.serial) || !set_times(ca, cert, &leaf->info) ||
-		!set_names(ca, cert, organisation, common_name) || !set_key(cert, request) ||
-		!add_extensions(ca, cert) || X509_sign(cert, ca->key, ca_digest(ca)) <= 0)
+	if (!put_body(&content, ca, request, organisation, common_name, &leaf->info) ||
+		cert_sign(ca->key, content.data, content.len, &signature, &len, NULL) < 0)
 		return false;
-	len = i2d_X509(cert, &der);
-	if (len <= 0)
-		return false;
-	leaf->der = mem_dup(der, (size_t)len);
-	leaf->der_len = (size_t)len;
-	OPENSSL_free(der);
+	put(&content, ca->algorithm.data, ca->algorithm.len);
+	put_head(&content, false, len + 1, V_ASN1_BIT_STRING, V_ASN1_UNIVERSAL);
+	put(&content, &no_spare_bits, 1);
+	put(&content, signature, len);
+	put_sequence(&whole, &content);
+	leaf->der_len = whole.len;
+	leaf->der = take_ptr(whole.data);
 	return true;
 }
 
 int ca_issue(const struct ca *ca, const struct cert_request *request, const char *organisation,
 	const char *common_name, struct ca_leaf *ret_leaf, struct err *err)
 {
-	struct ca_leaf leaf = { .cert = X509_new() };
+	struct ca_leaf leaf = { .der = NULL };
 
-	if (!make_leaf(ca, request, organisation, common_name, &leaf)) {
-		ca_leaf_release(&leaf);
+	if (!make_leaf(ca, request, organisation, common_name, &leaf))
 		return failed(err, "cannot issue a certificate");
-	}
-	if (cert_name_text(X509_get_subject_name(leaf.cert), leaf.info.subject, err) < 0) {
-		ca_leaf_release(&leaf);
-		return -1;
-	}
 	cert_fingerprint(leaf.der, leaf.der_len, leaf.info.fingerprint);
 	memcpy(leaf.info.spki, request->spki, sizeof(leaf.info.spki));
 	memcpy(leaf.info.algorithm, request->algorithm, sizeof(leaf.info.algorithm));
@@ -259,45 +337,31 @@ int ca_issue(const struct ca *ca, const struct cert_request *request, const char
 
 void ca_leaf_release(struct ca_leaf *leaf)
 {
-	X509_free(leaf->cert);
-	free(leaf->der);
-	*leaf = (struct ca_leaf) { .cert = NULL };
+	free(take_ptr(leaf->der));
 }
 
 /* --- as EST wants it --- */
 
-/* SignedData without content or signers, a bag of certificates: what stands before them, each part
- * from its first element on, and what stands behind. */
+/* SignedData without content or signers, a bag of certificates: OIDs, version and the empty sets.
+ */
 static const unsigned char signed_data[] = { 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
 	0x07, 0x02 };
 static const unsigned char empty_content[] = { 0x02, 0x01, 0x01, 0x31, 0x00, 0x30, 0x0b, 0x06, 0x09,
 	0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01 };
 static const unsigned char no_signers[] = { 0x31, 0x00 };
 
-static void put(unsigned char **at, const void *bytes, size_t len)
-{
-	memcpy(*at, bytes, len);
-	*at += len;
-}
-
-/* OpenSSL's PKCS7 would take as long as a signature to copy the certificate. */
 char *ca_certs_only(const void *der, size_t len)
 {
-	int certs = ASN1_object_size(1, (int)len, 0);
-	int inner_len = (int)sizeof(empty_content) + certs + (int)sizeof(no_signers);
-	int inner = ASN1_object_size(1, inner_len, V_ASN1_SEQUENCE);
-	int outer_len = (int)sizeof(signed_data) + ASN1_object_size(1, inner, 0);
-	size_t total = (size_t)ASN1_object_size(1, outer_len, V_ASN1_SEQUENCE);
-	auto_free unsigned char *bag = mem_alloc(total);
-	unsigned char *at = bag;
+	auto_buf bag = BUF_INIT(LEAF_MAX), inner = BUF_INIT(LEAF_MAX), outer = BUF_INIT(LEAF_MAX),
+		 whole = BUF_INIT(LEAF_MAX);
 
-	ASN1_put_object(&at, 1, outer_len, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
-	put(&at, signed_data, sizeof(signed_data));
-	ASN1_put_object(&at, 1, inner, 0, V_ASN1_CONTEXT_SPECIFIC);
-	ASN1_put_object(&at, 1, inner_len, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
-	put(&at, empty_content, sizeof(empty_content));
-	ASN1_put_object(&at, 1, (int)len, 0, V_ASN1_CONTEXT_SPECIFIC);
-	put(&at, der, len);
-	put(&at, no_signers, sizeof(no_signers));
-	return codec_b64_lines(bag, total);
+	put(&bag, empty_content, sizeof(empty_content));
+	put_head(&bag, true, len, 0, V_ASN1_CONTEXT_SPECIFIC);
+	put(&bag, der, len);
+	put(&bag, no_signers, sizeof(no_signers));
+	put_sequence(&inner, &bag);
+	put(&outer, signed_data, sizeof(signed_data));
+	put_within(&outer, &inner, 0, V_ASN1_CONTEXT_SPECIFIC);
+	put_sequence(&whole, &outer);
+	return codec_b64_lines(whole.data, whole.len);
 }

@@ -27,7 +27,6 @@ const EVP_MD *ca_digest(const struct ca *ca); /* that its key signs with; NULL f
 const char *ca_certificates_text(const struct ca *ca); /* of ca_certs_only(), made once */
 
 struct ca_leaf {
-	X509 *cert;
 	unsigned char *der;
 	size_t der_len;
 	struct cert_info info;

@@ -36,10 +36,16 @@ const char *certificate_message(struct arena *arena, const struct certificate_pr
 
 const char *certificate_pem(struct arena *arena, const unsigned char *der, size_t len)
 {
+	static const char begin[] = "-----BEGIN CERTIFICATE-----\n",
+			  end[] = "-----END CERTIFICATE-----\n";
 	auto_free char *lines = codec_b64_lines(der, len);
+	size_t lines_len = strlen(lines);
+	char *pem = arena_alloc(arena, sizeof(begin) + lines_len + sizeof(end));
 
-	return arena_printf(
-		arena, "-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n", lines);
+	memcpy(pem, begin, strlen(begin));
+	memcpy(pem + strlen(begin), lines, lines_len);
+	memcpy(pem + strlen(begin) + lines_len, end, sizeof(end));
+	return pem;
 }
 
 const char *certificate_default_name(struct arena *arena, const char *subject, const char *spki)
@@ -281,18 +287,35 @@ static int keep(struct web_req *req, struct web_res *res, const struct candidate
 }
 
 /* Without a proof only what the tenant has already: found by its fingerprint, nothing is parsed. */
-static int reuse(struct web_req *req, struct web_res *res, const struct candidate *candidate,
-	struct err *err)
+static const char *fingerprint_of(struct web_req *req, const struct candidate *candidate)
 {
-	char fingerprint[CERT_FINGERPRINT_SIZE];
-	struct certificate certificate;
-	bool found;
+	char *fingerprint = arena_alloc(req->arena, CERT_FINGERPRINT_SIZE);
 
 	cert_fingerprint(candidate->der, candidate->der_len, fingerprint);
-	if (store_certificate_known(req->worker->db, req->principal->tenant, fingerprint,
-		    req->arena, &certificate, &found, err) < 0)
+	return fingerprint;
+}
+
+/* What is new, and what may have been asked before, is for certificate_create(). */
+int certificate_ask_known(struct web_req *req, const char **ret_fingerprint, struct err *err)
+{
+	auto_candidate candidate = { .key = NULL };
+
+	*ret_fingerprint = NULL;
+	if (web_header(req, "Idempotency-Key"))
+		return 0;
+	if (read_candidate(req, register_fields, &candidate, err) < 0)
 		return -1;
-	if (!found)
+	if (!candidate.input.proof)
+		*ret_fingerprint = fingerprint_of(req, &candidate);
+	return 0;
+}
+
+int certificate_answer_known(
+	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err)
+{
+	struct certificate certificate;
+
+	if (!store_certificate_in(rows, &certificate))
 		return err_set(err, ERR_UNPROCESSABLE, "certificate.proof_missing",
 			"a certificate that is new here needs a proof of possession");
 	if (strcmp(certificate.state, "revoked") == 0)
@@ -326,7 +349,8 @@ int certificate_create(struct web_req *req, struct web_res *res, struct err *err
 	if (read_candidate(req, register_fields, &candidate, err) < 0)
 		return -1;
 	if (!candidate.input.proof)
-		return reuse(req, res, &candidate, err);
+		return web_read_answer(
+			req, res, &store_certificate_known, fingerprint_of(req, &candidate), err);
 	if (parse_candidate(&candidate, err) < 0 || check_possession(req, &candidate, err) < 0)
 		return -1;
 	registration.name = candidate.input.name;

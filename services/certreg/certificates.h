@@ -21,6 +21,10 @@ struct certificate;
 #define CERTIFICATE_ISSUED "issued"	/* by our own CA, to a machine */
 
 int certificate_create(struct web_req *req, struct web_res *res, struct err *err);
+/* The same for what the tenant has: of store_certificate_known. */
+int certificate_ask_known(struct web_req *req, const char **ret_fingerprint, struct err *err);
+int certificate_answer_known(
+	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err);
 int certificate_rotate(struct web_req *req, struct web_res *res, struct err *err);
 int certificate_list(struct web_req *req, struct web_res *res, struct err *err);
 int certificate_show(struct web_req *req, struct web_res *res, struct err *err);

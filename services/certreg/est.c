@@ -186,10 +186,11 @@ static int issue(struct web_req *req, struct web_res *res, const struct cert_req
 	const struct registration *wanted, struct err *err)
 {
 	struct registration registration = *wanted;
-	auto_leaf leaf = { .cert = NULL };
+	auto_leaf leaf = { .der = NULL };
 	struct certificate certificate;
 	char id[ID_SIZE];
 	bool is_new;
+	int kept;
 
 	if (check_name(request, err) < 0 ||
 		ca_issue(ca_of(req), request, req->principal->tenant_name, request->common_name,
@@ -203,8 +204,11 @@ static int issue(struct web_req *req, struct web_res *res, const struct cert_req
 	if (!registration.name)
 		registration.name =
 			certificate_default_name(req->arena, request->common_name, request->spki);
-	if (store_certificate_add(req->worker->db, req, &registration, &certificate, &is_new, err) <
-		0)
+	kept = registration.replaces ? store_certificate_add(req->worker->db, req, &registration,
+					       &certificate, &is_new, err)
+				     : store_certificate_issue(req->worker->db, req, &registration,
+					       &certificate, &is_new, err);
+	if (kept < 0)
 		return -1;
 	return is_new ? answer(req, res, leaf.der, leaf.der_len)
 		      : answer_known(req, res, &certificate, err);

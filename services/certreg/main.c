@@ -23,6 +23,7 @@
 #include "services/certreg/spaces.h"
 #include "services/certreg/store.h"
 #include "services/certreg/tenants.h"
+#include "services/certreg/store_certificates.h"
 #include "services/certreg/tokens.h"
 
 /* clang-format off */
@@ -85,7 +86,7 @@ static const struct web_route routes[] = {
 	CREATE("/v1/keys/{key_id}:rotate", 8192, key_rotate),
 	REVOKE("/v1/keys/{key_id}", key_revoke),
 	CREATE("/v1/challenges", 8192, challenge_create),
-	CREATE("/v1/certificates", 32768, certificate_create),
+	{ "POST", "/v1/certificates", WEB_MEMBER, "write", "db", 32768, true, .handle = certificate_create, .read = &store_certificate_known },
 	READ("/v1/certificates", certificate_list),
 	READ("/v1/certificates/{certificate_id}", certificate_show),
 	CHANGE("PUT", "/v1/certificates/{certificate_id}", 32768, certificate_describe),

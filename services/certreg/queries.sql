@@ -181,6 +181,13 @@ WITH new AS (INSERT INTO certificate (tenant_id, space_id, id, member_id, name, 
 issued AS (INSERT INTO issued_serial (serial, not_after) SELECT serial, not_after FROM new WHERE source = 'issued')
 SELECT id FROM new
 
+-- name: certificate_issue
+WITH new AS (INSERT INTO certificate (tenant_id, space_id, id, member_id, name, fingerprint, spki, subject, serial, not_before,
+		not_after, algorithm, source, pem)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10::bigint), to_timestamp($11::bigint), $12, $13, $14)
+	RETURNING serial, not_after)
+INSERT INTO issued_serial (serial, not_after) SELECT serial, not_after FROM new
+
 -- name: certificate_by_id
 SELECT * FROM certificate_record WHERE tenant_id = $1 AND id = $2
 

@@ -145,6 +145,12 @@ struct registering {
 	bool is_new;
 };
 
+static int name_taken(struct err *err)
+{
+	return store_conflict(
+		err, "certificate.name_taken", "another certificate of this tenant has this name");
+}
+
 /* The row, and the record that this key has then, be it an older one. */
 static int insert_certificate(struct db *db, struct registering *registering, struct err *err)
 {
@@ -164,8 +170,7 @@ static int insert_certificate(struct db *db, struct registering *registering, st
 	auto_rows struct db_rows *inserted = NULL, *rows = NULL;
 
 	if (db_exec_all(db, asked, ARRAY_LEN(asked), err) < 0)
-		return store_conflict(err, "certificate.name_taken",
-			"another certificate of this tenant has this name");
+		return name_taken(err);
 	inserted = asked[0].rows;
 	rows = asked[1].rows;
 	if (db_count(rows) != 1)
@@ -265,16 +270,60 @@ int store_certificate(struct db *db, const char *tenant_id, const char *id, stru
 	return 0;
 }
 
-int store_certificate_known(struct db *db, const char *tenant_id, const char *fingerprint_or_spki,
-	struct arena *arena, struct certificate *ret_certificate, bool *ret_found, struct err *err)
-{
-	const struct sql *sql = strchr(fingerprint_or_spki, ':') ? &SQL_CERTIFICATE_BY_SPKI
-								 : &SQL_CERTIFICATE_BY_FINGERPRINT;
-	int found = find_certificate(
-		db, sql, tenant_id, fingerprint_or_spki, arena, ret_certificate, err);
+const struct web_read store_certificate_known = {
+	.sql = &SQL_CERTIFICATE_BY_FINGERPRINT,
+	.answer = certificate_answer_known,
+	.ask = certificate_ask_known,
+	.unless = "\"proof\"",
+};
 
-	*ret_found = found > 0;
-	return found < 0 ? -1 : 0;
+bool store_certificate_in(const struct db_rows *rows, struct certificate *ret_certificate)
+{
+	if (db_count(rows) == 0)
+		return false;
+	*ret_certificate = certificate_of(rows, 0, NULL);
+	return true;
+}
+
+/* Both travel with COMMIT. A key that is known makes it fail, so that nothing is told then. */
+static int add_issued(struct db *db, void *arg, struct err *err)
+{
+	const struct registering *registering = arg;
+	const struct principal *who = registering->req->principal;
+	const struct registration *new = registering->registration;
+	const struct cert_info *info = new->info;
+
+	(void)err;
+	db_at_commit(db, &SQL_CERTIFICATE_ISSUE,
+		DB_PARAMS(who->tenant, who->space, new->id, who->subject, new->name,
+			info->fingerprint, info->spki, info->subject, info->serial,
+			DB_NUMBER(info->not_before), DB_NUMBER(info->not_after), info->algorithm,
+			new->source, new->pem));
+	audit(db, &(const struct audit_act) {
+			  .action = "create", .on = new->id, .detail = info->spki });
+	return 0;
+}
+
+int store_certificate_issue(struct db *db, const struct web_req *req,
+	const struct registration *registration, struct certificate *ret_certificate,
+	bool *ret_is_new, struct err *err)
+{
+	struct registering registering = { .req = req, .registration = registration };
+	const char *tenant = req->principal->tenant;
+	struct err failure = { .kind = ERR_NONE };
+	int found;
+
+	*ret_is_new = db_tx(db, DB_TENANT(tenant), add_issued, &registering, &failure) == 0;
+	if (*ret_is_new)
+		return 0;
+	if (strcmp(failure.code, "db.unique") == 0) {
+		found = find_certificate(db, &SQL_CERTIFICATE_BY_SPKI, tenant,
+			registration->info->spki, req->arena, ret_certificate, err);
+		if (found != 0)
+			return found < 0 ? -1 : 0;
+	}
+	*err = failure;
+	return name_taken(err);
 }
 
 int store_certificate_issued(struct db *db, const char *fingerprint, struct arena *arena,
@@ -325,8 +374,7 @@ int store_certificate_describe(struct db *db, const struct certificate *certific
 		DB_PARAMS(certificate->tenant, certificate->id, revision, name, labels), &act, err);
 
 	if (changed < 0)
-		return store_conflict(err, "certificate.name_taken",
-			"another certificate of this tenant has this name");
+		return name_taken(err);
 	if (changed == 0)
 		return err_set(err, ERR_PRECONDITION_FAILED, "resource.changed",
 			"the resource has just changed");

@@ -48,9 +48,15 @@ int store_certificate_add(struct db *db, const struct web_req *req,
 	bool *ret_is_new, struct err *err);
 int store_certificate(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
 	struct certificate *ret_certificate, struct err *err);
-/* By its fingerprint (hex) or by its SPKI digest. */
-int store_certificate_known(struct db *db, const char *tenant_id, const char *fingerprint_or_spki,
-	struct arena *arena, struct certificate *ret_certificate, bool *ret_found, struct err *err);
+/* By its fingerprint. */
+extern const struct web_read store_certificate_known;
+/* The one row there is, if there is one; its texts are the rows'. */
+bool store_certificate_in(const struct db_rows *rows, struct certificate *ret_certificate);
+/* Keeps what our CA has issued, in one round trip. Of a key that the tenant knows *ret_certificate
+ * is the record. certificate.name_taken. */
+int store_certificate_issue(struct db *db, const struct web_req *req,
+	const struct registration *registration, struct certificate *ret_certificate,
+	bool *ret_is_new, struct err *err);
 /* The certificate that our CA issued with this fingerprint, of whatever tenant. */
 int store_certificate_issued(struct db *db, const char *fingerprint, struct arena *arena,
 	struct certificate *ret_certificate, bool *ret_found, struct err *err);

@@ -163,7 +163,9 @@ static int policy_answer(
 	return 0;
 }
 
-const struct web_read store_policy_read = { &SQL_POLICY_FULL, policy_answer, true };
+const struct web_read store_policy_read = {
+	.sql = &SQL_POLICY_FULL, .answer = policy_answer, .shared = true
+};
 
 int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
 	long long *ret_revision, struct err *err)

@@ -222,6 +222,32 @@ def test_known_certificate_needs_no_proof(algo, owner, globex, new_key):
     assert is_problem(algo.post("/v1/certificates", {"certificate_pem": pem}), 409, "certificate.revoked")
 
 
+def test_known_certificates_asked_for_together(algo, owner, globex, new_key):
+    """They share a round trip; each gets its own caller's answer."""
+    key, other = new_key(), new_key()
+    record = algo.register(key, body={"certificate_pem": (pem := key.certificate("x"))}).json
+    theirs = other.certificate("x")
+    asked = [(algo, pem, 200), (globex, pem, 422), (owner, pem, 200), (algo, theirs, 422)] * 6
+    with concurrent.futures.ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(lambda one: one[0].post("/v1/certificates", {"certificate_pem": one[1]}), asked))
+    assert [answer.status for answer in answers] == [status for _, _, status in asked]
+    assert all(answer.json == record for answer in answers if answer.status == 200)
+
+
+def test_a_proof_by_another_spelling_of_its_name(algo, new_key):
+    """The edge looks for its plain name only, to tell registrations from questions."""
+    key = new_key()
+    body = json.dumps({"certificate_pem": key.certificate("x"), "proof": algo.proof(key)}).replace('"proof"', '"pr\\u006fof"')
+    assert algo.post("/v1/certificates", body).status == 201
+
+
+def test_a_question_with_an_idempotency_key(algo, new_key):
+    key = new_key()
+    pem = key.certificate("x")
+    record = algo.register(key, body={"certificate_pem": pem}).json
+    assert algo.post("/v1/certificates", {"certificate_pem": pem}, Idempotency_Key="q").json == record
+
+
 # --- rotation ---
 
 def test_rotation(certreg, algo, new_key):
