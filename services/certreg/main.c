@@ -22,8 +22,8 @@
 #include "services/certreg/signing_keys.h"
 #include "services/certreg/spaces.h"
 #include "services/certreg/store.h"
-#include "services/certreg/tenants.h"
 #include "services/certreg/store_certificates.h"
+#include "services/certreg/tenants.h"
 #include "services/certreg/tokens.h"
 
 /* clang-format off */
