@@ -36,7 +36,8 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i, struct er
 		return 0;
 	}
 	if (cli->values[at])
-		return err_set(err, ERR_INVALID, "usage.option", "'--%s' is given twice",
+		return err_set(err, ERR_INVALID, "usage.option",
+			"'--%s' is given twice: several values are joined by ','",
 			cli->options[at].name);
 	if (!equals && *i + 1 >= argc)
 		return err_set(err, ERR_INVALID, "usage.option", "'%s' needs a value", argv[*i]);

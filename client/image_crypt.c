@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client/files.h"
+#include "client/image_inner.h"
 #include "client/image_walk.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -107,9 +108,11 @@ static int encrypt_layer(void *arg, json_t *descriptor, struct err *err)
 }
 
 static int decrypt_to(const struct part *part, const json_t *descriptor,
-	struct ocicrypt_layer *layer, int out_fd, struct err *err)
+	struct ocicrypt_layer *layer, int out_fd, char ret_digest[DIGEST_TEXT_SIZE],
+	struct err *err)
 {
 	const struct ocicrypt_watch watch = { show, (void *)part };
+	struct err inner = { .kind = ERR_NONE };
 	struct oci_blob blob;
 	auto_fd int in_fd = -1;
 
@@ -117,7 +120,15 @@ static int decrypt_to(const struct part *part, const json_t *descriptor,
 		oci_layout_open(part->crypt->from, &blob, &in_fd, err) < 0 ||
 		ocicrypt_add_file(layer, in_fd, blob.digest, err) < 0)
 		return -1;
-	return ocicrypt_decrypt(layer, in_fd, out_fd, &watch, err);
+	if (ocicrypt_decrypt(layer, in_fd, out_fd, &watch, &inner) == 0) {
+		memcpy(ret_digest, ocicrypt_inner_digest(layer), DIGEST_TEXT_SIZE);
+		return 0;
+	}
+	if (strcmp(inner.code, "image.inner_digest") == 0)
+		return image_inner_check(out_fd, ocicrypt_inner_digest(layer), ret_digest, err);
+	if (err)
+		*err = inner;
+	return -1;
 }
 
 /* The layer behind the descriptor goes to `out_fd`, and the descriptor says so. */
@@ -129,17 +140,17 @@ static int open_layer(struct work *work, json_t *descriptor, int out_fd, struct 
 	const char *type = json_text(descriptor, "mediaType");
 	json_t *annotations = json_object_get(descriptor, "annotations");
 	struct ocicrypt_layer *layer = NULL;
+	char digest[DIGEST_TEXT_SIZE];
 	auto_free char *bare = NULL;
 	int done;
 
 	if (ocicrypt_open(descriptor, work->crypt->keys, &layer, err) < 0)
 		return -1;
-	done = decrypt_to(&part, descriptor, layer, out_fd, err);
+	done = decrypt_to(&part, descriptor, layer, out_fd, digest, err);
 	if (done == 0) {
 		bare = mem_strndup(type, strlen(type) - strlen(ENCRYPTED));
 		json_object_set_new(descriptor, "mediaType", json_string(bare));
-		json_object_set_new(
-			descriptor, "digest", json_string(ocicrypt_inner_digest(layer)));
+		json_object_set_new(descriptor, "digest", json_string(digest));
 		ocicrypt_strip(annotations, OCICRYPT_ANNOTATIONS);
 		if (json_object_size(annotations) == 0)
 			json_object_del(descriptor, "annotations");

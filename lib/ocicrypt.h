@@ -81,7 +81,8 @@ int ocicrypt_add(struct ocicrypt_layer *layer, const void *data, size_t len, str
 int ocicrypt_add_file(struct ocicrypt_layer *layer, int fd, const char *digest, struct err *err)
 	__attribute__((warn_unused_result));
 /* What was added is in in_fd now. Size and HMAC are checked before the first byte is deciphered,
- * the inner digest behind the last: image.digest, image.hmac, image.inner_digest. */
+ * the inner digest behind the last (what came out is in out_fd then): image.digest, image.hmac,
+ * image.inner_digest. */
 int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd,
 	const struct ocicrypt_watch *watch, struct err *err) __attribute__((warn_unused_result));
 const char *ocicrypt_inner_digest(const struct ocicrypt_layer *layer);
