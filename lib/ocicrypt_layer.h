@@ -22,9 +22,11 @@ struct ocicrypt_layer {
 	unsigned char hmac[DIGEST_SIZE];
 	char digest[DIGEST_TEXT_SIZE]; /* of the ciphertext that was made */
 	char inner_digest[DIGEST_TEXT_SIZE];
-	long long size; /* from the descriptor */
+	long long size; /* of the blob */
 	EVP_MAC_CTX *mac;
 	long long added; /* bytes of ciphertext that the HMAC has */
+	bool is_found;	 /* of a file at once: its HMAC is `found` */
+	unsigned char found[DIGEST_SIZE];
 };
 
 /* Starts the HMAC with the layer's key; ocicrypt_add() goes on with it. */

@@ -16,6 +16,7 @@
 #include "lib/id.h"
 #include "lib/mem.h"
 #include "lib/ocicrypt_layer.h"
+#include "lib/twin_sha256.h"
 
 /* --- input and output --- */
 
@@ -115,27 +116,16 @@ static EVP_CIPHER_CTX *cipher_new(const struct ocicrypt_layer *layer)
 	return NULL;
 }
 
-/* --- the second thread --- */
-
-struct hashing {
-	struct ocicrypt_layer *layer;
-	struct digest_stream *digest;
-	bool failed;
-};
+/* --- what a second thread does --- */
 
 static void add_digest(void *arg, const void *data, size_t len)
 {
-	struct hashing *hashing = arg;
-
-	digest_stream_add(hashing->digest, data, len);
+	digest_stream_add(arg, data, len);
 }
 
-static void add_hmac(void *arg, const void *data, size_t len)
+static void add_both(void *arg, const void *data, size_t len)
 {
-	struct hashing *hashing = arg;
-
-	if (ocicrypt_add(hashing->layer, data, len, NULL) < 0)
-		hashing->failed = true;
+	twin_sha256_add(arg, data, len);
 }
 
 static void show(const struct ocicrypt_watch *watch, long long done)
@@ -146,23 +136,17 @@ static void show(const struct ocicrypt_watch *watch, long long done)
 
 /* --- encrypting --- */
 
-static void add_both(void *arg, const void *data, size_t len)
-{
-	add_hmac(arg, data, len);
-	add_digest(arg, data, len);
-}
-
 struct encryption {
 	int in_fd, out_fd;
 	EVP_CIPHER_CTX *cipher;
 	struct digest_stream *inner;
 	struct side side;
-	struct hashing tags;
+	struct twin_sha256 *tags; /* over the ciphertext */
 	const struct ocicrypt_watch *watch;
 };
 
 /* This thread reads, digests the plaintext and ciphers; the other one tags the ciphertext. */
-static int cipher_in(struct encryption *job, struct err *err)
+static int cipher_in(struct encryption *job, long long *ret_size, struct err *err)
 {
 	unsigned char *plain = mem_alloc(SIDE_BUFFER_SIZE);
 	long long all = 0;
@@ -185,48 +169,42 @@ static int cipher_in(struct encryption *job, struct err *err)
 	if (done == 0 && n < 0)
 		done = err_errno(err, "cannot read the layer");
 	mem_wipe_free(plain, SIDE_BUFFER_SIZE);
+	*ret_size = all;
 	return done;
 }
 
 static int encrypt_with(struct ocicrypt_layer *layer, struct encryption *job, struct err *err)
 {
-	int done = job->cipher ? ocicrypt_start(layer, err) : crypto_failed(err);
+	unsigned char digest[DIGEST_SIZE];
+	int done;
 
-	if (done < 0)
-		return -1;
+	if (!job->cipher)
+		return crypto_failed(err);
 	reserve(job->in_fd, job->out_fd);
-	side_start(&job->side, add_both, &job->tags);
-	done = cipher_in(job, err);
+	side_start(&job->side, add_both, job->tags);
+	done = cipher_in(job, &layer->size, err);
 	side_finish(&job->side);
-	if (done == 0)
-		done = job->tags.failed ? crypto_failed(err) : finish_hmac(layer, layer->hmac, err);
-	if (done == 0) {
-		digest_stream_finish_text(job->tags.digest, layer->digest);
-		digest_stream_finish_text(job->inner, layer->inner_digest);
-	}
+	twin_sha256_finish(job->tags, digest, layer->hmac);
+	digest_format(digest, layer->digest);
+	digest_stream_finish_text(job->inner, layer->inner_digest);
 	return done;
 }
 
 static int encrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd,
 	const struct ocicrypt_watch *watch, struct err *err)
 {
-	struct encryption job = {
-		.in_fd = in_fd,
-		.out_fd = out_fd,
-		.watch = watch,
-		.tags = { .layer = layer },
-	};
+	struct encryption job = { .in_fd = in_fd, .out_fd = out_fd, .watch = watch };
 	int done;
 
 	rand_bytes(layer->key, sizeof(layer->key));
 	rand_bytes(layer->nonce, sizeof(layer->nonce));
 	job.cipher = cipher_new(layer);
 	job.inner = digest_stream_new();
-	job.tags.digest = digest_stream_new();
+	job.tags = twin_sha256_new(layer->key, sizeof(layer->key));
 	done = encrypt_with(layer, &job, err);
 	EVP_CIPHER_CTX_free(job.cipher);
 	digest_stream_free(job.inner);
-	digest_stream_free(job.tags.digest);
+	twin_sha256_free(job.tags);
 	return done;
 }
 
@@ -244,7 +222,7 @@ int ocicrypt_encrypt(int in_fd, int out_fd, const struct ocicrypt_keys *recipien
 	if (done == 0) {
 		memcpy(result.digest, layer->digest, sizeof(result.digest));
 		memcpy(result.inner_digest, layer->inner_digest, sizeof(result.inner_digest));
-		result.size = layer->added;
+		result.size = layer->size;
 		*ret_result = result;
 	}
 	ocicrypt_layer_free(layer);
@@ -257,10 +235,11 @@ static int check_hmac(struct ocicrypt_layer *layer, struct err *err)
 {
 	unsigned char hmac[DIGEST_SIZE];
 
+	memcpy(hmac, layer->found, sizeof(hmac));
 	if (layer->added != layer->size)
 		return err_set(err, ERR_UNPROCESSABLE, "image.digest",
 			"the encrypted layer is not the one of its descriptor");
-	if (finish_hmac(layer, hmac, err) < 0)
+	if (!layer->is_found && finish_hmac(layer, hmac, err) < 0)
 		return -1;
 	if (!digest_equal(hmac, layer->hmac, DIGEST_SIZE))
 		return err_set(err, ERR_UNPROCESSABLE, "image.hmac",
@@ -268,38 +247,31 @@ static int check_hmac(struct ocicrypt_layer *layer, struct err *err)
 	return 0;
 }
 
-static int read_through(int fd, struct side *side, struct digest_stream *digest, struct err *err)
+static int read_through(struct ocicrypt_layer *layer, int fd, struct twin_sha256 *tags,
+	unsigned char *data, struct err *err)
 {
 	ssize_t n;
 
-	for (long long at = 0;; at += n) {
-		unsigned char *data = side_take(side);
-
-		n = read_full(fd, data, SIDE_BUFFER_SIZE, at);
-		if (n < 0)
-			return err_errno(err, "cannot read the layer");
-		if (n == 0)
-			return 0;
-		side_give(side, (size_t)n);
-		digest_stream_add(digest, data, (size_t)n);
+	while ((n = read_full(fd, data, SIDE_BUFFER_SIZE, layer->added)) > 0) {
+		twin_sha256_add(tags, data, (size_t)n);
+		layer->added += n;
 	}
+	return n < 0 ? err_errno(err, "cannot read the layer") : 0;
 }
 
 int ocicrypt_add_file(struct ocicrypt_layer *layer, int fd, const char *expected, struct err *err)
 {
-	struct hashing hashing = { .layer = layer, .digest = digest_stream_new() };
-	char digest[DIGEST_TEXT_SIZE];
-	struct side side;
-	int done;
+	struct twin_sha256 *tags = twin_sha256_new(layer->key, sizeof(layer->key));
+	auto_free unsigned char *data = mem_alloc(SIDE_BUFFER_SIZE);
+	unsigned char digest[DIGEST_SIZE];
+	char text[DIGEST_TEXT_SIZE];
+	int done = read_through(layer, fd, tags, data, err);
 
-	side_start(&side, add_hmac, &hashing);
-	done = read_through(fd, &side, hashing.digest, err);
-	side_finish(&side);
-	digest_stream_finish_text(hashing.digest, digest);
-	digest_stream_free(hashing.digest);
-	if (done == 0 && hashing.failed)
-		done = crypto_failed(err);
-	if (done == 0 && strcmp(digest, expected) != 0)
+	twin_sha256_finish(tags, digest, layer->found);
+	twin_sha256_free(tags);
+	layer->is_found = true;
+	digest_format(digest, text);
+	if (done == 0 && strcmp(text, expected) != 0)
 		return err_set(err, ERR_UNPROCESSABLE, "image.digest",
 			"the encrypted layer is not the one of its descriptor");
 	return done;
@@ -340,7 +312,7 @@ int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd,
 	const struct ocicrypt_watch *watch, struct err *err)
 {
 	struct decryption job = { .in_fd = in_fd, .out_fd = out_fd, .watch = watch };
-	struct hashing hashing = { .layer = layer };
+	struct digest_stream *inner;
 	char digest[DIGEST_TEXT_SIZE];
 	int done;
 
@@ -349,13 +321,13 @@ int ocicrypt_decrypt(struct ocicrypt_layer *layer, int in_fd, int out_fd,
 	job.cipher = cipher_new(layer);
 	if (!job.cipher)
 		return crypto_failed(err);
-	hashing.digest = digest_stream_new();
+	inner = digest_stream_new();
 	reserve(in_fd, out_fd);
-	side_start(&job.side, add_digest, &hashing);
+	side_start(&job.side, add_digest, inner);
 	done = decipher(layer, &job, err);
 	side_finish(&job.side);
-	digest_stream_finish_text(hashing.digest, digest);
-	digest_stream_free(hashing.digest);
+	digest_stream_finish_text(inner, digest);
+	digest_stream_free(inner);
 	EVP_CIPHER_CTX_free(job.cipher);
 	if (done == 0 && strcmp(digest, layer->inner_digest) != 0)
 		return err_set(err, ERR_UNPROCESSABLE, "image.inner_digest",

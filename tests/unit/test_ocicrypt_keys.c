@@ -195,10 +195,11 @@ static void test_altered_file(void)
 	auto_json json_t *layer = encrypt(&keys, fd);
 	char digest[DIGEST_TEXT_SIZE], bytes[sizeof(PLAIN) - 1];
 
-	CHECK(pwrite(fd, "!", 1, 3) == 1);
+	CHECK(pread(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes));
+	bytes[3] ^= 1;
+	CHECK(pwrite(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes));
 	expect(layer, fd, p384, NULL, "image.digest");
 	/* whoever alters the blob alters the descriptor too */
-	CHECK(pread(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes));
 	digest_text(bytes, sizeof(bytes), digest);
 	json_object_set_new(layer, "digest", json_string(digest));
 	expect(layer, fd, p384, NULL, "image.hmac");
