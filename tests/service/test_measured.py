@@ -235,16 +235,19 @@ def test_no_answer_before_the_keys(stack, owner):
 
 
 def test_no_vtpm_can_be_made(stack, owner):
-    """Without the CA's key a sandbox fails with a code, and with it the same sandbox starts."""
+    """With a CA's key that is none a sandbox fails with a code, and with the right one the same sandbox starts."""
     key = stack.folder / "keys/vtpm/signkey.pem"
-    key.rename(key.with_suffix(".away"))
+    good = key.read_bytes()
+    key.write_text("no key\n")
     try:
         made = owner.made("/v1/sandboxes", body())
         path = f"/v1/sandboxes/{made['id']}"
-        assert until(owner, path, {"failed", "ready"})["failure"]["code"] == "sandbox.vtpm"
-        assert not (stack.folder / "sandboxes" / made["id"] / "tpm").exists()
+        failed = until(owner, path, {"failed", "ready"})
+        assert failed["state"] == "failed" and failed["failure"]["code"] == "sandbox.vtpm", failed
+        folder = stack.folder / "sandboxes" / made["id"]
+        assert not (folder / "tpm").exists() and (folder / "vtpm.log").read_text()
     finally:
-        key.with_suffix(".away").rename(key)
+        key.write_bytes(good)
     start(owner, path)
     owner.delete(path)
     until(owner, path, {"deleted"})
