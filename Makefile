@@ -93,7 +93,7 @@ ERRORS := $(sort $(wildcard proto/errors/*.json))
 $(BUILD)/gen/lib/error_help.h: $(ERRORS) tools/errors2c.awk
 	@mkdir -p $(@D)
 	@awk -f tools/errors2c.awk $(ERRORS) > $@.new && mv $@.new $@
-$(BUILD)/lib/service_help.o: $(BUILD)/gen/lib/error_help.h
+$(BUILD)/lib/error_text.o: $(BUILD)/gen/lib/error_help.h
 
 $(BUILD)/gen/%/queries.h: %/queries.sql tools/sql2c.awk
 	@mkdir -p $(@D)

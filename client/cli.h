@@ -76,10 +76,10 @@ void cli_usage(const struct command *command);
 int cli_exit_of(const struct err *err);
 
 extern const struct command command_configure, command_setup, command_run, command_plan,
-	command_status, command_sandbox, command_image, command_encrypt, command_decrypt,
-	command_output, command_cert, command_key, command_member, command_tenant, command_space,
-	command_peer, command_profile, command_audit, command_projection, command_doctor,
-	command_completion, command_help, command_version;
+	command_status, command_sandbox, command_image, command_template, command_evidence,
+	command_encrypt, command_decrypt, command_output, command_cert, command_key, command_member,
+	command_tenant, command_space, command_peer, command_profile, command_audit,
+	command_projection, command_doctor, command_completion, command_help, command_version;
 extern const struct command *const cli_commands[]; /* ends with NULL */
 extern const struct cli_option cli_global_options[];
 const struct command *cli_find(const char *name); /* NULL when there is none */

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* strongroom sandbox create|start|stop|delete|list|show. In a project, create and start verify the
- * evidence (as `run` does); stop, delete, list and show only ask the server. */
+/* strongroom sandbox create|start|stop|delete|list|show|attest. In a project, create and start
+ * verify the evidence (as `run` does), attest verifies it again; the others only ask the server. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/attest.h"
+#include "client/evidence_table.h"
 #include "client/project.h"
 #include "client/sandbox.h"
+#include "client/sandbox_verify.h"
 #include "client/session.h"
+#include "lib/buf.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
 static const struct cli_option options[] = {
-	{ "plan", "FILE", "create, start: instead of main.yml" },
+	{ "plan", "FILE", "create, start, attest: instead of main.yml" },
+	{ "out", "FILE", "attest: keeps the evidence, for `evidence verify`" },
 	{ NULL, NULL, NULL },
 };
 
@@ -90,7 +95,32 @@ static int restart(struct project *project, struct err *err)
 	return state_finish(&project->state, task.key, outputs, made, err);
 }
 
-static int with_project(const struct cli *cli, bool create, struct err *err)
+static int keep(const char *path, const json_t *evidence, struct err *err)
+{
+	size_t len;
+	auto_free char *text = path ? json_encode(evidence, &len) : NULL;
+
+	return text ? buf_write_file(path, text, len, 0644, err) : 0;
+}
+
+/* The project's sandbox, asked once more with a nonce and a credential of our own. */
+static int attest_again(const struct project *project, const struct cli *cli, struct err *err)
+{
+	auto_attestation attestation = { .evidence = NULL };
+	auto_json json_t *result = NULL;
+
+	if (!sandbox_verified(project))
+		return err_set(
+			err, ERR_NOT_FOUND, "plan.missing_task", "this project has no sandbox yet");
+	if (sandbox_attest(project, &attestation, &result, err) < 0 ||
+		keep(cli_value(cli, "out"), attestation.evidence, err) < 0)
+		return -1;
+	evidence_table_print(cli->ui, result);
+	evidence_table_say_class(cli->ui, json_text(result, "class"));
+	return sandbox_judge(project, &attestation, result, err);
+}
+
+static int with_project(const struct cli *cli, const char *verb, struct err *err)
 {
 	struct project_options given = { cli_value(cli, "plan"), cli->profile, true };
 	struct project project;
@@ -98,8 +128,12 @@ static int with_project(const struct cli *cli, bool create, struct err *err)
 
 	if (project_open(&project, &given, cli->ui, err) < 0)
 		return -1;
-	result = create ? project_run(&project, NULL, "set-sandbox-specs", err)
-			: restart(&project, err);
+	if (strcmp(verb, "create") == 0)
+		result = project_run(&project, NULL, "set-sandbox-specs", err);
+	else if (strcmp(verb, "start") == 0)
+		result = restart(&project, err);
+	else
+		result = attest_again(&project, cli, err);
 	if (result == 0)
 		ui_result(cli->ui, json_deep_copy(sandbox_verified(&project)), "%s ready",
 			json_text(sandbox_verified(&project), "id"));
@@ -110,10 +144,13 @@ static int with_project(const struct cli *cli, bool create, struct err *err)
 static int sandbox(const struct cli *cli, struct err *err)
 {
 	static const char *const verbs[] = { "list", "show", "stop", "delete" };
+	static const char *const in_project[] = { "create", "start", "attest" };
 	const char *verb = cli->arguments[0];
 
-	if (strcmp(verb, "create") == 0 || strcmp(verb, "start") == 0)
-		return with_project(cli, *verb == 'c', err);
+	for (size_t i = 0; i < ARRAY_LEN(in_project); i++) {
+		if (strcmp(verb, in_project[i]) == 0)
+			return with_project(cli, verb, err);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
 		if (strcmp(verb, verbs[i]) == 0)
 			return with_server(cli, verb, err);
@@ -122,5 +159,5 @@ static int sandbox(const struct cli *cli, struct err *err)
 }
 
 const struct command command_sandbox = { "sandbox",
-	"list | show ID | create | start | stop ID | delete ID",
-	"sandbox VMs; create and start work in a project", options, 1, 2, sandbox };
+	"list | show ID | create | start | attest | stop ID | delete ID",
+	"sandbox VMs; create, start and attest work in a project", options, 1, 2, sandbox };

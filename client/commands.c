@@ -5,11 +5,11 @@
 #include "client/cli.h"
 
 const struct command *const cli_commands[] = { &command_configure, &command_setup, &command_run,
-	&command_plan, &command_status, &command_sandbox, &command_image, &command_cert,
-	&command_key, &command_member, &command_tenant, &command_space, &command_peer,
-	&command_profile, &command_audit, &command_projection, &command_output, &command_encrypt,
-	&command_decrypt, &command_doctor, &command_completion, &command_help, &command_version,
-	NULL };
+	&command_plan, &command_status, &command_sandbox, &command_image, &command_template,
+	&command_evidence, &command_cert, &command_key, &command_member, &command_tenant,
+	&command_space, &command_peer, &command_profile, &command_audit, &command_projection,
+	&command_output, &command_encrypt, &command_decrypt, &command_doctor, &command_completion,
+	&command_help, &command_version, NULL };
 
 const struct cli_option cli_global_options[] = {
 	{ "json", NULL, "one JSON object a line" },

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client/files.h"
+#include "client/trust_file.h"
 #include "lib/buf.h"
 #include "lib/id.h"
 #include "lib/jose.h"
@@ -222,20 +223,11 @@ static int copy_into(const char *dir, const char *name, const char *from, struct
 
 static int write_trust(const char *dir, const char *from, struct err *err)
 {
-	auto_buf text = BUF_INIT(SMALL_FILE);
-	auto_json json_t *doc = NULL;
+	auto_json json_t *trust = NULL;
 
-	if (buf_read_file(&text, from, err) < 0)
+	if (trust_file_read(from, &trust, err) < 0)
 		return -1;
-	doc = json_parse(text.data ? (char *)text.data : "", text.len, err);
-	if (!doc)
-		return err_wrap(err, "'%s'", from);
-	if (!json_text(doc, "v") || strcmp(json_text(doc, "v"), "strongroom-trust-1") != 0 ||
-		!json_text(doc, "edge_ca_spki") ||
-		!json_is_object(json_object_get(doc, "templates")))
-		return err_set(err, ERR_INVALID, "profile.trust_file",
-			"'%s' is no strongroom-trust-1 file", from);
-	return write_private(dir, "trust.json", text.data, text.len, err);
+	return copy_into(dir, "trust.json", from, err);
 }
 
 static int write_storage_key(const char *dir, struct err *err)
@@ -293,16 +285,10 @@ int profile_lock(const struct profile *profile, struct err *err)
 const json_t *profile_template(
 	const struct profile *profile, const char *template_id, struct err *err)
 {
-	const json_t *row;
-
 	if (!profile->trust) {
 		err_set(err, ERR_INVALID, "profile.no_trust", "profile '%s' has no trust file",
 			profile->name);
 		return NULL;
 	}
-	row = json_object_get(json_object_get(profile->trust, "templates"), template_id);
-	if (!row)
-		err_set(err, ERR_FORBIDDEN, "trust.no_template",
-			"the trust file does not name the template '%s'", template_id);
-	return row;
+	return trust_file_template(profile->trust, template_id, err);
 }

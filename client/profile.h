@@ -54,9 +54,7 @@ int profile_write_json(const struct profile *profile, const char *file, const js
 /* Waits until nobody else changes the profile. A descriptor, or -1; closing it lets go. */
 int profile_lock(const struct profile *profile, struct err *err);
 
-/* The trust file:
- * {"v":"strongroom-trust-1","edge_ca_spki":D,"templates":{ID:{"version":N,"kernel":D,"initramfs":D,
- * "agent":D}},"client":D (optional)}. profile.no_trust, trust.no_template. */
+/* Of its trust file (trust_file.h). profile.no_trust, trust.no_template. */
 const json_t *profile_template(
 	const struct profile *profile, const char *template_id, struct err *err);
 /* Folder for things that are not a profile's: $XDG_CONFIG_HOME/strongroom. Caller frees. */

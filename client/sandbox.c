@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/evidence_table.h"
 #include "client/sandbox_verify.h"
 #include "lib/codec.h"
 #include "lib/id.h"
@@ -122,7 +123,7 @@ static int believe(struct task *task, const struct sandbox_conf *conf, const jso
 	if (sandbox_verify(task->project, conf, sandbox, claim, &verified, err) < 0)
 		return -1;
 	json_object_set(task->project->state.doc, "sandbox", verified);
-	sandbox_say_class(task->project->ui, json_text(verified, "class"));
+	evidence_table_say_class(task->project->ui, json_text(verified, "class"));
 	return state_save(&task->project->state, task->key, err);
 }
 
@@ -298,7 +299,7 @@ int sandbox_ensure(
 		return sandbox_create(task, conf, err);
 	}
 	if (is_same_boot(sandbox, known) && (!used_by || strcmp(used_by, run_nonce) == 0)) {
-		sandbox_say_class(task->project->ui, json_text(known, "class"));
+		evidence_table_say_class(task->project->ui, json_text(known, "class"));
 		return 0;
 	}
 	return sandbox_restart(task, conf, err);

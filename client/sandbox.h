@@ -3,7 +3,8 @@
  * Sandboxes as the client sees them: made or started with a claim of ours, waited for, and believed
  * only after the evidence was verified here against the profile's trust file. What was verified is
  * kept in the state under "sandbox":
- *   {"id","boot","class","enc":JWK,"sig":JWK,"evidence":digest,"used_by":run nonce or null}
+ *   {"id","boot","class","enc":JWK,"sig":JWK,"evidence":digest,"claim":{…},"template",
+ *    "used_by":run nonce or null}
  */
 #ifndef STRONGROOM_CLIENT_SANDBOX_H
 #define STRONGROOM_CLIENT_SANDBOX_H
@@ -40,7 +41,4 @@ int sandbox_use(struct task *task, const char *run_nonce, struct err *err);
 int sandbox_get(
 	struct api *api, const char *id, const char *etag, json_t **ret_sandbox, struct err *err)
 	__attribute__((warn_unused_result)); /* with an etag: waits; NULL when nothing changed */
-/* The sentence of trust.md 3 about who can read what. */
-void sandbox_say_class(struct ui *ui, const char *class);
-
 #endif

@@ -1,75 +1,152 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Evidence against trust file and claim. Reference values that the server shows are never adopted.
+/*
+ * Evidence against trust file and claim. What the sandbox said at its enrolment is what a receipt
+ * will name; of a measured one we ask again ourselves, with our own nonce and credential, and both
+ * answers must come from the same machine keys, TPM and attestation key.
  */
 #include "client/sandbox_verify.h"
 
 #include <string.h>
 
+#include "client/evidence_table.h"
+#include "client/trust_file.h"
+#include "lib/id.h"
 #include "lib/json.h"
-#include "proto/trust.h"
+#include "lib/mem.h"
 
-void sandbox_say_class(struct ui *ui, const char *class)
+static bool is_same(const json_t *a, const json_t *b, const char *name)
 {
-	const char *text = "";
-	bool is_readable = strncmp(class, "tee", 3) != 0;
-
-	if (strcmp(class, "none") == 0)
-		text = "EVIDENCE none: the operator of this server can read the image, the data "
-		       "and the output";
-	else if (strcmp(class, "software-tpm") == 0)
-		text = "measured, not confidential: the host's root can read everything";
-	if (ui->json)
-		ui_object(ui, "evidence",
-			json_pack("{s:s,s:b,s:s}", "class", class, "operator_can_read", is_readable,
-				"text", text));
-	else if (is_readable)
-		ui_note(ui, "%s", text);
-	else
-		ui_note(ui, "evidence class %s", class);
+	return json_equal(json_object_get(a, name), json_object_get(b, name));
 }
 
-static void show_checks(struct ui *ui, const json_t *result)
+static int other_machine(struct err *err)
 {
-	const json_t *check;
-	size_t i;
+	return err_set(err, ERR_UNPROCESSABLE, "evidence.other_machine",
+		"who answers now has other keys than who enrolled");
+}
 
-	if (ui->json)
-		ui_object(ui, "attestation", json_deep_copy(result));
-	json_array_foreach (json_object_get(result, "checks"), i, check) {
-		if (!ui->json && strcmp(json_text(check, "result"), "ok") != 0)
-			ui_note(ui, "%s: %s", json_text(check, "name"), json_text(check, "result"));
+static int check_same_machine(const json_t *enrolled, const json_t *attested, struct err *err)
+{
+	const json_t *before = json_object_get(enrolled, "report"),
+		     *now = json_object_get(attested, "report");
+
+	if (is_same(enrolled, attested, "enc") && is_same(enrolled, attested, "sig") &&
+		is_same(enrolled, attested, "initdata") && is_same(before, now, "ek_certificate") &&
+		is_same(before, now, "ak"))
+		return 0;
+	return other_machine(err);
+}
+
+/* All checks of one document are shown, whether they hold or not. */
+static int verify_one(struct ui *ui, const json_t *evidence, const struct trust_expect *expect,
+	json_t **ret_result, struct err *err)
+{
+	auto_json json_t *result = trust_evidence_appraise(evidence, expect);
+
+	if (trust_appraisal_fail(result, err) < 0) {
+		evidence_table_note(ui, result);
+		return -1;
 	}
+	*ret_result = take_ptr(result);
+	return 0;
+}
+
+/* The second question, of a measured sandbox. */
+static int ask_again(const struct project *project, const json_t *enrolled,
+	struct trust_expect *expect, json_t **ret_result, struct err *err)
+{
+	auto_attestation attestation = { .evidence = NULL };
+
+	if (attest(project->api, expect->sandbox_id, &attestation, err) < 0)
+		return -1;
+	expect->nonce = attestation.nonce;
+	expect->activation = attestation.activation;
+	if (verify_one(project->ui, attestation.evidence, expect, ret_result, err) < 0)
+		return -1;
+	return check_same_machine(enrolled, attestation.evidence, err);
+}
+
+static int verify_all(const struct project *project, const json_t *evidence,
+	struct trust_expect *expect, json_t **ret_result, struct err *err)
+{
+	auto_json json_t *again = NULL;
+
+	if (verify_one(project->ui, evidence, expect, ret_result, err) < 0)
+		return -1;
+	if (!json_is_object(json_object_get(evidence, "report")))
+		return 0;
+	if (ask_again(project, evidence, expect, &again, err) < 0)
+		return -1;
+	json_decref(*ret_result);
+	*ret_result = take_ptr(again);
+	return 0;
 }
 
 int sandbox_verify(const struct project *project, const struct sandbox_conf *conf,
 	const json_t *sandbox, const json_t *claim, json_t **ret_verified, struct err *err)
 {
-	const json_t *reference = profile_template(&project->profile, conf->template_id, err);
 	const json_t *evidence = json_object_get(sandbox, "evidence");
-	auto_json json_t *result = NULL, *enc = NULL, *sig = NULL;
+	struct trust_expect expect = { .sandbox_id = json_text(sandbox, "id"),
+		.nonce = json_text(claim, "nonce"),
+		.claim = claim,
+		.min_class = conf->accept,
+		.activation = EVIDENCE_OFFLINE,
+		.now = clock_unix_ms() / 1000 };
+	auto_json json_t *result = NULL;
 	char digest[DIGEST_TEXT_SIZE];
-	struct trust_expect expect;
+	struct reference reference;
 
-	if (!reference)
+	if (!profile_template(&project->profile, conf->template_id, err))
 		return -1;
 	if (!json_is_object(evidence))
 		return err_set(
 			err, ERR_UPSTREAM, "evidence.missing", "the sandbox shows no evidence");
-	expect = (struct trust_expect) {
-		.sandbox_id = json_text(sandbox, "id"),
-		.template_id = conf->template_id,
-		.edge_ca_spki = json_text(project->profile.trust, "edge_ca_spki"),
-		.nonce = json_text(claim, "nonce"),
-		.template_version = json_integer_value(json_object_get(reference, "version")),
-		.claim = claim,
-		.min_class = conf->accept,
-	};
-	if (trust_evidence_verify(evidence, &expect, &result, &enc, &sig, err) < 0 ||
+	if (trust_file_expect(project->profile.trust, conf->template_id, conf->parameters, &expect,
+		    &reference, err) < 0 ||
+		verify_all(project, evidence, &expect, &result, err) < 0 ||
 		jcs_digest(evidence, digest, err) < 0)
 		return -1;
-	show_checks(project->ui, result);
-	*ret_verified = json_pack("{s:s,s:O,s:s,s:O,s:O,s:s,s:n}", "id", expect.sandbox_id, "boot",
-		json_object_get(sandbox, "boot"), "class", json_text(result, "class"), "enc", enc,
-		"sig", sig, "evidence", digest, "used_by");
+	evidence_table_note(project->ui, result);
+	*ret_verified = json_pack("{s:s,s:O,s:s,s:O,s:O,s:s,s:O,s:s,s:O*,s:n}", "id",
+		expect.sandbox_id, "boot", json_object_get(sandbox, "boot"), "class",
+		json_text(result, "class"), "enc", json_object_get(evidence, "enc"), "sig",
+		json_object_get(evidence, "sig"), "evidence", digest, "claim", claim, "template",
+		conf->template_id, "parameters", conf->parameters, "used_by");
 	return 0;
+}
+
+/* --- once more --- */
+
+int sandbox_attest(const struct project *project, struct attestation *ret_attestation,
+	json_t **ret_result, struct err *err)
+{
+	const json_t *known = sandbox_verified(project);
+	struct trust_expect expect = { .sandbox_id = json_text(known, "id"),
+		.claim = json_object_get(known, "claim"),
+		.min_class = json_text(known, "class"),
+		.now = clock_unix_ms() / 1000 };
+	const char *template = json_text(known, "template");
+	struct reference reference;
+
+	if (trust_file_expect(project->profile.trust, template ? template : "",
+		    json_object_get(known, "parameters"), &expect, &reference, err) < 0 ||
+		attest(project->api, expect.sandbox_id, ret_attestation, err) < 0)
+		return -1;
+	expect.nonce = ret_attestation->nonce;
+	expect.activation = ret_attestation->activation;
+	*ret_result = trust_evidence_appraise(ret_attestation->evidence, &expect);
+	return 0;
+}
+
+int sandbox_judge(const struct project *project, const struct attestation *attestation,
+	const json_t *result, struct err *err)
+{
+	const json_t *known = sandbox_verified(project);
+
+	if (trust_appraisal_fail(result, err) < 0)
+		return -1;
+	if (is_same(known, attestation->evidence, "enc") &&
+		is_same(known, attestation->evidence, "sig"))
+		return 0;
+	return other_machine(err);
 }

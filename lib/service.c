@@ -16,6 +16,7 @@
 #include "lib/audit.h"
 #include "lib/auth.h"
 #include "lib/db.h"
+#include "lib/error_text.h"
 #include "lib/fetch.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -246,7 +247,7 @@ static int open_server(struct service_state *state, struct err *err)
 					.problem = state->service->problem,
 					.begin = on_begin,
 					.end = on_end,
-					.help = service_help,
+					.help = error_text_help,
 					.stop_on_signals = true },
 		err);
 	if (!server)

@@ -53,8 +53,6 @@ struct service_state {
 struct worker *service_worker_new(void *arg);
 void service_worker_free(struct worker *worker);
 
-const char *service_help(const char *code); /* service_help.c; NULL for an unknown code */
-
 /* --- service_loops.c --- */
 void service_loops_prepare(struct service_state *state); /* before rings may come */
 void service_loops_start(struct service_state *state);

@@ -144,6 +144,8 @@ struct trust_expect { /* what the verifying side knows by itself; all of it borr
  * failed:<code>|null, checks:[…]} with the checks of lib/evidence.h. The class is what these checks
  * prove, "none" when one of a report failed. */
 json_t *trust_evidence_appraise(const json_t *evidence, const struct trust_expect *expect);
+/* -1 with the first check that failed of such a result, 0 when none did. */
+int trust_appraisal_fail(const json_t *result, struct err *err);
 /* The same, and -1 with the code of the first check that failed: evidence.invalid,
  * evidence.signature, evidence.binding, evidence.nonce, evidence.claim, evidence.initdata, those of
  * lib/evidence.h, evidence.class_too_low. */

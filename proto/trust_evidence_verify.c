@@ -276,6 +276,13 @@ static int fail(const json_t *check, struct err *err)
 		json_text(check, "name"), expected ? expected : "-", actual ? actual : "nothing");
 }
 
+int trust_appraisal_fail(const json_t *result, struct err *err)
+{
+	const json_t *failed = evidence_failed(json_object_get(result, "checks"));
+
+	return failed ? fail(failed, err) : 0;
+}
+
 static void hand_keys(const json_t *evidence, json_t **ret_enc_jwk, json_t **ret_sig_jwk)
 {
 	if (ret_enc_jwk)
@@ -288,14 +295,12 @@ int trust_evidence_verify(const json_t *evidence, const struct trust_expect *exp
 	json_t **ret_result, json_t **ret_enc_jwk, json_t **ret_sig_jwk, struct err *err)
 {
 	auto_json json_t *result = NULL;
-	const json_t *failed;
 
 	if (rule_check(EVIDENCE, evidence, "evidence.invalid", "evidence", err) < 0)
 		return -1;
 	result = trust_evidence_appraise(evidence, expect);
-	failed = evidence_failed(json_object_get(result, "checks"));
-	if (failed)
-		return fail(failed, err);
+	if (trust_appraisal_fail(result, err) < 0)
+		return -1;
 	if (ret_result)
 		*ret_result = take_ptr(result);
 	hand_keys(evidence, ret_enc_jwk, ret_sig_jwk);
