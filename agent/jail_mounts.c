@@ -59,6 +59,16 @@ static const struct {
 } device_links[] = { { "fd", "/proc/self/fd" }, { "stdin", "/proc/self/fd/0" },
 	{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" } };
 
+#define N_DEVICES ARRAY_LEN(devices)
+
+/* Made while the old root is there, attached when it is gone. In a user namespace that is also
+ * the only time: the kernel gives a new /proc only to whoever sees a whole one. */
+struct sources {
+	int input, output; /* input -1: none */
+	int proc;	   /* the app's view */
+	int nodes[N_DEVICES];
+};
+
 /* A copy of the mount at `path`, attached nowhere yet. */
 static int clone_tree(const char *path, uint64_t attributes, struct err *err)
 {
@@ -166,13 +176,28 @@ static int pivot(const char *rootfs_dir, struct err *err)
 	return 0;
 }
 
-static int fill_dev(struct err *err)
+/* Made where the agent may, else the node that its own root has. */
+static int add_device(const char *path, unsigned minor, int node, struct err *err)
+{
+	auto_fd int fd = -1;
+
+	if (mknod(path, S_IFCHR | 0666, makedev(1, minor)) == 0)
+		return 0;
+	if (errno == EPERM && node >= 0)
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0 ||
+		move_mount(node, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return err_errno(err, "make %s", path);
+	return 0;
+}
+
+static int fill_dev(const int nodes[], struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
 		auto_free char *path = mem_printf("/dev/%s", devices[i].name);
 
-		if (mknod(path, S_IFCHR | 0666, makedev(1, devices[i].minor)) < 0)
-			return err_errno(err, "make %s", path);
+		if (add_device(path, devices[i].minor, nodes[i], err) < 0)
+			return -1;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(device_links); i++) {
 		auto_free char *path = mem_printf("/dev/%s", device_links[i].name);
@@ -183,12 +208,12 @@ static int fill_dev(struct err *err)
 	return 0;
 }
 
-static int build_dev(const struct jail_conf *conf, struct err *err)
+static int build_dev(const struct jail_conf *conf, const int nodes[], struct err *err)
 {
 	int tree = new_tmpfs(
 		"mode=755", 64 << 10, "nr_inodes=32", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
 
-	if (attach_and_close(tree, "/dev", err) < 0 || fill_dev(err) < 0)
+	if (attach_and_close(tree, "/dev", err) < 0 || fill_dev(nodes, err) < 0)
 		return -1;
 	tree = new_tmpfs("mode=1777", conf->limits.memory_bytes / 2, "nr_inodes=1024",
 		ATTR_DATA | MOUNT_ATTR_NOEXEC, err);
@@ -215,38 +240,67 @@ static int mask_proc(struct err *err)
 	return 0;
 }
 
-static int attach_all(const struct jail_conf *conf, int input, int output, struct err *err)
+static int attach_all(const struct jail_conf *conf, const struct sources *sources, struct err *err)
 {
-	unsigned proc = ATTR_DATA | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
-
 	umask(0);
-	if (attach_and_close(new_proc(proc, err), "/proc", err) < 0 || build_dev(conf, err) < 0 ||
+	if (attach(sources->proc, "/proc", err) < 0 || build_dev(conf, sources->nodes, err) < 0 ||
 		attach_and_close(new_tmpfs("mode=1777", conf->limits.memory_bytes / 2,
 					 "nr_inodes=65536", ATTR_DATA, err),
 			"/tmp", err) < 0 ||
-		attach(output, "/output", err) < 0)
+		attach(sources->output, "/output", err) < 0)
 		return -1;
-	if (input >= 0 && attach(input, "/input", err) < 0)
+	if (sources->input >= 0 && attach(sources->input, "/input", err) < 0)
 		return -1;
 	umask(022);
 	return mask_proc(err) < 0 ? -1 : read_only("/", err);
 }
 
-int jail_mounts_build(const struct jail_conf *conf, int *ret_proc, struct err *err)
+static int open_sources(const struct jail_conf *conf, struct sources *ret_sources, struct err *err)
 {
 	uint64_t data = ATTR_DATA | MOUNT_ATTR_NOEXEC;
-	auto_fd int input = -1, output = -1, proc = -1;
+
+	ret_sources->input =
+		conf->input_dir ? clone_tree(conf->input_dir, data | MOUNT_ATTR_RDONLY, err) : -1;
+	if (conf->input_dir && ret_sources->input < 0)
+		return -1;
+	ret_sources->output = clone_tree(conf->output_dir, data, err);
+	ret_sources->proc =
+		ret_sources->output < 0 ? -1 : new_proc((unsigned)data | MOUNT_ATTR_RDONLY, err);
+	for (size_t i = 0; i < N_DEVICES; i++) {
+		auto_free char *path = mem_printf("/dev/%s", devices[i].name);
+
+		ret_sources->nodes[i] = clone_tree(path, 0, NULL);
+	}
+	return ret_sources->proc < 0 ? -1 : 0;
+}
+
+static void close_sources(const struct sources *sources)
+{
+	const int fds[] = { sources->input, sources->output, sources->proc };
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	for (size_t i = 0; i < N_DEVICES; i++) {
+		if (sources->nodes[i] >= 0)
+			close(sources->nodes[i]);
+	}
+}
+
+int jail_mounts_build(const struct jail_conf *conf, int *ret_proc, struct err *err)
+{
+	struct sources sources;
+	auto_fd int proc = -1;
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_errno(err, "make the mounts private");
-	if (conf->input_dir)
-		input = clone_tree(conf->input_dir, data | MOUNT_ATTR_RDONLY, err);
-	output = clone_tree(conf->output_dir, data, err);
 	proc = new_proc(0, err);
-	if ((conf->input_dir && input < 0) || output < 0 || proc < 0)
+	if (proc < 0 || open_sources(conf, &sources, err) < 0)
+		return -1; /* the helper ends */
+	if (pivot(conf->rootfs_dir, err) < 0 || attach_all(conf, &sources, err) < 0)
 		return -1;
-	if (pivot(conf->rootfs_dir, err) < 0 || attach_all(conf, input, output, err) < 0)
-		return -1;
+	close_sources(&sources);
 	*ret_proc = take_fd(proc);
 	return 0;
 }

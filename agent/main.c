@@ -166,14 +166,18 @@ int main(int argc, char **argv)
 	struct options options = { 0 };
 	struct agent_boot boot = { 0 };
 
+	bool is_init = getpid() == 1;
+
 	if (argc > 1 && strcmp(argv[1], "--jail") == 0)
 		return jail_child_main();
-	if (getpid() == 1)
+	if (argc > 1 && strcmp(argv[1], "--initdata") == 0)
+		is_init = false; /* the first process of a container is an ordinary one */
+	if (is_init)
 		tcg_reexec(argv);
 	harden();
 	setlocale(LC_CTYPE, "C.UTF-8");
 	log_open("agent", LOG_LEVEL_INFO);
-	if (getpid() == 1)
+	if (is_init)
 		run_as_init();
 	if (parse(argc, argv, &options) < 0) {
 		fputs("usage: strongroom-agent --initdata FILE --secret-file FILE --work DIR\n",

@@ -39,7 +39,7 @@ static _Noreturn void serve(const struct agent_boot *boot, struct verify *verify
 			job_run(boot, verify, api, work);
 		else if (clock_monotonic_ms() - asked_ms < BEAT_MS)
 			usleep(BEAT_MS * 1000);
-		if (boot->is_vm)
+		if (getpid() == 1)
 			init_reap();
 	}
 }
