@@ -7,9 +7,9 @@
 #include <time.h>
 
 #include "client/cli.h"
-#include "client/crash.h"
 #include "client/keystore.h"
 #include "lib/codec.h"
+#include "lib/crash.h"
 #include "lib/id.h"
 #include "lib/json.h"
 #include "lib/mem.h"

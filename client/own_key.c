@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/crash.h"
 #include "client/secret.h"
+#include "lib/crash.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/crash.h"
 #include "client/last_run.h"
 #include "client/task.h"
+#include "lib/crash.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 

@@ -9,9 +9,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "client/crash.h"
 #include "client/files.h"
 #include "lib/buf.h"
+#include "lib/crash.h"
 #include "lib/id.h"
 #include "lib/json.h"
 #include "lib/mem.h"

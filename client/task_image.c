@@ -5,13 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/crash.h"
 #include "client/files.h"
 #include "client/image.h"
 #include "client/image_place.h"
 #include "client/image_remote.h"
 #include "client/keystore.h"
 #include "client/task.h"
+#include "lib/crash.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 

@@ -90,8 +90,10 @@ RETURNING run.tenant_id, run.id, run.lease_until::text AS lease
 -- name: sweep_sandbox
 SELECT tenant_id, id FROM run WHERE sandbox_id = $1 AND state IN ('dispatched', 'running')
 
+-- What changed it since the claim has said when it is due.
 -- name: run_release
-UPDATE run SET lease_until = '-infinity', run_at = greatest(run_at, now() + $4::bigint * interval '1 millisecond')
+UPDATE run SET lease_until = '-infinity', run_at = CASE WHEN run_at > lease_until - interval '30 seconds' THEN run_at
+	ELSE now() + $4::bigint * interval '1 millisecond' END
 WHERE tenant_id = $1 AND id = $2 AND lease_until = $3::timestamptz
 
 -- name: object_insert

@@ -22,6 +22,12 @@ struct provisioner_conf {
 	long sandbox_uid; /* first of 768 uids, 256 each for QEMU, the relays and swtpm; 0: this
 			     service's own, which must not be root */
 	bool kvm;	  /* try KVM, after a time-limited probe */
+	char *runc;	  /* of the driver process */
+	long process_uid; /* first of the apps' uids there, 65536 for each of 256 sandboxes */
+	/* Limits; 0: none. */
+	long host_sandboxes, host_vcpus, host_memory_mib;
+	long tenant_sandboxes, tenant_vcpus, tenant_memory_mib, tenant_weight, tenant_queue;
+	long member_sandboxes, member_weight, lifetime_s;
 };
 
 #endif

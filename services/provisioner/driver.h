@@ -24,10 +24,11 @@ struct driver_spec {
 
 struct driver {
 	const char *name;
-	/* Ends what runs under this id, then starts this boot. sandbox.vtpm, launch.failed, … */
+	/* Makes what is not there yet, ends what runs under this id, then starts this boot.
+	 * sandbox.vtpm, launch.failed, … */
 	int (*start)(const struct provisioner_conf *conf, const struct driver_spec *spec,
 		struct err *err);
-	/* Why there is no use in this sandbox's VM any more: sandbox.died, sandbox.vtpm_died; NULL
+	/* Why there is no use in this sandbox any more: sandbox.died, sandbox.vtpm_died; NULL
 	 * while it lives. */
 	int (*inspect)(const struct provisioner_conf *conf, const char *sandbox_id,
 		const char **ret_gone, struct err *err);
@@ -36,16 +37,25 @@ struct driver {
 		const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
 	int (*stop)(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
 	/* Stops, and removes everything that carries the id. */
-	int (*remove)(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
+	int (*destroy)(
+		const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
 	/* Ids of all that exists, whether anybody knows it or not: calls back for each. */
-	int (*each)(const struct provisioner_conf *conf,
+	int (*list)(const struct provisioner_conf *conf,
 		int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
 		struct err *err);
-	/* The end of the console log, at most `max` bytes. */
-	int (*console)(const struct provisioner_conf *conf, const char *sandbox_id, struct buf *out,
-		struct err *err);
+	/* Where its console is written, whether it is there or not; the caller frees. */
+	char *(*console_file)(const struct provisioner_conf *conf, const char *sandbox_id);
 };
 
-extern const struct driver driver_qemu;
+extern const struct driver driver_qemu, driver_process;
+extern const struct driver *const drivers[]; /* ends with NULL */
+
+/* NULL when there is none of that name. */
+const struct driver *driver_find(const char *name);
+
+/* Whoever starts, stops or destroys holds the sandbox on this host, as long as the descriptor is
+ * open: a step that outlived its lease and the one that took over do not meet. sandbox.held. */
+int driver_hold(const struct provisioner_conf *conf, const char *sandbox_id, int *ret_fd,
+	struct err *err) __attribute__((warn_unused_result));
 
 #endif

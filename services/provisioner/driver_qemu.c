@@ -6,26 +6,20 @@
  * user's, the folders never: what a compromised QEMU could put there, this service would meet as
  * root.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "launcher/launch.h"
-#include "lib/id.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "services/provisioner/driver.h"
 #include "services/provisioner/vm_files.h"
 #include "services/provisioner/vm_process.h"
+#include "services/provisioner/vm_relay.h"
 #include "services/provisioner/vm_user.h"
 #include "services/provisioner/vtpm.h"
 
@@ -35,8 +29,7 @@
 
 /* Paths of one sandbox, freed by paths_release(). */
 struct paths {
-	char *folder, *vm, *pid, *initrd, *secret, *console, *vars, *log, *kernel, *initramfs,
-		*users;
+	char *folder, *vm, *pid, *initrd, *secret, *console, *vars, *log, *kernel, *initramfs;
 };
 
 static void paths_init(struct paths *paths, const struct provisioner_conf *conf, const char *id)
@@ -51,7 +44,6 @@ static void paths_init(struct paths *paths, const struct provisioner_conf *conf,
 	paths->vars = mem_printf("%s/vars.fd", paths->vm);
 	paths->kernel = mem_printf("%s/vmlinuz", conf->guest_dir);
 	paths->initramfs = mem_printf("%s/initramfs.img", conf->guest_dir);
-	paths->users = mem_printf("%s/.users", conf->sandboxes_dir);
 }
 
 static void paths_release(struct paths *paths)
@@ -66,24 +58,8 @@ static void paths_release(struct paths *paths)
 	free(paths->log);
 	free(paths->kernel);
 	free(paths->initramfs);
-	free(paths->users);
 }
 #define auto_paths __attribute__((cleanup(paths_release))) struct paths
-
-static bool is_root(void)
-{
-	return geteuid() == 0;
-}
-
-/* Who QEMU runs as; without root, this service's own user. */
-static int user_of(const struct provisioner_conf *conf, const struct paths *paths, const char *id,
-	uid_t *ret_uid, struct err *err)
-{
-	*ret_uid = geteuid();
-	if (!is_root())
-		return 0;
-	return vm_user_take(paths->users, (uid_t)conf->sandbox_uid, id, ret_uid, err);
-}
 
 static struct vm_process process_of(const struct paths *paths, const char *id)
 {
@@ -147,34 +123,6 @@ static bool kvm_works(const struct provisioner_conf *conf, const struct launch_v
 	return works;
 }
 
-/* strongroom-relay with the listener as 3 and the VM's pidfd as 4; it outlives us. */
-static int start_relay(const struct provisioner_conf *conf, const char *id, uid_t vm_uid,
-	int listener, int vm, struct err *err)
-{
-	auto_free char *uid = mem_printf("%u", vm_uid + VM_USERS);
-	const char *argv[] = { conf->relay, "--to", conf->edge_address, "--sandbox", id,
-		is_root() ? "--uid" : NULL, uid, "--gid", uid, NULL };
-	static char *const env[] = { NULL };
-	posix_spawn_file_actions_t files;
-	int status = 0, rc;
-	pid_t pid;
-
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&files, listener, 3);
-	posix_spawn_file_actions_adddup2(&files, vm, 4);
-	rc = posix_spawn(&pid, conf->relay, &files, NULL, (char *const *)(uintptr_t)argv, env);
-	posix_spawn_file_actions_destroy(&files);
-	errno = rc;
-	if (rc != 0)
-		return err_errno(err, "start %s", conf->relay);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		continue;
-	return status == 0 ? 0
-			   : err_set(err, ERR_INTERNAL, "sandbox.relay", "the relay did not start");
-}
-
 static int launch(const struct provisioner_conf *conf, const struct driver_spec *spec,
 	const struct paths *paths, uid_t uid, int tpm, pid_t *ret_pid, int *ret_listener,
 	struct err *err)
@@ -189,7 +137,7 @@ static int launch(const struct provisioner_conf *conf, const struct driver_spec 
 	const struct launch_conf launch = { .launcher = conf->launcher,
 		.log_file = paths->log,
 		.port = LAUNCH_PORT,
-		.switch_user = is_root(),
+		.switch_user = vm_is_root(),
 		.uid = uid,
 		.gid = (gid_t)uid };
 
@@ -222,9 +170,9 @@ static int qemu_stop(const struct provisioner_conf *conf, const char *sandbox_id
 	return end_processes(conf, &paths, sandbox_id, err);
 }
 
-/* The VM with its vTPM; what the relay needs comes back. */
+/* The VM with its vTPM and its relay. */
 static int start_vm(const struct provisioner_conf *conf, const struct driver_spec *spec,
-	const struct paths *paths, uid_t uid, int *ret_listener, int *ret_vm, struct err *err)
+	const struct paths *paths, uid_t uid, struct err *err)
 {
 	const struct vtpm vtpm = vtpm_of(conf, paths, spec->sandbox_id, uid);
 	auto_fd int tpm = -1, listener = -1;
@@ -235,26 +183,22 @@ static int start_vm(const struct provisioner_conf *conf, const struct driver_spe
 	if (launch(conf, spec, paths, uid, tpm, &pid, &listener, err) < 0 ||
 		vm_process_note(paths->pid, pid, err) < 0)
 		return -1;
-	*ret_listener = vm_files_raise(take_fd(listener));
-	*ret_vm = vm_files_raise((int)syscall(SYS_pidfd_open, pid, 0));
-	return *ret_listener < 0 || *ret_vm < 0 ? err_errno(err, "hold the VM") : 0;
+	return vm_relay_start(conf, spec->sandbox_id, uid, listener, pid, err);
 }
 
 static int qemu_start(
 	const struct provisioner_conf *conf, const struct driver_spec *spec, struct err *err)
 {
-	auto_fd int listener = -1, vm = -1;
 	auto_paths paths;
 	uid_t uid;
 
 	paths_init(&paths, conf, spec->sandbox_id);
 	if (end_processes(conf, &paths, spec->sandbox_id, err) < 0 ||
 		vm_files_folder(conf->sandboxes_dir, 0711, err) < 0 ||
-		user_of(conf, &paths, spec->sandbox_id, &uid, err) < 0 ||
-		prepare(conf, spec, &paths, uid, err) < 0 ||
-		start_vm(conf, spec, &paths, uid, &listener, &vm, err) < 0)
+		vm_user_of(conf, spec->sandbox_id, &uid, err) < 0 ||
+		prepare(conf, spec, &paths, uid, err) < 0)
 		return -1;
-	return start_relay(conf, spec->sandbox_id, uid, listener, vm, err);
+	return start_vm(conf, spec, &paths, uid, err);
 }
 
 /* A vTPM is gone as soon as its QEMU is: only one that a living QEMU misses died by itself. */
@@ -291,7 +235,8 @@ static int qemu_settled(
 	return 0;
 }
 
-static int qemu_remove(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err)
+static int qemu_destroy(
+	const struct provisioner_conf *conf, const char *sandbox_id, struct err *err)
 {
 	auto_paths paths;
 
@@ -300,44 +245,22 @@ static int qemu_remove(const struct provisioner_conf *conf, const char *sandbox_
 		vm_files_remove(paths.folder, err) < 0)
 		return -1;
 	/* last, so that the next VM of this uid finds nothing of this one */
-	return is_root() ? vm_user_release(paths.users, (uid_t)conf->sandbox_uid, sandbox_id, err)
-			 : 0;
+	return vm_user_give_back(conf, sandbox_id, err);
 }
 
-static int qemu_each(const struct provisioner_conf *conf,
+static int qemu_list(const struct provisioner_conf *conf,
 	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
 	struct err *err)
 {
-	DIR *folder = opendir(conf->sandboxes_dir);
-	const struct dirent *entry;
-	int r = 0;
-
-	if (!folder)
-		return errno == ENOENT ? 0 : err_errno(err, "open '%s'", conf->sandboxes_dir);
-	while (r == 0 && (entry = readdir(folder))) {
-		if (id_is(entry->d_name, "sbx"))
-			r = on_id(arg, entry->d_name, err);
-	}
-	closedir(folder);
-	return r;
+	return vm_files_list(conf->sandboxes_dir, on_id, arg, err);
 }
 
-static int qemu_console(const struct provisioner_conf *conf, const char *sandbox_id,
-	struct buf *out, struct err *err)
+static char *qemu_console_file(const struct provisioner_conf *conf, const char *sandbox_id)
 {
-	auto_free char *tail = mem_alloc(out->max);
-	auto_fd int fd = -1;
 	auto_paths paths;
-	struct stat info;
-	ssize_t got;
 
 	paths_init(&paths, conf, sandbox_id);
-	fd = open(paths.console, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
-		return 0;
-	got = pread(fd, tail, out->max - 1,
-		info.st_size > (off_t)out->max - 1 ? info.st_size - (off_t)out->max + 1 : 0);
-	return got > 0 ? buf_add(out, tail, (size_t)got, err) : 0;
+	return take_ptr(paths.console);
 }
 
 const struct driver driver_qemu = {
@@ -346,7 +269,7 @@ const struct driver driver_qemu = {
 	.inspect = qemu_inspect,
 	.settled = qemu_settled,
 	.stop = qemu_stop,
-	.remove = qemu_remove,
-	.each = qemu_each,
-	.console = qemu_console,
+	.destroy = qemu_destroy,
+	.list = qemu_list,
+	.console_file = qemu_console_file,
 };

@@ -4,9 +4,12 @@
 
 #include "services/provisioner/attestations.h"
 #include "services/provisioner/config.h"
+#include "services/provisioner/console.h"
 #include "services/provisioner/enrolments.h"
 #include "services/provisioner/lifecycle.h"
 #include "services/provisioner/migrations.h"
+#include "services/provisioner/quota.h"
+#include "services/provisioner/reconcile.h"
 #include "services/provisioner/sandboxes.h"
 #include "services/provisioner/store.h"
 #include "services/provisioner/templates.h"
@@ -42,6 +45,27 @@ static const struct conf_item config[] = {
 	ROW("vtpm_chain", CONF_TEXT, vtpm_chain, NULL,
 		"PEM file of that CA's certificates without its root"),
 	ROW("kvm", CONF_BOOL, kvm, "true", "use KVM when a time-limited probe says that it works"),
+	ROW("runc", CONF_TEXT, runc, "runc", "program of the driver process"),
+	ROW("process_uid", CONF_COUNT, process_uid, "1342177280",
+		"driver process: first of 256 times 65536 uids that are nobody else's"),
+	ROW("host_sandboxes", CONF_COUNT, host_sandboxes, "200",
+		"sandboxes that have a VM at once, of all tenants; 0: any"),
+	ROW("host_vcpus", CONF_COUNT, host_vcpus, "0", "virtual processors of these; 0: any"),
+	ROW("host_memory_mib", CONF_COUNT, host_memory_mib, "0", "memory of these; 0: any"),
+	ROW("tenant_sandboxes", CONF_COUNT, tenant_sandboxes, "100",
+		"sandboxes of one tenant that have a VM at once; 0: any"),
+	ROW("tenant_vcpus", CONF_COUNT, tenant_vcpus, "0", "virtual processors of these; 0: any"),
+	ROW("tenant_memory_mib", CONF_COUNT, tenant_memory_mib, "0", "memory of these; 0: any"),
+	ROW("tenant_weight", CONF_COUNT, tenant_weight, "0",
+		"sum of their templates' weights; 0: any"),
+	ROW("tenant_queue", CONF_COUNT, tenant_queue, "1000",
+		"sandboxes of one tenant that wait for a place; 0: any"),
+	ROW("member_sandboxes", CONF_COUNT, member_sandboxes, "0",
+		"sandboxes of one member that have a VM at once; 0: any"),
+	ROW("member_weight", CONF_COUNT, member_weight, "0",
+		"sum of their templates' weights; 0: any"),
+	ROW("lifetime_s", CONF_COUNT, lifetime_s, "0",
+		"seconds after which a sandbox is deleted; 0: none unless its owner says so"),
 	{ NULL, CONF_TEXT, 0, NULL, NULL },
 };
 
@@ -63,9 +87,15 @@ static const struct web_route routes[] = {
 	READ("/v1/sandboxes", sandbox_list),
 	READ("/v1/sandboxes/{sandbox_id}", sandbox_show),
 	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:start", SMALL, true, sandbox_start),
+	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:restart", SMALL, true, sandbox_start),
+	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:retry", SMALL, false, sandbox_retry),
+	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:cancel", SMALL, false, sandbox_cancel),
 	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:stop", SMALL, false, sandbox_stop),
 	CHANGE("DELETE", "/v1/sandboxes/{sandbox_id}", 0, false, sandbox_delete),
-	READ("/v1/sandboxes/{sandbox_id}/console", sandbox_console),
+	READ("/v1/sandboxes/{sandbox_id}/console", console_show),
+	READ("/v1/quotas/self", quota_own),
+	READ("/v1/quotas/{tenant_id}", quota_show),
+	CHANGE("PUT", "/v1/quotas/{tenant_id}", SMALL, true, quota_put),
 	CHANGE("POST", "/v1/sandboxes/{sandbox_id}:attest", SMALL, true, attestation_create),
 	READ("/v1/sandboxes/{sandbox_id}/attestations/{attestation_id}", attestation_show),
 	{ "GET", "/v1/agent/attestations", WEB_AGENT, NULL, "db", 0, false,
@@ -85,7 +115,8 @@ static const struct web_route routes[] = {
 
 static const struct service_loop loops[] = {
 	{ "sandboxes", "sandbox", 500, lifecycle_run, true },
-	{ "orphans", NULL, 30000, lifecycle_reconcile, false },
+	{ "admission", "sandbox", 1000, quota_admit, false },
+	{ "orphans", NULL, 30000, reconcile_run, false },
 	{ NULL, NULL, 0, NULL, false },
 };
 

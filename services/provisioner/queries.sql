@@ -1,14 +1,22 @@
 -- Every statement of the provisioner.
 
+-- No row when that many of the tenant's wait already.
 -- name: sandbox_insert
-INSERT INTO sandbox (tenant_id, space_id, id, name, template_id, template_version, parameters, claim, initdata, created_by)
-VALUES ($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9, $10)
+INSERT INTO sandbox (tenant_id, space_id, id, name, template_id, template_version, driver, parameters, claim, initdata,
+	created_by, vcpus, memory_mib, weight, expires_at, idle_s)
+SELECT $1, $2, $3, $4, $5, $6::bigint, $7, $8, $9, $10, $11, $12::bigint, $13::bigint, $14::bigint,
+	now() + $15::bigint * interval '1 second', $16::bigint
+WHERE $17::bigint = 0 OR (SELECT count(*) FROM sandbox WHERE tenant_id = $1 AND state = 'queued') < $17::bigint
 
 -- name: sandbox_by_id
-SELECT tenant_id, space_id, id, name, template_id, template_version, parameters, state, boot, launched_boot,
+SELECT tenant_id, space_id, id, name, template_id, template_version, driver, parameters, state, boot, launched_boot,
 	coalesce(launched_at < now() - interval '120 seconds', false) AS boot_timed_out,
+	coalesce(expires_at <= now(), false) AS has_expired,
+	coalesce(used_at <= now() - idle_s * interval '1 second', false) AS is_idle,
 	claim, initdata, evidence,
-	(SELECT verdict FROM vtpm WHERE vtpm.tenant_id = $1 AND sandbox_id = $2 AND vtpm.boot = sandbox.boot) AS verdict, enc_jwk, sig_jwk, enc, sig, failure_code, failure_detail, revision, created_by,
+	(SELECT verdict FROM vtpm WHERE vtpm.tenant_id = $1 AND sandbox_id = $2 AND vtpm.boot = sandbox.boot) AS verdict,
+	enc_jwk, sig_jwk, enc, sig, failure_code, failure_detail, vcpus, memory_mib, weight, idle_s,
+	revision, created_by, at_text(expires_at) AS expires_at,
 	at_text(created_at) AS created_at, at_text(updated_at) AS updated_at
 FROM sandbox WHERE tenant_id = $1 AND id = $2
 
@@ -73,35 +81,49 @@ SELECT id, name, template_id, template_version, state, boot, failure_code, revis
 	at_text(created_at) AS created_at, at_text(updated_at) AS updated_at
 FROM sandbox WHERE tenant_id = $1 AND id < $2 AND state <> 'deleted' ORDER BY id DESC LIMIT $3::bigint
 
+-- By the loop with its lease, by a member without. What is at rest is due again at its end.
 -- name: sandbox_change
-UPDATE sandbox SET state = $4, failure_code = $6, failure_detail = $7, run_at = now(), revision = revision + 1,
-	updated_at = now(), enrol_hash = CASE WHEN $4 IN ('creating', 'starting', 'ready') THEN enrol_hash END
+UPDATE sandbox SET state = $4, failure_code = $6, failure_detail = $7, revision = revision + 1, updated_at = now(),
+	run_at = CASE WHEN $4 IN ('stopped', 'failed') THEN coalesce(expires_at, 'infinity') ELSE now() END,
+	enrol_hash = CASE WHEN $4 IN ('creating', 'starting', 'ready') THEN enrol_hash END
 WHERE tenant_id = $1 AND id = $2 AND state = $3 AND boot = $5::bigint
+	AND ($8::timestamptz IS NULL OR lease_until = $8::timestamptz)
 RETURNING revision
 
+-- Another boot: from `ready` it keeps its place among the quotas, else it waits for one.
 -- name: sandbox_reboot
-UPDATE sandbox SET state = 'starting', boot = boot + 1, claim = $5, evidence = NULL, enc_jwk = NULL, sig_jwk = NULL,
-	enc = NULL, sig = NULL, failure_code = NULL, failure_detail = NULL, enrol_hash = NULL, run_at = now(),
-	revision = revision + 1, updated_at = now()
+UPDATE sandbox SET state = $5, boot = boot + 1, claim = $6, evidence = NULL, enc_jwk = NULL, sig_jwk = NULL,
+	enc = NULL, sig = NULL, failure_code = NULL, failure_detail = NULL, enrol_hash = NULL, queued_at = now(),
+	used_at = now(), run_at = now(), revision = revision + 1, updated_at = now()
 WHERE tenant_id = $1 AND id = $2 AND state = $3 AND boot = $4::bigint
 RETURNING revision
 
+-- name: sandbox_holds
+SELECT 1 FROM sandbox WHERE tenant_id = $1 AND id = $2 AND state = $3 AND boot = $4::bigint AND lease_until = $5::timestamptz
+
 -- name: sandbox_secret
 UPDATE sandbox SET enrol_hash = $4, enrol_until = now() + interval '5 minutes'
-WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND state IN ('creating', 'starting')
+WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND lease_until = $5::timestamptz AND state IN ('creating', 'starting')
 
 -- name: sandbox_launched
 UPDATE sandbox SET launched_boot = $3::bigint, launched_at = now(), revision = revision + 1, updated_at = now()
-WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND state IN ('creating', 'starting')
+WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND lease_until = $4::timestamptz AND state IN ('creating', 'starting')
 
 -- name: sandbox_enrol
 UPDATE sandbox SET state = 'ready', evidence = $4, enc_jwk = $5, sig_jwk = $6, enc = $7, sig = $8, run_at = now(),
-	revision = revision + 1, updated_at = now()
+	used_at = now(), revision = revision + 1, updated_at = now()
 WHERE tenant_id = $1 AND id = $2 AND boot = $3::bigint AND state IN ('creating', 'starting')
 RETURNING revision
 
+-- A run looks at its sandbox each second; one sign in ten is enough.
+-- name: sandbox_used
+UPDATE sandbox SET used_at = now()
+WHERE tenant_id = $1 AND id = $2 AND idle_s IS NOT NULL AND used_at < now() - interval '10 seconds'
+
+-- What changed it since the claim has said when it is due.
 -- name: sandbox_release
-UPDATE sandbox SET lease_until = '-infinity', run_at = greatest(run_at, now() + $4::bigint * interval '1 millisecond')
+UPDATE sandbox SET lease_until = '-infinity', run_at = CASE WHEN run_at > lease_until - interval '60 seconds' THEN run_at
+	ELSE now() + $4::bigint * interval '1 millisecond' END
 WHERE tenant_id = $1 AND id = $2 AND lease_until = $3::timestamptz
 
 -- One at a time; of the tenant with the fewest sandboxes in hand, so that one whose VMs hang does not take all workers. The
@@ -110,10 +132,9 @@ WHERE tenant_id = $1 AND id = $2 AND lease_until = $3::timestamptz
 WITH next AS (
 	SELECT tenant_id, id FROM sandbox
 	LEFT JOIN (SELECT tenant_id, count(*) AS n FROM sandbox
-		WHERE state IN ('creating', 'ready', 'stopping', 'starting', 'deleting') AND run_at <= now()
-			AND lease_until > now()
+		WHERE state <> 'deleted' AND run_at <= now() AND lease_until > now()
 		GROUP BY tenant_id) AS in_hand USING (tenant_id)
-	WHERE state IN ('creating', 'ready', 'stopping', 'starting', 'deleting') AND run_at <= now() AND lease_until <= now()
+	WHERE state <> 'deleted' AND run_at <= now() AND lease_until <= now()
 	ORDER BY coalesce(n, 0), run_at LIMIT 1 FOR UPDATE OF sandbox SKIP LOCKED)
 UPDATE sandbox SET lease_until = now() + interval '60 seconds' FROM next
 WHERE sandbox.tenant_id = next.tenant_id AND sandbox.id = next.id
@@ -127,6 +148,86 @@ SELECT tenant_id FROM sandbox WHERE id = $1
 
 -- name: sweep_existing
 SELECT state FROM sandbox WHERE id = $1 AND state NOT IN ('deleted', 'deleting')
+
+-- name: sweep_forget
+DELETE FROM sandbox WHERE state = 'deleted' AND updated_at < now() - interval '1 day'
+
+-- name: sweep_forget_vtpm
+DELETE FROM vtpm WHERE NOT EXISTS (SELECT 1 FROM sandbox s WHERE s.tenant_id = vtpm.tenant_id AND s.id = vtpm.sandbox_id)
+
+-- name: sweep_lock
+WITH l AS (SELECT pg_advisory_xact_lock(hashtextextended('provisioner.admission', 0))) SELECT 1 FROM l
+
+-- The oldest that waits of each member whose quota and whose tenant's has room; of these the one of the tenant with the
+-- least weight in hand. When that one does not fit into the host it is waited for: smaller ones behind it would let it wait for
+-- ever. Behind sweep_lock, so that two copies do not both see the last place.
+-- name: sweep_admit
+WITH held AS (SELECT tenant_id, created_by, vcpus, memory_mib, weight FROM sandbox
+		WHERE state IN ('creating', 'starting', 'ready', 'stopping')),
+	host AS (SELECT count(*) AS n, coalesce(sum(vcpus), 0) AS vcpus, coalesce(sum(memory_mib), 0) AS memory_mib FROM held),
+	tenant AS (SELECT tenant_id, count(*) AS n, sum(vcpus) AS vcpus, sum(memory_mib) AS memory_mib, sum(weight) AS weight
+		FROM held GROUP BY tenant_id),
+	member AS (SELECT tenant_id, created_by, count(*) AS n, sum(weight) AS weight FROM held GROUP BY tenant_id, created_by),
+	waiting AS (SELECT DISTINCT ON (tenant_id, created_by) tenant_id, created_by, id, vcpus, memory_mib, weight, queued_at
+		FROM sandbox WHERE state = 'queued' ORDER BY tenant_id, created_by, queued_at, id),
+	next AS (SELECT w.tenant_id, w.id, w.vcpus, w.memory_mib FROM waiting w
+		LEFT JOIN tenant t USING (tenant_id) LEFT JOIN member m USING (tenant_id, created_by)
+		LEFT JOIN quota q USING (tenant_id)
+		WHERE within(coalesce(t.n, 0) + 1, coalesce(q.sandboxes, $1::bigint))
+			AND within(coalesce(t.vcpus, 0) + w.vcpus, coalesce(q.vcpus, $2::bigint))
+			AND within(coalesce(t.memory_mib, 0) + w.memory_mib, coalesce(q.memory_mib, $3::bigint))
+			AND within(coalesce(t.weight, 0) + w.weight, coalesce(q.weight, $4::bigint))
+			AND within(coalesce(m.n, 0) + 1, coalesce(q.member_sandboxes, $5::bigint))
+			AND within(coalesce(m.weight, 0) + w.weight, coalesce(q.member_weight, $6::bigint))
+		ORDER BY coalesce(t.weight, 0), w.queued_at, w.id LIMIT 1)
+UPDATE sandbox SET state = CASE WHEN boot > 1 THEN 'starting' ELSE 'creating' END, run_at = now(), used_at = now(),
+	revision = revision + 1, updated_at = now()
+FROM next, host
+WHERE sandbox.tenant_id = next.tenant_id AND sandbox.id = next.id AND sandbox.state = 'queued'
+	AND within(host.n + 1, $7::bigint) AND within(host.vcpus + next.vcpus, $8::bigint)
+	AND within(host.memory_mib + next.memory_mib, $9::bigint)
+RETURNING sandbox.id
+
+-- How many of the tenant's stand before it, and what it waits for: the tenant's quota, the member's, or room on the host.
+-- name: sandbox_queue
+WITH mine AS (SELECT id, created_by, queued_at, vcpus, memory_mib, weight FROM sandbox WHERE tenant_id = $1 AND id = $2),
+	held AS (SELECT created_by, vcpus, memory_mib, weight FROM sandbox
+		WHERE tenant_id = $1 AND state IN ('creating', 'starting', 'ready', 'stopping')),
+	own AS (SELECT count(*) AS n, coalesce(sum(held.vcpus), 0) AS vcpus, coalesce(sum(held.memory_mib), 0) AS memory_mib,
+		coalesce(sum(held.weight), 0) AS weight, count(*) FILTER (WHERE held.created_by = mine.created_by) AS member_n,
+		coalesce(sum(held.weight) FILTER (WHERE held.created_by = mine.created_by), 0) AS member_weight
+		FROM mine LEFT JOIN held ON true)
+SELECT (SELECT count(*) FROM sandbox s WHERE s.tenant_id = $1 AND s.state = 'queued'
+		AND (s.queued_at, s.id) <= (mine.queued_at, mine.id)) AS position,
+	CASE WHEN NOT (within(own.n + 1, coalesce(q.sandboxes, $3::bigint))
+			AND within(own.vcpus + mine.vcpus, coalesce(q.vcpus, $4::bigint))
+			AND within(own.memory_mib + mine.memory_mib, coalesce(q.memory_mib, $5::bigint))
+			AND within(own.weight + mine.weight, coalesce(q.weight, $6::bigint))) THEN 'quota.tenant'
+		WHEN NOT (within(own.member_n + 1, coalesce(q.member_sandboxes, $7::bigint))
+			AND within(own.member_weight + mine.weight, coalesce(q.member_weight, $8::bigint))) THEN 'quota.member'
+		ELSE 'quota.host' END AS reason
+FROM mine CROSS JOIN own LEFT JOIN quota q ON q.tenant_id = $1
+
+-- name: quota_by_tenant
+SELECT sandboxes, vcpus, memory_mib, weight, member_sandboxes, member_weight, lifetime_s, revision,
+	at_text(updated_at) AS updated_at
+FROM quota WHERE tenant_id = $1
+
+-- name: quota_usage
+SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+	count(*) FILTER (WHERE state IN ('creating', 'starting', 'ready', 'stopping')) AS sandboxes,
+	coalesce(sum(vcpus) FILTER (WHERE state IN ('creating', 'starting', 'ready', 'stopping')), 0) AS vcpus,
+	coalesce(sum(memory_mib) FILTER (WHERE state IN ('creating', 'starting', 'ready', 'stopping')), 0) AS memory_mib,
+	coalesce(sum(weight) FILTER (WHERE state IN ('creating', 'starting', 'ready', 'stopping')), 0) AS weight
+FROM sandbox WHERE tenant_id = $1 AND state <> 'deleted'
+
+-- name: quota_put
+INSERT INTO quota (tenant_id, sandboxes, vcpus, memory_mib, weight, member_sandboxes, member_weight, lifetime_s, updated_by)
+VALUES ($1, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::bigint, $9)
+ON CONFLICT (tenant_id) DO UPDATE SET sandboxes = excluded.sandboxes, vcpus = excluded.vcpus,
+	memory_mib = excluded.memory_mib, weight = excluded.weight, member_sandboxes = excluded.member_sandboxes,
+	member_weight = excluded.member_weight, lifetime_s = excluded.lifetime_s, revision = quota.revision + 1,
+	updated_by = excluded.updated_by, updated_at = now()
 
 -- name: outbox_insert
 INSERT INTO outbox (topic, key) VALUES ($1, $2)

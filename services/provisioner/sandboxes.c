@@ -7,22 +7,21 @@
 
 #include "launcher/launch.h"
 #include "lib/auth.h"
-#include "lib/buf.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/wake.h"
 #include "proto/roles.h"
 #include "proto/trust.h"
-#include "services/provisioner/driver.h"
-#include "services/provisioner/store.h"
+#include "services/provisioner/config.h"
+#include "services/provisioner/quota.h"
 #include "services/provisioner/templates.h"
 
 #define ROUTE "POST /v1/sandboxes"
-#define CONSOLE_MAX (64 * 1024)
-#define END_TRIES 8
+#define LONGEST_S (366ll * 24 * 3600)
 
 struct create_body {
 	const char *template, *name;
+	long long ttl_s, idle_s;
 	json_t *parameters, *claim;
 };
 
@@ -31,15 +30,9 @@ static const struct json_field create_fields[] = {
 	{ "name", JSON_FIELD_TEXT, offsetof(struct create_body, name), false, 63 },
 	{ "parameters", JSON_FIELD_OBJECT, offsetof(struct create_body, parameters), false, 32 },
 	{ "claim", JSON_FIELD_OBJECT, offsetof(struct create_body, claim), true, 8 },
-	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
-};
-
-struct start_body {
-	json_t *claim;
-};
-
-static const struct json_field start_fields[] = {
-	{ "claim", JSON_FIELD_OBJECT, offsetof(struct start_body, claim), true, 8 },
+	{ "ttl_s", JSON_FIELD_COUNT, offsetof(struct create_body, ttl_s), false, LONGEST_S },
+	{ "idle_timeout_s", JSON_FIELD_COUNT, offsetof(struct create_body, idle_s), false,
+		LONGEST_S },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
@@ -48,13 +41,42 @@ static void set_parsed(json_t *record, const char *name, const char *text)
 	json_object_set_new(record, name, text ? json_loads(text, 0, NULL) : json_null());
 }
 
+/* How far it is on the way to what it becomes; a launched boot has one row of its own. */
+static json_t *progress_of(const struct sandbox *sandbox)
+{
+	static const struct {
+		const char *state, *text;
+		int percent;
+	} table[] = {
+		{ "queued", "waits for its turn", 0 },
+		{ "creating", "its VM is being made", 10 },
+		{ "starting", "its VM is being made", 10 },
+		{ "launched", "its VM boots and makes its keys", 40 },
+		{ "ready", "its keys are registered", 100 },
+		{ "stopping", "its VM is being ended", 50 },
+		{ "deleting", "what belongs to it is being removed", 50 },
+	};
+	bool boots =
+		strcmp(sandbox->state, "creating") == 0 || strcmp(sandbox->state, "starting") == 0;
+	const char *state =
+		boots && sandbox->launched_boot == sandbox->boot ? "launched" : sandbox->state;
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		if (strcmp(table[i].state, state) == 0)
+			return json_pack(
+				"{s:i,s:s}", "percent", table[i].percent, "text", table[i].text);
+	}
+	return json_null();
+}
+
 static json_t *sandbox_record(const struct sandbox *sandbox)
 {
-	json_t *record = json_pack("{s:s,s:s,s:{s:s,s:I},s:s,s:I,s:s,s:s,s:s}", "id", sandbox->id,
-		"name", sandbox->name, "template", "id", sandbox->template_id, "version",
-		(json_int_t)sandbox->template_version, "state", sandbox->state, "boot",
-		(json_int_t)sandbox->boot, "created_by", sandbox->created_by, "created_at",
-		sandbox->created_at, "updated_at", sandbox->updated_at);
+	json_t *record = json_pack("{s:s,s:s,s:{s:s,s:I},s:s,s:s,s:I,s:s,s:s,s:s}", "id",
+		sandbox->id, "name", sandbox->name, "template", "id", sandbox->template_id,
+		"version", (json_int_t)sandbox->template_version, "driver", sandbox->driver,
+		"state", sandbox->state, "boot", (json_int_t)sandbox->boot, "created_by",
+		sandbox->created_by, "created_at", sandbox->created_at, "updated_at",
+		sandbox->updated_at);
 
 	set_parsed(record, "parameters", sandbox->parameters);
 	set_parsed(record, "evidence", sandbox->evidence);
@@ -66,10 +88,33 @@ static json_t *sandbox_record(const struct sandbox *sandbox)
 			? json_pack("{s:s,s:s}", "code", sandbox->failure_code, "detail",
 				  sandbox->failure_detail ? sandbox->failure_detail : "")
 			: json_null());
+	json_object_set_new(record, "takes",
+		json_pack("{s:I,s:I,s:I}", "vcpus", (json_int_t)sandbox->vcpus, "memory_mib",
+			(json_int_t)sandbox->memory_mib, "weight", (json_int_t)sandbox->weight));
+	json_object_set_new(record, "expires_at",
+		sandbox->expires_at ? json_string(sandbox->expires_at) : json_null());
+	json_object_set_new(record, "idle_timeout_s",
+		sandbox->idle_s ? json_integer(sandbox->idle_s) : json_null());
+	json_object_set_new(record, "progress", progress_of(sandbox));
+	json_object_set_new(record, "queue", json_null());
 	return record;
 }
 
-static int get(struct web_req *req, struct sandbox *ret_sandbox, struct err *err)
+int sandbox_answer(
+	struct web_req *req, struct web_res *res, const struct sandbox *sandbox, struct err *err)
+{
+	json_t *queue = NULL;
+
+	if (strcmp(sandbox->state, "queued") == 0 && quota_queue(req, sandbox, &queue, err) < 0)
+		return -1;
+	res->json = sandbox_record(sandbox);
+	if (queue)
+		json_object_set_new(res->json, "queue", queue);
+	resource_etag(req, res, sandbox->revision);
+	return 0;
+}
+
+int sandbox_get(struct web_req *req, struct sandbox *ret_sandbox, struct err *err)
 {
 	const char *id = web_param(req, "sandbox_id");
 
@@ -82,18 +127,15 @@ static int get(struct web_req *req, struct sandbox *ret_sandbox, struct err *err
 	return 0;
 }
 
-static int answer_accepted(
-	struct web_req *req, struct web_res *res, const char *id, struct err *err)
+int sandbox_accepted(struct web_req *req, struct web_res *res, const char *id, struct err *err)
 {
 	struct sandbox sandbox;
 
 	if (store_get(req->worker->db, req->arena, req->principal->tenant, id, &sandbox, err) < 0)
 		return -1;
 	res->status = 202;
-	res->json = sandbox_record(&sandbox);
 	web_header_add(res, "Location", arena_printf(req->arena, "/v1/sandboxes/%s", id));
-	resource_etag(req, res, sandbox.revision);
-	return 0;
+	return sandbox_answer(req, res, &sandbox, err);
 }
 
 /* What is measured at launch: template, sandbox, edge; nothing of a tenant or a policy, no secret.
@@ -113,6 +155,7 @@ static int make_initdata(
 
 static int add(struct web_req *req, const struct create_body *body, const char *id, struct err *err)
 {
+	const struct provisioner_conf *conf = req->worker->program;
 	auto_free char *initdata = NULL, *claim = NULL, *parameters = NULL;
 	auto_json json_t *complete = NULL;
 	const struct template *template;
@@ -130,10 +173,16 @@ static int add(struct web_req *req, const struct create_body *body, const char *
 		.name = body->name ? body->name : template->id,
 		.template_id = template->id,
 		.template_version = template->version,
+		.driver = template->driver,
 		.parameters = parameters,
 		.claim = claim,
-		.initdata = initdata };
-	return store_add(req, &sandbox, err);
+		.initdata = initdata,
+		.ttl_s = body->ttl_s,
+		.idle_s = body->idle_s };
+	template_takes(template, complete, &sandbox);
+	if (quota_check(req, &sandbox, err) < 0)
+		return -1;
+	return store_add(req, &sandbox, conf->tenant_queue, err);
 }
 
 int sandbox_create(struct web_req *req, struct web_res *res, struct err *err)
@@ -146,13 +195,13 @@ int sandbox_create(struct web_req *req, struct web_res *res, struct err *err)
 		resource_replayed(req, res, ROUTE, &known, err) < 0)
 		return -1;
 	if (known)
-		return answer_accepted(req, res, known, err);
+		return sandbox_accepted(req, res, known, err);
 	id_new("sbx", id);
 	if (json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
 		add(req, &body, id, err) < 0)
 		return -1;
 	wake_ring(req->worker->wake, "sandbox", id);
-	return answer_accepted(req, res, id, err);
+	return sandbox_accepted(req, res, id, err);
 }
 
 int sandbox_list(struct web_req *req, struct web_res *res, struct err *err)
@@ -169,87 +218,14 @@ int sandbox_show(struct web_req *req, struct web_res *res, struct err *err)
 	struct sandbox sandbox;
 	long long wait_ms;
 
-	if (web_wait_ms(req, &wait_ms, err) < 0 || get(req, &sandbox, err) < 0)
+	if (web_wait_ms(req, &wait_ms, err) < 0 || sandbox_get(req, &sandbox, err) < 0)
 		return -1;
 	if (wait_ms && resource_unchanged(req, sandbox.revision)) {
 		res->status = 304;
 		web_park(req, res, sandbox.id, wait_ms);
 		return 0;
 	}
-	res->json = sandbox_record(&sandbox);
-	resource_etag(req, res, sandbox.revision);
-	return 0;
-}
-
-int sandbox_start(struct web_req *req, struct web_res *res, struct err *err)
-{
-	auto_free char *claim = NULL;
-	struct sandbox sandbox;
-	struct start_body body;
-	size_t len;
-
-	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
-		json_decode(req->arena, req->json, start_fields, &body, err) < 0 ||
-		trust_claim_check(body.claim, err) < 0 || get(req, &sandbox, err) < 0 ||
-		jcs_encode(body.claim, &claim, &len, err) < 0)
-		return -1;
-	if (strcmp(sandbox.claim, claim) == 0) /* a retry: this boot has that claim already */
-		return answer_accepted(req, res, sandbox.id, err);
-	if (strcmp(sandbox.state, "ready") != 0 && strcmp(sandbox.state, "stopped") != 0 &&
-		strcmp(sandbox.state, "failed") != 0)
-		return err_set(
-			err, ERR_CONFLICT, "sandbox.busy", "the sandbox is '%s'", sandbox.state);
-	if (store_reboot(req->worker->db, &sandbox, claim, err) < 0)
-		return -1;
-	wake_ring(req->worker->wake, "sandbox", sandbox.id);
-	return answer_accepted(req, res, sandbox.id, err);
-}
-
-/* The loop or the enrolment may move the sandbox between the look and the change: then it is looked
- * at anew. */
-static int end_sandbox(
-	struct web_req *req, struct web_res *res, const char *to, const char *done, struct err *err)
-{
-	struct sandbox sandbox;
-	int tries = 0;
-
-	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 || get(req, &sandbox, err) < 0)
-		return -1;
-	while (strcmp(sandbox.state, to) != 0 && strcmp(sandbox.state, done) != 0 &&
-		strcmp(sandbox.state, "deleting") != 0 &&
-		store_change(req->worker->db, &sandbox, to, NULL, NULL, err) < 0) {
-		if (strcmp(err->code, "sandbox.stale") != 0 || ++tries == END_TRIES)
-			return -1;
-		err_clear(err);
-		if (get(req, &sandbox, err) < 0)
-			return -1;
-	}
-	wake_ring(req->worker->wake, "sandbox", sandbox.id);
-	return answer_accepted(req, res, sandbox.id, err);
-}
-
-int sandbox_stop(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return end_sandbox(req, res, "stopping", "stopped", err);
-}
-
-int sandbox_delete(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return end_sandbox(req, res, "deleting", "deleted", err);
-}
-
-int sandbox_console(struct web_req *req, struct web_res *res, struct err *err)
-{
-	auto_buf text = BUF_INIT(CONSOLE_MAX);
-	struct sandbox sandbox;
-
-	if (get(req, &sandbox, err) < 0 ||
-		driver_qemu.console(req->worker->program, sandbox.id, &text, err) < 0)
-		return -1;
-	res->content_type = "text/plain; charset=utf-8";
-	res->text = arena_dup(req->arena, text.data ? (const char *)text.data : "", text.len);
-	res->text_len = text.len;
-	return 0;
+	return sandbox_answer(req, res, &sandbox, err);
 }
 
 static int answer_service(
@@ -280,7 +256,13 @@ int sandbox_internal(struct web_req *req, struct web_res *res, struct err *err)
 	return answer_service(req, res, tenant, err);
 }
 
+/* The orchestrator looks at the sandbox of each run each second: that is a sandbox in use. */
 int sandbox_of_tenant(struct web_req *req, struct web_res *res, struct err *err)
 {
+	const struct sandbox used = { .tenant = web_param(req, "tenant_id"),
+		.id = web_param(req, "sandbox_id") };
+
+	if (store_used(req->worker->db, &used, err) < 0)
+		return -1;
 	return answer_service(req, res, web_param(req, "tenant_id"), err);
 }

@@ -10,12 +10,14 @@
 #include "lib/mem.h"
 #include "services/provisioner/queries.h"
 
-const struct sql *const store_forgets[] = { &resource_forget, &SQL_ATTESTATION_FORGET, NULL };
+const struct sql *const store_forgets[] = { &resource_forget, &SQL_ATTESTATION_FORGET,
+	&SQL_SWEEP_FORGET, &SQL_SWEEP_FORGET_VTPM, NULL };
 const struct sql *const store_claim = &SQL_SWEEP_DUE, *const store_release = &SQL_SANDBOX_RELEASE;
 
 struct add_work {
 	struct web_req *req;
 	const struct sandbox *sandbox;
+	long long most_queued;
 };
 
 static int add_work(struct db *db, void *arg, struct err *err)
@@ -23,23 +25,32 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	struct add_work *work = arg;
 	const struct sandbox *sandbox = work->sandbox;
 	const struct principal *who = work->req->principal;
+	auto_rows struct db_rows *rows = NULL;
 
 	if (resource_remember(db, work->req, "POST /v1/sandboxes", sandbox->id, err) < 0 ||
 		db_exec(db, &SQL_SANDBOX_INSERT,
 			DB_PARAMS(who->tenant, who->space, sandbox->id, sandbox->name,
 				sandbox->template_id, DB_NUMBER(sandbox->template_version),
-				sandbox->parameters, sandbox->claim, sandbox->initdata,
-				who->subject),
-			NULL, err) < 0)
+				sandbox->driver, sandbox->parameters, sandbox->claim,
+				sandbox->initdata, who->subject, DB_NUMBER(sandbox->vcpus),
+				DB_NUMBER(sandbox->memory_mib), DB_NUMBER(sandbox->weight),
+				sandbox->ttl_s ? DB_NUMBER(sandbox->ttl_s) : NULL,
+				sandbox->idle_s ? DB_NUMBER(sandbox->idle_s) : NULL,
+				DB_NUMBER(work->most_queued)),
+			&rows, err) < 0)
 		return -1;
+	if (db_affected(rows) == 0)
+		return err_set(err, ERR_LIMITED, "quota.queue_full",
+			"%lld sandboxes of this tenant wait already", work->most_queued);
 	audit(db, &(const struct audit_act) {
 			  .action = "create", .on = sandbox->id, .detail = sandbox->template_id });
 	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("sandbox", sandbox->id), NULL, err);
 }
 
-int store_add(struct web_req *req, const struct sandbox *sandbox, struct err *err)
+int store_add(
+	struct web_req *req, const struct sandbox *sandbox, long long most_queued, struct err *err)
 {
-	struct add_work work = { req, sandbox };
+	struct add_work work = { req, sandbox, most_queued };
 
 	return db_tx(req->worker->db, DB_TENANT(req->principal->tenant), add_work, &work, err);
 }
@@ -54,6 +65,7 @@ static void read_sandbox(const struct db_rows *rows, struct arena *arena, struct
 		.id = TEXT("id"),
 		.name = TEXT("name"),
 		.template_id = TEXT("template_id"),
+		.driver = TEXT("driver"),
 		.parameters = TEXT("parameters"),
 		.state = TEXT("state"),
 		.claim = TEXT("claim"),
@@ -69,11 +81,18 @@ static void read_sandbox(const struct db_rows *rows, struct arena *arena, struct
 		.created_by = TEXT("created_by"),
 		.created_at = TEXT("created_at"),
 		.updated_at = TEXT("updated_at"),
+		.expires_at = TEXT("expires_at"),
 		.template_version = NUMBER("template_version"),
 		.boot = NUMBER("boot"),
 		.launched_boot = NUMBER("launched_boot"),
 		.revision = NUMBER("revision"),
+		.vcpus = NUMBER("vcpus"),
+		.memory_mib = NUMBER("memory_mib"),
+		.weight = NUMBER("weight"),
+		.idle_s = db_is_null(rows, 0, "idle_s") ? 0 : NUMBER("idle_s"),
 		.boot_timed_out = db_bool(rows, 0, "boot_timed_out"),
+		.has_expired = db_bool(rows, 0, "has_expired"),
+		.is_idle = db_bool(rows, 0, "is_idle"),
 	};
 #undef TEXT
 #undef NUMBER
@@ -165,16 +184,17 @@ int store_change(struct db *db, const struct sandbox *sandbox, const char *to,
 	snprintf(action, sizeof(action), "sandbox.%s", to);
 	return change(db, sandbox, action, &SQL_SANDBOX_CHANGE,
 		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, to,
-			DB_NUMBER(sandbox->boot), failure_code, failure_detail),
+			DB_NUMBER(sandbox->boot), failure_code, failure_detail, sandbox->lease),
 		err);
 }
 
-int store_reboot(struct db *db, const struct sandbox *sandbox, const char *claim, struct err *err)
+int store_reboot(struct db *db, const struct sandbox *sandbox, const char *to, const char *claim,
+	struct err *err)
 {
 
 	return change(db, sandbox, "boot", &SQL_SANDBOX_REBOOT,
 		DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state, DB_NUMBER(sandbox->boot),
-			claim),
+			to, claim),
 		err);
 }
 
@@ -201,18 +221,41 @@ static int touch(struct db *db, const struct sandbox *sandbox, const struct sql 
 		sandbox->boot);
 }
 
+int store_holds(struct db *db, const struct sandbox *sandbox, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_TENANT(sandbox->tenant), &SQL_SANDBOX_HOLDS,
+		    DB_PARAMS(sandbox->tenant, sandbox->id, sandbox->state,
+			    DB_NUMBER(sandbox->boot), sandbox->lease),
+		    &rows, err) < 0)
+		return -1;
+	return db_count(rows) == 1
+		       ? 0
+		       : err_set(err, ERR_CONFLICT, "sandbox.stale", "the step outlived its lease");
+}
+
 int store_secret(struct db *db, const struct sandbox *sandbox, const char *hash, struct err *err)
 {
 
 	return touch(db, sandbox, &SQL_SANDBOX_SECRET,
-		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot), hash), err);
+		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot), hash,
+			sandbox->lease),
+		err);
 }
 
 int store_launched(struct db *db, const struct sandbox *sandbox, struct err *err)
 {
 
 	return touch(db, sandbox, &SQL_SANDBOX_LAUNCHED,
-		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot)), err);
+		DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot), sandbox->lease),
+		err);
+}
+
+int store_used(struct db *db, const struct sandbox *sandbox, struct err *err)
+{
+	return db_run(db, DB_TENANT(sandbox->tenant), &SQL_SANDBOX_USED,
+		DB_PARAMS(sandbox->tenant, sandbox->id), NULL, err);
 }
 
 /* The tenant_id that a sweep found, or NULL. */

@@ -36,6 +36,7 @@ static const cyaml_schema_field_t template_fields[] = {
 	CYAML_FIELD_STRING_PTR("id", CYAML_FLAG_POINTER, struct template, id, 1, 63),
 	CYAML_FIELD_INT("version", CYAML_FLAG_DEFAULT, struct template, version),
 	CYAML_FIELD_STRING_PTR("title", CYAML_FLAG_POINTER, struct template, title, 1, 256),
+	CYAML_FIELD_INT("weight", CYAML_FLAG_OPTIONAL, struct template, weight),
 	CYAML_FIELD_STRING_PTR("driver", CYAML_FLAG_POINTER, struct template, driver, 1, 32),
 	CYAML_FIELD_STRING_PTR("class", CYAML_FLAG_POINTER, struct template, class, 1, 32),
 	CYAML_FIELD_SEQUENCE("parameters", CYAML_FLAG_POINTER, struct template, parameters,

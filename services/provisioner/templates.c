@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "services/provisioner/config.h"
+#include "services/provisioner/driver.h"
 
 #define MAX_TEMPLATES 64
 #define TEXT_MAX_LEN 256
@@ -163,11 +164,21 @@ int template_complete(const struct template *template, const json_t *given, json
 	return 0;
 }
 
+void template_takes(
+	const struct template *template, const json_t *parameters, struct sandbox *ret_sandbox)
+{
+	const json_t *vcpus = json_object_get(parameters, "vcpus");
+
+	ret_sandbox->vcpus = vcpus ? json_integer_value(vcpus) : 1;
+	ret_sandbox->memory_mib = json_integer_value(json_object_get(parameters, "memory_mib"));
+	ret_sandbox->weight = template->weight ? template->weight : 1;
+}
+
 static int check_template(const struct template *template, const char *path, struct err *err)
 {
 	auto_json json_t *defaults = NULL;
 
-	if (strcmp(template->driver, "qemu") != 0)
+	if (!driver_find(template->driver))
 		return err_set(err, ERR_INVALID, "template.invalid", "%s: there is no driver '%s'",
 			path, template->driver);
 	if (strcmp(template->class, "none") != 0 && strcmp(template->class, "software-tpm") != 0)

@@ -10,6 +10,7 @@
 
 #include "lib/digest.h"
 #include "lib/service.h"
+#include "services/provisioner/store.h"
 
 enum template_kind { TEMPLATE_INTEGER, TEMPLATE_TEXT };
 
@@ -26,6 +27,7 @@ struct template
 	char *id, *title, *driver;
 	char *class; /* of the evidence that its sandboxes give: none, software-tpm */
 	long long version;
+	long long weight; /* in quotas; 0: 1 */
 	struct template_parameter *parameters;
 	unsigned parameters_count;
 };
@@ -44,6 +46,11 @@ const char *template_edge_spki(void);
  * reference. */
 int template_complete(const struct template *template, const json_t *given, json_t **ret_parameters,
 	struct err *err);
+
+/* What a sandbox of it takes from the quotas: its parameters `vcpus` (or 1) and `memory_mib`, and
+ * the template's weight. */
+void template_takes(
+	const struct template *template, const json_t *parameters, struct sandbox *ret_sandbox);
 
 /* In template_file.c: one file; the caller owns what comes back for the life of the program. */
 int template_file_read(const char *path, struct template **ret_template, struct err *err);

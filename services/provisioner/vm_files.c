@@ -2,6 +2,7 @@
 /* Walks of vm_files.h. */
 #include "services/provisioner/vm_files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/buf.h"
+#include "lib/id.h"
 
 #define FIRST_FD 10
 #define DEPTH 16
@@ -70,4 +72,22 @@ int vm_files_raise(int fd)
 	if (fd >= 0)
 		close(fd);
 	return high;
+}
+
+int vm_files_list(const char *path,
+	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
+	struct err *err)
+{
+	DIR *folder = opendir(path);
+	const struct dirent *entry;
+	int r = 0;
+
+	if (!folder)
+		return errno == ENOENT ? 0 : err_errno(err, "open '%s'", path);
+	while (r == 0 && (entry = readdir(folder))) {
+		if (id_is(entry->d_name, "sbx"))
+			r = on_id(arg, entry->d_name, err);
+	}
+	closedir(folder);
+	return r;
 }

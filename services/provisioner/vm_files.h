@@ -16,6 +16,10 @@ int vm_files_make(const char *path, const void *data, size_t len, uid_t uid, str
 int vm_files_give(const char *path, uid_t uid, struct err *err);
 /* The whole tree goes; fine when it is not there. */
 int vm_files_remove(const char *path, struct err *err);
+/* Calls back for each entry whose name is a sandbox's id; fine when there is no folder. */
+int vm_files_list(const char *path,
+	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
+	struct err *err);
 /* Above the numbers that a child's files take (dup2 of one to itself would keep close-on-exec);
  * closes `fd`. -1: errno. */
 int vm_files_raise(int fd);

@@ -97,3 +97,27 @@ int vm_user_release(const char *folder, uid_t first, const char *sandbox_id, str
 		return err_errno(err, "remove '%s'", own);
 	return 0;
 }
+
+bool vm_is_root(void)
+{
+	return geteuid() == 0;
+}
+
+int vm_user_of(const struct provisioner_conf *conf, const char *sandbox_id, uid_t *ret_uid,
+	struct err *err)
+{
+	auto_free char *folder = mem_printf("%s/.users", conf->sandboxes_dir);
+
+	*ret_uid = geteuid();
+	if (!vm_is_root())
+		return 0;
+	return vm_user_take(folder, (uid_t)conf->sandbox_uid, sandbox_id, ret_uid, err);
+}
+
+int vm_user_give_back(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err)
+{
+	auto_free char *folder = mem_printf("%s/.users", conf->sandboxes_dir);
+
+	return vm_is_root() ? vm_user_release(folder, (uid_t)conf->sandbox_uid, sandbox_id, err)
+			    : 0;
+}

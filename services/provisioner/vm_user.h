@@ -9,9 +9,11 @@
 #ifndef PROVISIONER_VM_USER_H
 #define PROVISIONER_VM_USER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "lib/err.h"
+#include "services/provisioner/config.h"
 
 #define VM_USERS 256u
 
@@ -21,6 +23,12 @@ int vm_user_check(long first, struct err *err);
 /* The sandbox's uid, one of VM_USERS from `first` on; takes a free one if it has none yet. */
 int vm_user_take(
 	const char *folder, uid_t first, const char *sandbox_id, uid_t *ret_uid, struct err *err);
+/* Who a sandbox's processes run as: its uid when this service is root, else this service's own; and
+ * the end of that. */
+bool vm_is_root(void);
+int vm_user_of(const struct provisioner_conf *conf, const char *sandbox_id, uid_t *ret_uid,
+	struct err *err);
+int vm_user_give_back(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
 /* Gives it back; fine when there is none. */
 int vm_user_release(const char *folder, uid_t first, const char *sandbox_id, struct err *err);
 

@@ -13,7 +13,10 @@ FOLDERS = [*sorted(path.parent for path in (ROOT / "services").glob("*/schema"))
 # What a sweep may see: who and where a row is, never what it says. The hashes find the tenant of a credential.
 SWEEP_COLUMNS = {"tenant_id", "space_id", "id", "state", "fence", "owner", "lease_until", "run_at", "due_at",
                  "expires_at", "created_at", "deleted_at", "attempts", "boot_id", "key_hash", "status", "seq", "sandbox_id",
-                 "enrol_hash", "enrol_until", "fingerprint", "reserved_bytes", "bytes_reserved", "uploads", "collected_at"}
+                 "enrol_hash", "enrol_until", "fingerprint", "reserved_bytes", "bytes_reserved", "uploads", "collected_at",
+                 # whose turn it is: sizes and limits of all tenants' sandboxes side by side
+                 "created_by", "used_at", "vcpus", "memory_mib", "weight", "queued_at", "boot", "revision", "updated_at", "sandboxes",
+                 "member_sandboxes", "member_weight"}
 # What it writes it need not be able to read. Audit records on their way to certreg are the one text that it hands over.
 HANDED_OVER = {("audit_outbox", "record")}
 

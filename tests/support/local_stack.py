@@ -23,7 +23,7 @@ if not BUILD.is_absolute():
 AUDIENCES = {
     "tenants": "certreg", "spaces": "certreg", "invitations": "certreg", "members": "certreg", "keys": "certreg",
     "challenges": "certreg", "certificates": "certreg",
-    "templates": "provisioner", "sandboxes": "provisioner",
+    "templates": "provisioner", "sandboxes": "provisioner", "quotas": "provisioner",
     "policies": "policy", "pipelines": "policy", "datasets": "policy", "projections": "policy", "orders": "policy",
     "runs": "orchestrator", "objects": "orchestrator",
 }

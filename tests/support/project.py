@@ -16,7 +16,7 @@ from local_stack import BUILD, ROOT, wait_for
 
 ANSWERS = """
 name: {name}
-template: small
+template: {template}
 accept_evidence: none
 code: {{mode: local, url: src}}
 image: {{archive: image}}
@@ -80,7 +80,7 @@ def write_rows(path, rows):
 
 
 class App(Project):
-    def __init__(self, program, stack, folder, name, files=None, rows=(("1", "one"), ("2", "two"))):
+    def __init__(self, program, stack, folder, name, files=None, rows=(("1", "one"), ("2", "two")), template="small"):
         super().__init__(program, stack, folder)
         self.name = name
         self.configure()
@@ -89,7 +89,7 @@ class App(Project):
         write_image(folder / "image", {"bin/busybox": (open("/bin/busybox", "rb").read(), 0o755),
                                        "bin/hostile": (hostile_program().read_bytes(), 0o755), **(files or {})})
         write_rows(folder / "data.csv", rows)
-        (folder / "answers.yml").write_text(ANSWERS.format(name=name))
+        (folder / "answers.yml").write_text(ANSWERS.format(name=name, template=template))
         self.run("setup", "--answers", "answers.yml")
         self.plan = (folder / "main.yml").read_text()
 
@@ -155,12 +155,12 @@ class App(Project):
             self.run("sandbox", "delete", sandbox["id"], check=False)
 
 
-def app_fixture(name, hooks=False):
+def app_fixture(name, hooks=False, **more):
     """A fixture of one project for a module of tests; its sandbox goes with it."""
     @pytest.fixture(scope="module")
     def app(stack, tmp_path_factory):
         from client_project import program_with_hooks
-        made = App(program_with_hooks() if hooks else BUILD / "bin/strongroom", stack, tmp_path_factory.mktemp(name), name)
+        made = App(program_with_hooks() if hooks else BUILD / "bin/strongroom", stack, tmp_path_factory.mktemp(name), name, **more)
         yield made
         made.delete_sandbox()
     return app

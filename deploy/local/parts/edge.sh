@@ -27,7 +27,7 @@ edge_routes() {
 		certreg      /v1/(?:tenants|members|invitations|spaces|keys|challenges|certificates|token|registry-token|audit|crl)(?:[/:]|$)
 		certreg      /v1/ocsp$
 		certreg      /[.]well-known/
-		provisioner  /v1/(?:templates|sandboxes|enrolments|agent/attestations)(?:[/:]|$)
+		provisioner  /v1/(?:templates|sandboxes|enrolments|quotas|agent/attestations)(?:[/:]|$)
 		registry-gw  /v2(?:/|$)
 		registry-gw  /v1/(?:images|registry)(?:[/:]|$)
 		policy       /v1/(?:policies|pipelines|datasets|projections|orders)(?:[/:]|$)

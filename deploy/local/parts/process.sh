@@ -154,6 +154,17 @@ stop_vms() {
 		fi
 		rm -f "$file"
 	done
+	stop_containers
+}
+
+# Those of the driver `process`; runc takes their cgroups with them.
+stop_containers() {
+	local folder states=$ROOT/sandboxes/process/.runc
+	for folder in "$states"/*/; do
+		[ -d "$folder" ] || continue
+		runc --root "$states" delete --force "$(basename "$folder")" >/dev/null 2>&1 || :
+		say "stopped the process of $(basename "$folder")"
+	done
 }
 
 # Pids of what still belongs to this stack: marked in its environment, or one of our programs working in its

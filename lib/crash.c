@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dying at a named point, for tests of resuming. Empty unless TEST_HOOKS is defined. */
-#include "client/crash.h"
+#include "lib/crash.h"
 
 #ifdef TEST_HOOKS
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +26,14 @@ static void note_passed(const char *point)
 /* How often `wanted` was passed, this time included. */
 static bool is_due(const char *point)
 {
-	static unsigned passed;
+	static atomic_uint passed;
 	const char *wanted = getenv("STRONGROOM_CRASH_AT");
 	const char *number = wanted ? strchr(wanted, '#') : NULL;
 	size_t len = wanted ? (number ? (size_t)(number - wanted) : strlen(wanted)) : 0;
 
 	if (!wanted || strlen(point) != len || memcmp(point, wanted, len) != 0)
 		return false;
-	return ++passed == (number ? strtoul(number + 1, NULL, 10) : 1);
+	return atomic_fetch_add(&passed, 1) + 1 == (number ? strtoul(number + 1, NULL, 10) : 1);
 }
 
 void crash_point(const char *where, const char *what)
