@@ -17,6 +17,7 @@ if not BUILD.is_absolute():
 GUEST = BUILD / "guest"
 LIMIT_S = 120
 MIB = 1 << 20
+SANDBOX = "sbx_019000000000700080000000000000aa"
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +175,7 @@ def wait_for_end(pid):
 
 
 def test_the_guest_reaches_the_listener_from_an_empty_namespace(guest, tmp_path):
-    initdata = {"v": "strongroom-initdata-1", "template": {"id": "small", "version": 1}, "sandbox": "sbx_test",
+    initdata = {"v": "strongroom-initdata-1", "template": {"id": "small", "version": 1}, "sandbox": SANDBOX,
                 "edge": {"host": "10.0.2.2", "port": 443, "ca_spki": "sha256:" + "0" * 64}, "classes": ["none"]}
     (tmp_path / "initdata.json").write_text(json.dumps(initdata, sort_keys=True, separators=(",", ":")))
     (tmp_path / "secret").write_text("canary-of-the-enrolment")
