@@ -256,9 +256,9 @@ static int activate(struct tpmdev *tpm, const TPM2B_ID_OBJECT *blob,
 		return -1;
 	rc = Esys_ActivateCredential(
 		tpm->esys, tpm->ak, tpm->ek, PASSWORD, session, NONE, blob, secret, ret_opened);
+	flush(tpm, session); /* ESYS asks the TPM to keep it, and a TPM has three */
 	if (rc == TSS2_RC_SUCCESS)
-		return 0; /* the TPM ended the session */
-	flush(tpm, session);
+		return 0;
 	return err_set(err, ERR_UNPROCESSABLE, "tpm.credential",
 		"the credential is not for this TPM and key: TPM error 0x%x", rc);
 }

@@ -79,16 +79,26 @@ log_public_key() {
 # What clients verify evidence and measurements against (`strongroom configure --trust`). On a stack of one's own it may
 # come from the same hand; else it travels on another way than the server.
 write_trust() {
-	local template templates='' id version
+	local template templates='' id version references
 	for template in "$SOURCE"/deploy/templates/*/template.yaml; do
 		id=$(awk '$1 == "id:" { print $2; exit }' "$template")
 		version=$(awk '$1 == "version:" { print $2; exit }' "$template")
+		references=$(reference_values "$template") || die "no reference values for the template '$id'"
 		templates+="${templates:+,}\"$id\":{\"version\":$version,$(grep -oE '"(kernel|initramfs|agent)":"sha256:[0-9a-f]{64}"' \
-			"$ROOT/guest/guest.json" | paste -sd ,)}"
+			"$ROOT/guest/guest.json" | paste -sd ,)${references:+,\"references\":[$references]}}"
 	done
-	printf '{"v":"strongroom-trust-1","edge_ca_spki":"sha256:%s","templates":{%s},"log_key":"%s"}\n' \
+	printf '{"v":"strongroom-trust-1","edge_ca_spki":"sha256:%s","templates":{%s},"vtpm_ca":"%s","log_key":"%s"}\n' \
 		"$(openssl x509 -in "$ROOT/pki/ca.pem" -pubkey -noout | openssl pkey -pubin -outform der |
-			sha256sum | cut -d ' ' -f 1)" "$templates" "$(log_key)" | put_file "$ROOT/credentials/trust.json" 644 0
+			sha256sum | cut -d ' ' -f 1)" "$templates" "$(openssl x509 -in "$ROOT/pki/vtpm-ca.pem" | awk '{ printf "%s\\n", $0 }')" \
+		"$(log_key)" | put_file "$ROOT/credentials/trust.json" 644 0
+}
+
+# What a measured template's boot must show, with its default memory; nothing for the others.
+reference_values() {
+	local memory
+	grep -q '^class: software-tpm' "$1" || return 0
+	memory=$(awk '$3 == "memory_mib" { found = 1 } found && $1 == "default:" { gsub(/"/, "", $2); print $2; exit }' "$1")
+	"$BUILD/bin/strongroom" template measure --guest "$ROOT/guest" --memory "$memory" 2>>"$ROOT/log/measure.log"
 }
 
 # prepare_service SERVICE: program, configuration, tables
