@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of an encrypted image through the client and the real stack: build, encrypt, push, list, show, pull, decrypt, rewrap,
+reencrypt, delete; and the same registry through skopeo, logged in at the edge."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from client_project import Project, program_with_hooks
+from local_stack import LocalStack, unique
+
+PARTS = ["postgres", "redis", "certreg", "policy", "registry", "registry-gw", "edge"]
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with LocalStack(PARTS) as running:
+        yield running
+
+
+class Owner(Project):
+    def image(self, *arguments, code=None, **env):
+        """What `strongroom --json image` gives: all its results; with `code`, how it fails."""
+        done = self.run("--json", "image", *map(str, arguments), check=False, **env)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        if code:
+            assert done.returncode != 0 and lines[-1].get("code") == code, (lines[-1:], done.stderr)
+            return lines[-1]
+        assert done.returncode == 0, (lines[-1:], done.stderr)
+        self.progress = [line["what"] for line in lines if line["type"] == "progress"]
+        self.warnings = [line["text"] for line in lines if line["type"] == "warning"]
+        return [line for line in lines if line["type"] == "result"]
+
+    def documents(self, layout):
+        folder = self.folder / layout
+        manifest = json.loads(self.blob(layout, json.loads((folder / "index.json").read_text())["manifests"][0]))
+        return manifest, json.loads(self.blob(layout, manifest["config"]))
+
+    def blob(self, layout, descriptor):
+        return (self.folder / layout / "blobs/sha256" / descriptor["digest"][7:]).read_bytes()
+
+    def same(self, one, other):
+        manifest, config = self.documents(one)
+        assert (manifest, config) == self.documents(other)
+        for descriptor in manifest["layers"]:
+            assert self.blob(one, descriptor) == self.blob(other, descriptor)
+
+
+@pytest.fixture
+def owner(stack, tmp_path):
+    owner = Owner(program_with_hooks(), stack, tmp_path)
+    owner.configure()
+    return owner
+
+
+@pytest.fixture
+def encrypted(owner):
+    """plain and enc in the owner's folder, the latter to old.pem."""
+    app = owner.folder / "app"
+    app.mkdir()
+    shutil.copy("/bin/busybox", app / "busybox")
+    (app / "Containerfile").write_text('FROM scratch\nCOPY busybox /bin/busybox\nENTRYPOINT ["/bin/busybox"]\n')
+    if not any(map(shutil.which, ("docker", "podman", "buildah"))):
+        pytest.skip("neither docker, podman nor buildah")
+    owner.image("build", "app", "plain")
+    owner.image("encrypt", "plain", "enc", "--new-key", "old.pem")
+    return "acme/" + unique("img")
+
+
+def layers(owner, layout):
+    return [layer["digest"] for layer in owner.documents(layout)[0]["layers"]]
+
+
+def test_push_goes_on_where_it_stopped(owner, encrypted, stack):
+    """The gateway dies in the middle of a layer; the same command again sends the rest only."""
+    big = owner.folder / "app/big"
+    big.write_bytes(os.urandom(40 << 20))
+    with (owner.folder / "app/Containerfile").open("a") as file:
+        file.write("COPY big /big\n")
+    owner.image("build", "app", "big.tar", "--new-key", "old.pem")
+    push = subprocess.Popen([owner.program, "--json", "image", "push", "big.tar", f"{encrypted}:big"], cwd=owner.folder, text=True,
+                            stdout=subprocess.PIPE, env={**os.environ, "XDG_CONFIG_HOME": str(owner.config)})
+    for line in push.stdout:
+        event = json.loads(line)
+        if event["type"] == "progress" and event["what"] == "upload" and event["done"] > 1 << 20:
+            push.kill()
+            break
+    push.communicate(timeout=60)
+    assert pathlib.Path(f"{owner.folder}/big.tar.upload").exists()
+    pushed = owner.image("push", "big.tar", f"{encrypted}:big")[0]
+    owner.image("pull", f"{encrypted}@{pushed['manifest']}", "back", "--key", "old.pem")
+
+
+def test_skopeo_logged_in_at_the_edge(owner, encrypted, stack):
+    if not shutil.which("skopeo"):
+        pytest.skip("skopeo is not installed")
+    host = stack.url.removeprefix("https://")
+    certificates = owner.folder / "certs"
+    certificates.mkdir()
+    shutil.copy(stack.ca, certificates / "ca.crt")
+    subprocess.run(["openssl", "pkey", "-in", "old.pem", "-pubout", "-out", "old.pub"], cwd=owner.folder, check=True)
+    environment = {**os.environ, "REGISTRY_AUTH_FILE": str(owner.folder / "auth.json"), "TMPDIR": str(owner.folder)}
+
+    def skopeo(*arguments, **more):
+        done = subprocess.run(["skopeo", *arguments], cwd=owner.folder, env=environment, text=True, capture_output=True, timeout=120,
+                              check=False, **more)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    skopeo("login", "--cert-dir", "certs", "--username", "me", "--password-stdin", host, input=stack.key("acme-owner"))
+    skopeo("--insecure-policy", "copy", "--dest-cert-dir", "certs", "--encryption-key", "jwe:old.pub", "oci:plain:latest",
+           f"docker://{host}/{encrypted}:theirs")
+    owner.image("pull", f"{encrypted}:theirs", "theirs", "--key", "old.pem")
+    owner.same("theirs", "plain")
+    owner.image("push", "enc", f"{encrypted}:ours")
+    skopeo("--insecure-policy", "copy", "--src-cert-dir", "certs", "--decryption-key", "old.pem",
+           f"docker://{host}/{encrypted}:ours", "oci:ours:v1")
+    assert layers(owner, "ours") == layers(owner, "plain")
