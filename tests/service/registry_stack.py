@@ -2,6 +2,7 @@
 """registry-gw as a process of its own in front of the real docker-registry, with the real certreg for its tokens."""
 import base64
 import contextlib
+import copy
 import hashlib
 import http.client
 import json
@@ -121,6 +122,15 @@ class Gateway:
         done = subprocess.run([BUILD / "bin/strongroom-registry-gw", "--config", self.conf, "--migrate"],
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
+
+    def copy(self):
+        """Another process of the same service."""
+        other = copy.copy(self)
+        other.port, other.process = free_port(), None
+        other.conf, other.log = self.folder / "gw2.conf", self.folder / "gw2.log"
+        other.rows = {**self.rows, "listen": f"tcp:127.0.0.1:{other.port}", "instance": "second"}
+        other.configure()
+        return other
 
     def configure(self, **rows):
         self.conf.write_text("".join(f"{name} = {value}\n" for name, value in {**self.rows, **rows}.items()))
