@@ -248,6 +248,17 @@ static int check_audience(const struct auth *auth, const json_t *claims, struct 
 	return 0;
 }
 
+/* The key or certificate that bought the token ends when it does, whatever outlives the token. */
+static int check_credential(const json_t *claims, struct err *err)
+{
+	long long ends = json_integer_value(json_object_get(claims, "credential_exp"));
+
+	if (!ends || clock_unix_ms() / 1000 < ends + AUTH_SKEW_S)
+		return 0;
+	return err_set(err, ERR_UNAUTHENTICATED, "auth.expired",
+		"the key or certificate behind the token has expired");
+}
+
 /* Whatever the token rests on. */
 static int check_revoked(struct auth *auth, const json_t *claims, struct err *err)
 {
@@ -264,7 +275,7 @@ static int check_revoked(struct auth *auth, const json_t *claims, struct err *er
 	pthread_rwlock_unlock(&auth->lock);
 	if (revoked)
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.revoked", "the token was revoked");
-	return 0;
+	return check_credential(claims, err);
 }
 
 /* Who a token of that kind may be about, with the claims that handlers rely on. */

@@ -60,11 +60,13 @@ int auth_check(struct auth *auth, struct web_req *req, enum web_access access, c
  * long after it was made. */
 #define AUTH_REVOKED_SECONDS 1200
 /* auth_check() for the next step of something that was begun with a good token: one that has
- * expired meanwhile still says who it is, for a little less than AUTH_REVOKED_SECONDS. */
+ * expired meanwhile still says who it is, for a little less than AUTH_REVOKED_SECONDS, and no
+ * longer than the key or certificate behind it lives. */
 int auth_check_late(struct auth *auth, struct web_req *req, enum web_access access,
 	const char *scope, const struct principal **ret_principal, struct err *err);
-/* Whether a principal was revoked, expired or not: for streams that outlive their token, asked more
- * often than each AUTH_REVOKED_SECONDS. Codes: auth.revoked, auth.epoch_stale. */
+/* Whether a principal was revoked, or its key or certificate ended, the token expired or not: for
+ * streams that outlive their token, asked more often than each AUTH_REVOKED_SECONDS. Codes:
+ * auth.revoked, auth.expired, auth.epoch_stale. */
 int auth_check_revoked(struct auth *auth, const struct principal *principal, struct err *err);
 
 /* Whether anybody can be let in now: auth.epoch_stale. */

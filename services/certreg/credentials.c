@@ -145,6 +145,9 @@ int credential_claims(struct web_req *req, const struct credential *credential, 
 			"space", credential->space, "spaces", spaces_of(credential), "roles",
 			credential->roles, "iat", (json_int_t)credential->asked_at);
 
+	if (credential->expires_at)
+		json_object_set_new(
+			claims, "credential_exp", json_integer((json_int_t)credential->expires_at));
 	if (bind(req, credential, claims, err) < 0)
 		return -1;
 	*ret_claims = take_ptr(claims);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose an upload session is: it outlives the token that opened it, and dies with what the token rests on."""
 import base64
+import datetime
 import json
 import secrets
 import select
@@ -10,7 +11,8 @@ import pytest
 
 from certreg_stack import P256, unix_now
 from conftest import wait_for
-from registry_stack import MANIFEST_TYPE, refused, sha256
+from test_certreg_members import new_key
+from registry_stack import MANIFEST_TYPE, RegistryClient, refused, sha256
 from registry_stack import algo, gateway, repository  # noqa: F401 (fixtures)
 
 MISSING = "sha256:" + "0" * 64
@@ -80,6 +82,29 @@ def test_a_late_token_of_somebody_else_or_for_less(gateway, repository, algo, fo
     assert repository.offset(location) == 0
 
 
+def test_nothing_outlives_the_key_behind_it(repository, algo, forge):
+    """A key with an end of its own gives tokens that say so."""
+    location = repository.open()
+    ends = {"credential_exp": unix_now() - 10}
+    old = forge(algo.token(scope(repository)), **made_before(400), **ends)
+    for method, path in (("PATCH", location), ("GET", location), ("PUT", f"{location}?digest={sha256(b'')}"), ("DELETE", location)):
+        answer = repository.ask(method, path, token=old)
+        refused(answer, 401, "UNAUTHORIZED")
+        assert answer.json["errors"][0]["detail"]["code"] == "auth.expired"
+    later = forge(algo.token(scope(repository)), **made_before(400), credential_exp=unix_now() + 600)
+    assert repository.ask("PATCH", location, b"x", token=later).status == 202
+
+
+def test_a_key_that_ends_says_so_in_its_tokens(gateway, algo):
+    key = new_key()
+    ends = datetime.datetime.fromtimestamp(unix_now() + 3600, datetime.timezone.utc)
+    words = key.words(name="short", expires_at=ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    assert gateway.certreg.client("acme-owner").post("/v1/keys", words).status == 201
+    token = RegistryClient(gateway, key.text).token("repository:acme/x:pull")
+    assert part_of(token, 1)["credential_exp"] == int(ends.timestamp())
+    assert "credential_exp" not in part_of(algo.token(), 1)
+
+
 # --- revocation ---
 
 @pytest.fixture
@@ -144,7 +169,7 @@ def test_revocation_in_mid_body(repository, revocable, method):
 def test_revocation_ends_a_body_that_does_not_end(repository, revocable):
     token, revoke = revocable
     location = repository.open()
-    with repository.cut_upload(location, b"first", 1 << 40, token) as connection:
+    with repository.cut_upload(location, b"first", 1 << 35, token) as connection:
         begun(repository, location)
         revoke()
 
