@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/codec.h"
 #include "lib/digest.h"
@@ -22,6 +23,14 @@ static int lost(const struct upload *upload, const char *why, struct err *err)
 		"the upload '%s' is lost: %s; start again", upload->id, why);
 }
 
+static const char *path_of(struct web_req *req, const struct upload *upload, const char *name)
+{
+	const struct registry_conf *conf = req->worker->program;
+
+	return arena_printf(req->arena, "%s/docker/registry/v2/repositories/%s/_uploads/%s/%s",
+		conf->storage, upload->repository, upload->backend_id, name);
+}
+
 static int size_of(
 	struct web_req *req, const struct upload *upload, long long *ret_size, struct err *err)
 {
@@ -30,12 +39,23 @@ static int size_of(
 
 	if (!*conf->storage || !*conf->secret_file)
 		return lost(upload, "the registry's storage is not known here", err);
-	if (stat(arena_printf(req->arena, "%s/docker/registry/v2/repositories/%s/_uploads/%s/data",
-			 conf->storage, upload->repository, upload->backend_id),
-		    &status) < 0)
+	if (stat(path_of(req, upload, "data"), &status) < 0)
 		return lost(upload, "the registry's storage has no such file", err);
 	*ret_size = status.st_size;
 	return 0;
+}
+
+/* A full disk leaves an empty hash state, over which the registry stumbles for ever. Without one it
+ * reads the whole again when the upload is closed. */
+static int mend(struct web_req *req, const struct upload *upload, long long size, struct err *err)
+{
+	const char *path =
+		path_of(req, upload, arena_printf(req->arena, "hashstates/sha256/%lld", size));
+	struct stat status;
+
+	if (stat(path, &status) < 0 || status.st_size > 0 || unlink(path) == 0)
+		return 0;
+	return lost(upload, "the registry had no room for it", err);
 }
 
 static int sign(
@@ -94,6 +114,7 @@ int backend_state_recover(struct web_req *req, struct upload *upload, struct err
 
 	for (int i = 0; i < ATTEMPTS && !confirmed; i++) {
 		if (size_of(req, upload, &found.offset, err) < 0 ||
+			mend(req, upload, found.offset, err) < 0 ||
 			make_location(req, &found, err) < 0 ||
 			is_confirmed(req, &found, &confirmed, err) < 0)
 			return -1;

@@ -16,6 +16,7 @@
 
 struct download {
 	const char *digest;
+	long long size;
 	const char *socket;
 	const char *head;
 	struct relay relay;
@@ -44,9 +45,8 @@ static int begin(struct web_req *req, struct web_res *res, void **ret_ctx, struc
 	const struct registry_conf *conf = req->worker->program;
 	struct download *download = arena_alloc(req->arena, sizeof(*download));
 	struct access access;
-	long long size;
 
-	if (blob_check(req, res, &access, &size, err) < 0)
+	if (blob_check(req, res, &access, &download->size, err) < 0)
 		return -1;
 	download->digest = web_param(req, "digest");
 	download->socket = conf->socket;
@@ -84,7 +84,8 @@ static void on_head(struct relay *relay)
 	};
 	size_t n_headers = 3;
 
-	if (relay->head.status != 200 && relay->head.status != 206) {
+	if (relay->head.status != 206 &&
+		(relay->head.status != 200 || relay->head.content_length != download->size)) {
 		refuse(download, relay->head.status);
 		return;
 	}

@@ -70,7 +70,7 @@ class DockerRegistry:
         self.folder, self.socket, self.storage = folder, folder / "registry.sock", folder / "storage"
         self.secret, self.process = secrets.token_hex(32), None
 
-    def start(self):
+    def write_conf(self):
         self.socket.unlink(missing_ok=True)
         conf = self.folder / "registry.yml"
         conf.write_text(f"""version: 0.1
@@ -81,6 +81,10 @@ storage:
   cache: {{blobdescriptor: inmemory}}
 http: {{net: unix, addr: {self.socket}, secret: {self.secret}}}
 """)
+        return conf
+
+    def start(self):
+        conf = self.write_conf()
         self.process = subprocess.Popen(["docker-registry", "serve", str(conf)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=open(self.folder / "registry.log", "a"))
         wait_for(self._answers, "docker-registry answers")
