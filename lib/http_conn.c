@@ -371,20 +371,16 @@ unsigned http_conn_close_idle(struct web_server *server)
 
 bool http_conn_make_room(struct web_server *server)
 {
-	struct http_conn *conn, *begun = NULL;
+	struct http_conn *conn;
 
 	TAILQ_FOREACH(conn, &server->conns, link)
 	{
-		if (conn->state != CONN_HEAD || http_conn_queued(conn) > 0)
-			continue;
-		if (conn->scan.seen == 0)
+		if (conn->state == CONN_HEAD || conn->state == CONN_CLOSING)
 			break;
-		begun = begun ? begun : conn;
 	}
-	conn = conn ? conn : begun;
 	if (conn)
 		http_conn_close(conn);
-	return conn;
+	return conn || !TAILQ_EMPTY(&server->dead); /* which are freed soon */
 }
 
 void http_conn_close_all(struct web_server *server)

@@ -23,8 +23,8 @@ void http_conn_close(struct http_conn *conn);
 void http_conn_reap(struct web_server *server); /* frees what was closed */
 void http_conn_tick(struct web_server *server, long long now_ms);
 unsigned http_conn_close_idle(struct web_server *server); /* returns how many are left */
-/* Closes the oldest connection that waits for a request, rather an idle one than one whose head is
- * on its way. false: all have a request. */
+/* Closes the oldest connection that has no request, however much of a head it has sent: among those
+ * that come all at once the last would otherwise only drive each other out. false: all have one. */
 bool http_conn_make_room(struct web_server *server);
 void http_conn_close_all(struct web_server *server);
 bool http_conn_ended(const struct http_conn *conn); /* the client sends no more */

@@ -65,10 +65,16 @@ static void check_crowd(const char *first_bytes)
 
 static void hold_one(int fd, int number)
 {
+	struct timespec until;
+	int late = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_MS / 1000;
 	client_send(fd, "GET /v1/hold HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
 	pthread_mutex_lock(&mutex);
-	while (holds < number)
-		pthread_cond_wait(&changed, &mutex);
+	while (holds < number && !late)
+		late = pthread_cond_timedwait(&changed, &mutex, &until);
+	CHECK(holds >= number);
 	pthread_mutex_unlock(&mutex);
 }
 
