@@ -60,16 +60,32 @@ int store_audit_last(struct db *db, char **ret_note, struct err *err)
 static int exec_list(struct db *db, const struct sql *sql, const json_t *list,
 	struct db_rows **ret_rows, struct err *err)
 {
-	auto_free char *text = json_dumps(list, JSON_COMPACT);
+	size_t len;
+	auto_free char *text = json_encode(list, &len);
 
 	return db_exec(db, sql, DB_PARAMS(text), ret_rows, err);
+}
+
+/* Of the rows what tells them apart, without their records. */
+static int exec_names(struct db *db, const struct sql *sql, const json_t *rows,
+	struct db_rows **ret_rows, struct err *err)
+{
+	auto_json json_t *names = json_array();
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach (rows, i, row)
+		json_array_append_new(
+			names, json_pack("{s:O,s:O}", "tenant", json_object_get(row, "tenant"),
+				       "id", json_object_get(row, "id")));
+	return exec_list(db, sql, names, ret_rows, err);
 }
 
 int store_audit_drop_known(struct db *db, json_t *rows, struct err *err)
 {
 	auto_rows struct db_rows *known = NULL;
 
-	if (exec_list(db, &SQL_AUDIT_KNOWN, rows, &known, err) < 0)
+	if (exec_names(db, &SQL_AUDIT_KNOWN, rows, &known, err) < 0)
 		return -1;
 	for (size_t i = 0; i < db_count(known); i++) {
 		for (size_t at = json_array_size(rows); at-- > 0;) {
@@ -85,7 +101,7 @@ int store_audit_count(struct db *db, const json_t *rows, json_t **ret_last, stru
 {
 	auto_rows struct db_rows *counted = NULL;
 
-	if (exec_list(db, &SQL_AUDIT_COUNT_RAISE, rows, &counted, err) < 0)
+	if (exec_names(db, &SQL_AUDIT_COUNT_RAISE, rows, &counted, err) < 0)
 		return -1;
 	*ret_last = json_object();
 	for (size_t i = 0; i < db_count(counted); i++)
