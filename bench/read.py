@@ -45,14 +45,14 @@ def conf_of(stack, service):
 
 
 @contextlib.contextmanager
-def second_service(bench, service, port):
+def second_service(bench, service, port, more=""):
     """The same program on the same database as the same user, listening on loopback TCP: wrk speaks no unix sockets.
     As quiet as its peers: no line for each request."""
     stack = bench.stack
     conf = stack.folder / f"etc/bench-{service}.conf"
     text = (stack.folder / f"etc/{service}.conf").read_text()
     text = re.sub(r"^listen = .*", f"listen = tcp:127.0.0.1:{port}", text, flags=re.M)
-    conf.write_text(re.sub(r"^log_level = .*\n", "", text, flags=re.M) + "log_level = warn\n")
+    conf.write_text(re.sub(r"^log_level = .*\n", "", text, flags=re.M) + "log_level = warn\n" + more)
     conf.chmod(0o644)
     ids = {}
     with open(f"/proc/{bench.pid(service)}/status") as status:

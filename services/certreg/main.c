@@ -28,6 +28,7 @@
 
 /* clang-format off */
 #define FILE_ROW(name, help) { #name, CONF_TEXT, offsetof(struct certreg, name), NULL, help }
+#define QUOTA_ROW(name, fallback, help) { #name, CONF_COUNT, offsetof(struct certreg, name), fallback, "at most so many for a tenant, or 0: " help }
 #define PUBLIC(method, path, lane, max, handler) { method, path, WEB_PUBLIC, NULL, lane, max, false, .handle = (handler) }
 #define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = (handler) }
 #define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, .handle = (handler) }
@@ -44,6 +45,12 @@ static const struct conf_item config[] = {
 	FILE_ROW(audit_key, "PEM file of the Ed25519 key that signs the heads of the audit log"),
 	{ "witness_keys", CONF_TEXT, offsetof(struct certreg, witness_keys), "", "file of the verifier keys, one a line, whose cosignatures are kept" },
 	{ "edge_names", CONF_TEXT, offsetof(struct certreg, edge_names), "", "names (host:port, by spaces) of the edge beside base_url's, for which sandboxes may sign: guests reach it as 10.0.2.2:8443" },
+	QUOTA_ROW(quota_keys, "1000", "API keys that are active"),
+	QUOTA_ROW(quota_certificates, "10000", "certificates that are neither revoked, replaced nor expired"),
+	QUOTA_ROW(quota_challenges, "10000", "challenges that are neither used nor expired"),
+	QUOTA_ROW(quota_invitations, "500", "invitations, to the tenant and to its spaces, that are open"),
+	QUOTA_ROW(quota_spaces, "63", "spaces, founded and joined; a token carries 63"),
+	QUOTA_ROW(quota_members, "1000", "members that are not removed"),
 	{ NULL, CONF_TEXT, 0, NULL, NULL } };
 /* Token routes may have to ask the provisioner or the orchestrator: they never hold up the rest. */
 static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { "export", AUDIT_EXPORT_WORKERS, 16 }, { NULL, 0, 0 } };

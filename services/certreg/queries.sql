@@ -172,6 +172,34 @@ SELECT id, spki, nonce, at_text(expires_at) AS expires_at, used_at IS NOT NULL A
 	EXISTS (SELECT 1 FROM burnt) AS burnt
 FROM challenge WHERE tenant_id = $1 AND member_id = $2 AND id = $3
 
+-- How much a tenant may have (store_quota.c). The lock is a statement of its own: what the count sees is settled when it begins.
+
+-- name: quota_lock
+SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))
+
+-- name: quota_keys
+SELECT quota_check('quota_keys', $2::bigint, (SELECT count(*) FROM api_key
+	WHERE tenant_id = $1 AND state = 'active' AND (expires_at IS NULL OR expires_at > now())))
+
+-- name: quota_certificates
+SELECT quota_check('quota_certificates', $2::bigint, (SELECT count(*) FROM (SELECT FROM certificate
+	WHERE tenant_id = $1 AND state = 'active' AND replaced_by IS NULL AND not_after > now() LIMIT $2::bigint + 1) c))
+
+-- name: quota_challenges
+SELECT quota_check('quota_challenges', $2::bigint, (SELECT count(*) FROM challenge
+	WHERE tenant_id = $1 AND used_at IS NULL AND expires_at > now()))
+
+-- name: quota_invitations
+SELECT quota_check('quota_invitations', $2::bigint,
+	(SELECT count(*) FROM invitation WHERE tenant_id = $1 AND state = 'open' AND expires_at > now()) +
+	(SELECT count(*) FROM space_invitation WHERE tenant_id = $1 AND state = 'open' AND expires_at > now()))
+
+-- name: quota_spaces
+SELECT quota_check('quota_spaces', $2::bigint, (SELECT count(*) FROM space_member WHERE tenant_id = $1))
+
+-- name: quota_members
+SELECT quota_check('quota_members', $2::bigint, (SELECT count(*) FROM member WHERE tenant_id = $1 AND state <> 'removed'))
+
 -- name: certificate_insert
 WITH new AS (INSERT INTO certificate (tenant_id, space_id, id, member_id, name, labels, fingerprint, spki, subject, serial, not_before,
 		not_after, algorithm, source, pem, replaces)

@@ -124,6 +124,7 @@ static int add_member(struct db *db, void *arg, struct err *err)
 		    NULL, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) { .action = "create", .on = member->id });
+	store_quota(db, STORE_QUOTA_MEMBERS);
 	return joining->req ? resource_remember(db, joining->req, MEMBERS_ROUTE, member->id, err)
 			    : 0;
 }
@@ -133,7 +134,7 @@ int store_member_add(struct db *db, const struct web_req *req, const struct tena
 {
 	struct joining joining = { req, tenant, member };
 
-	if (db_tx(db, DB_TENANT(tenant->id), add_member, &joining, err) == 0)
+	if (store_quota_tx(db, DB_TENANT(tenant->id), add_member, &joining, err) == 0)
 		return 0;
 	return store_conflict(err, "member.exists", "this name is taken");
 }

@@ -33,6 +33,7 @@ static int add_challenge(struct db *db, void *arg, struct err *err)
 			    challenge->spki, challenge->nonce, seconds),
 		    NULL, err) < 0)
 		return -1;
+	store_quota(db, STORE_QUOTA_CHALLENGES);
 	return resource_remember(db, asking->req, CHALLENGES_ROUTE, challenge->id, err);
 }
 
@@ -41,7 +42,7 @@ int store_challenge_add(struct db *db, const struct web_req *req, const struct c
 {
 	struct asking asking = { .req = req, .challenge = challenge, .seconds = seconds };
 
-	return db_tx(db, DB_TENANT(req->principal->tenant), add_challenge, &asking, err);
+	return store_quota_tx(db, DB_TENANT(req->principal->tenant), add_challenge, &asking, err);
 }
 
 static int ask_challenge(struct db *db, const struct sql *sql, const char *tenant_id,
@@ -222,6 +223,8 @@ static int register_certificate(struct db *db, void *arg, struct err *err)
 			&(const struct audit_act) { .action = new->replaces ? "replace" : "create",
 				.on = new->id,
 				.detail = new->info->spki });
+	if (registering->is_new)
+		store_quota(db, STORE_QUOTA_CERTIFICATES);
 	return resource_remember(db, req,
 		new->replaces ? CERTIFICATE_ROTATE_ROUTE : CERTIFICATES_ROUTE,
 		registering->certificate.id, err);
@@ -233,8 +236,8 @@ int store_certificate_add(struct db *db, const struct web_req *req,
 {
 	struct registering registering = { .req = req, .registration = registration };
 
-	if (db_tx(db, DB_TENANT(req->principal->tenant), register_certificate, &registering, err) <
-		0)
+	if (store_quota_tx(db, DB_TENANT(req->principal->tenant), register_certificate,
+		    &registering, err) < 0)
 		return -1;
 	*ret_certificate = registering.certificate;
 	*ret_is_new = registering.is_new;
@@ -301,6 +304,7 @@ static int add_issued(struct db *db, void *arg, struct err *err)
 			new->source, new->pem));
 	audit(db, &(const struct audit_act) {
 			  .action = "create", .on = new->id, .detail = info->spki });
+	store_quota(db, STORE_QUOTA_CERTIFICATES);
 	return 0;
 }
 
@@ -313,7 +317,8 @@ int store_certificate_issue(struct db *db, const struct web_req *req,
 	struct err failure = { .kind = ERR_NONE };
 	int found;
 
-	*ret_is_new = db_tx(db, DB_TENANT(tenant), add_issued, &registering, &failure) == 0;
+	*ret_is_new =
+		store_quota_tx(db, DB_TENANT(tenant), add_issued, &registering, &failure) == 0;
 	if (*ret_is_new)
 		return 0;
 	if (strcmp(failure.code, "db.unique") == 0) {

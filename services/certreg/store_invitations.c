@@ -36,6 +36,7 @@ static int add_invitation(struct db *db, void *arg, struct err *err)
 
 	if (insert(db, who->tenant, who->space, offering->invitation, err) < 0)
 		return -1;
+	store_quota(db, STORE_QUOTA_INVITATIONS);
 	return resource_remember(
 		db, offering->req, INVITATIONS_ROUTE, offering->invitation->id, err);
 }
@@ -45,7 +46,8 @@ int store_invitation_add(struct db *db, const struct web_req *req,
 {
 	struct offering offering = { req, invitation };
 
-	if (db_tx(db, DB_TENANT(req->principal->tenant), add_invitation, &offering, err) == 0)
+	if (store_quota_tx(db, DB_TENANT(req->principal->tenant), add_invitation, &offering, err) ==
+		0)
 		return 0;
 	return store_conflict(err, "invitation.exists", "an invitation of this id exists");
 }
@@ -198,6 +200,8 @@ static int accept_invitation(struct db *db, void *arg, struct err *err)
 			  .roles = member->roles });
 	if (store_key_insert(db, accepting->tenant, space, accepting->key, err) < 0)
 		return store_conflict(err, "key.exists", "a key of this id exists");
+	store_quota(db, STORE_QUOTA_MEMBERS);
+	store_quota(db, STORE_QUOTA_KEYS);
 	return 0;
 }
 
@@ -206,5 +210,5 @@ int store_invitation_accept(struct db *db, struct arena *arena, const char *tena
 {
 	struct accepting accepting = { arena, tenant_id, id, member, key };
 
-	return db_tx(db, DB_TENANT(tenant_id), accept_invitation, &accepting, err);
+	return store_quota_tx(db, DB_TENANT(tenant_id), accept_invitation, &accepting, err);
 }

@@ -83,6 +83,7 @@ static int add_key(struct db *db, void *arg, struct err *err)
 		store_key_insert(db, adding->tenant, adding->space, key, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) { .action = "create", .on = key->id });
+	store_quota(db, STORE_QUOTA_KEYS);
 	return adding->req ? resource_remember(db, adding->req,
 				     adding->replaced ? KEY_ROTATE_ROUTE : KEYS_ROUTE, key->id, err)
 			   : 0;
@@ -93,7 +94,7 @@ int store_key_add(struct db *db, const struct web_req *req, const char *tenant_i
 {
 	struct adding adding = { .req = req, .tenant = tenant_id, .space = space_id, .key = key };
 
-	if (db_tx(db, DB_TENANT(tenant_id), add_key, &adding, err) == 0)
+	if (store_quota_tx(db, DB_TENANT(tenant_id), add_key, &adding, err) == 0)
 		return 0;
 	return store_conflict(err, "key.exists", "a key of this id exists");
 }
@@ -108,7 +109,7 @@ int store_key_rotate(struct db *db, const struct web_req *req, const struct key 
 		.replaced = replaced,
 		.overlap_s = overlap_s };
 
-	if (db_tx(db, DB_TENANT(adding.tenant), add_key, &adding, err) == 0)
+	if (store_quota_tx(db, DB_TENANT(adding.tenant), add_key, &adding, err) == 0)
 		return 0;
 	return store_conflict(err, "key.exists", "a key of this id exists");
 }

@@ -31,6 +31,21 @@ static inline int store_conflict(struct err *err, const char *code, const char *
  * the same statements. */
 #define STORE_NO_TENANT "tnt_ffffffffffffffffffffffffffffffff"
 
+enum store_quota {
+	STORE_QUOTA_KEYS,
+	STORE_QUOTA_CERTIFICATES,
+	STORE_QUOTA_CHALLENGES,
+	STORE_QUOTA_INVITATIONS,
+	STORE_QUOTA_SPACES,
+	STORE_QUOTA_MEMBERS,
+};
+
+/* In a transaction of store_quota_tx() that adds one: whether the tenant may have it (limit.quota)
+ * is asked with COMMIT (store_quota.c). */
+void store_quota(struct db *db, enum store_quota which);
+int store_quota_tx(struct db *db, const struct db_scope *scope, db_work *work, void *arg,
+	struct err *err) __attribute__((warn_unused_result));
+
 struct store_revoking {
 	const char *tenant, *space, *id;
 	long long revision;

@@ -36,6 +36,7 @@ static int add_space(struct db *db, void *arg, struct err *err)
 		return -1;
 	audit(db, &(const struct audit_act) {
 			  .action = "create", .on = space->id, .space = space->id });
+	store_quota(db, STORE_QUOTA_SPACES);
 	return resource_remember(db, founding->req, SPACES_ROUTE, space->id, err);
 }
 
@@ -44,7 +45,7 @@ int store_space_add(
 {
 	struct founding founding = { req, space };
 
-	if (db_tx(db, DB_TENANT(req->principal->tenant), add_space, &founding, err) == 0)
+	if (store_quota_tx(db, DB_TENANT(req->principal->tenant), add_space, &founding, err) == 0)
 		return 0;
 	return store_conflict(err, "space.exists", "this name is taken");
 }
@@ -170,17 +171,33 @@ int store_space_is_open(
 	return 0;
 }
 
+struct entering {
+	const struct principal *who;
+	const struct space_joining *joining;
+};
+
+static int add_member(struct db *db, void *arg, struct err *err)
+{
+	const struct entering *entering = arg;
+	const struct principal *who = entering->who;
+	const struct space_joining *joining = entering->joining;
+
+	(void)err;
+	db_at_commit(db, &SQL_SPACE_JOIN,
+		DB_PARAMS(who->tenant, joining->space, who->tenant_name, joining->name,
+			joining->invitation_digest, joining->papers));
+	audit(db, &(const struct audit_act) {
+			  .action = "space.join", .on = joining->space, .space = joining->space });
+	store_quota(db, STORE_QUOTA_SPACES);
+	return 0;
+}
+
 int store_space_join(struct db *db, const struct principal *who,
 	const struct space_joining *joining, struct err *err)
 {
-	const struct audit_act act = {
-		.action = "space.join", .on = joining->space, .space = joining->space
-	};
+	struct entering entering = { who, joining };
 
-	if (audit_run(db, DB_TENANT(who->tenant), &SQL_SPACE_JOIN,
-		    DB_PARAMS(who->tenant, joining->space, who->tenant_name, joining->name,
-			    joining->invitation_digest, joining->papers),
-		    &act, err) >= 0)
+	if (store_quota_tx(db, DB_TENANT(who->tenant), add_member, &entering, err) == 0)
 		return 0;
 	return store_conflict(err, "space_invitation.used",
 		"the invitation was used, or the tenant is a member already");
@@ -208,6 +225,7 @@ static int add_invitation(struct db *db, void *arg, struct err *err)
 			  .on = invitation->id,
 			  .detail = invitation->invited,
 			  .space = invitation->space });
+	store_quota(db, STORE_QUOTA_INVITATIONS);
 	return resource_remember(db, inviting->req, SPACE_INVITATIONS_ROUTE, invitation->id, err);
 }
 
@@ -216,7 +234,8 @@ int store_space_invitation_add(struct db *db, const struct web_req *req,
 {
 	struct inviting inviting = { req, invitation };
 
-	if (db_tx(db, DB_TENANT(req->principal->tenant), add_invitation, &inviting, err) == 0)
+	if (store_quota_tx(db, DB_TENANT(req->principal->tenant), add_invitation, &inviting, err) ==
+		0)
 		return 0;
 	return store_conflict(
 		err, "space_invitation.exists", "this very invitation was sent before");

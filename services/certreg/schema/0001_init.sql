@@ -76,6 +76,7 @@ CREATE TABLE challenge (
 	PRIMARY KEY (tenant_id, id),
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
 CREATE INDEX challenge_expiry ON challenge (expires_at);
+CREATE INDEX challenge_pending ON challenge (tenant_id, expires_at) WHERE used_at IS NULL;
 
 -- A name belongs to one certificate that is neither revoked nor replaced; one key (SPKI) has one record.
 CREATE TABLE certificate (
@@ -91,7 +92,7 @@ CREATE TABLE certificate (
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
 CREATE UNIQUE INDEX certificate_name ON certificate (tenant_id, name) WHERE state = 'active' AND replaced_by IS NULL;
 CREATE INDEX certificate_fingerprint ON certificate (fingerprint); -- the tenant of a certificate that is shown
-CREATE INDEX certificate_end ON certificate (tenant_id, not_after);
+CREATE INDEX certificate_end ON certificate (tenant_id, not_after) WHERE state = 'active' AND replaced_by IS NULL;
 
 -- Standing of what our own CA issued, by serial number alone: the CRL and OCSP answer for all tenants and name none.
 -- revoked_at may lie ahead: then the certificate was replaced, and its overlap still runs.
@@ -165,6 +166,14 @@ CREATE FUNCTION warning_days(state text, replaced_by text, ends_at timestamptz) 
 	RETURN CASE WHEN state = 'revoked' OR replaced_by IS NOT NULL OR ends_at <= now() OR ends_at > now() + interval '30 days'
 		THEN NULL WHEN ends_at <= now() + interval '1 day' THEN 1 WHEN ends_at <= now() + interval '7 days' THEN 7
 		WHEN ends_at <= now() + interval '14 days' THEN 14 ELSE 30 END;
+
+-- A quota is broken as a constraint is: the transaction fails, and the name says which.
+CREATE FUNCTION quota_check(quota text, most bigint, used bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF used > most THEN
+		RAISE EXCEPTION USING ERRCODE = 'check_violation', CONSTRAINT = quota, MESSAGE = quota;
+	END IF;
+END $$;
 
 CREATE VIEW api_key_record WITH (security_invoker = true) AS
 SELECT k.tenant_id, k.id, k.member_id, m.roles AS member_roles, k.name, k.scopes, k.state, k.revision,
