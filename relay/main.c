@@ -5,15 +5,18 @@
  * The sandbox's one way out: accepts on the listener that strongroom-launch opened inside the VM's
  * empty network namespace (descriptor 3) and relays each connection to the edge, and nowhere else.
  * Ends with the VM (descriptor 4 is its pidfd), outlives the provisioner. TLS runs end to end
- * between agent and edge: it sees ciphertext only.
+ * between agent and edge: it sees ciphertext only. HOST may be a name: it is looked up for each
+ * connection, as the edge's address may change while a VM lives.
  */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <event2/util.h>
 #include <getopt.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -32,8 +35,9 @@
 
 struct relay {
 	struct event_base *base;
-	struct sockaddr_storage edge;
-	int edge_len;
+	struct evdns_base *names; /* NULL: `host` is an address */
+	char *host;
+	int port;
 	unsigned connections;
 };
 
@@ -138,8 +142,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	pair->relay = relay;
 	pair->side[0] = add_side(pair, fd);
 	pair->side[1] = add_side(pair, -1);
-	if (bufferevent_socket_connect(
-		    pair->side[1], (struct sockaddr *)&relay->edge, relay->edge_len) < 0)
+	if (bufferevent_socket_connect_hostname(
+		    pair->side[1], relay->names, AF_UNSPEC, relay->host, relay->port) < 0)
 		drop(pair);
 }
 
@@ -152,6 +156,14 @@ static void on_vm_ended(evutil_socket_t fd, short what, void *arg)
 	event_base_loopbreak(relay->base);
 }
 
+static bool is_address(const char *host)
+{
+	unsigned char bytes[sizeof(struct in6_addr)];
+
+	return evutil_inet_pton(AF_INET, host, bytes) == 1 ||
+	       evutil_inet_pton(AF_INET6, host, bytes) == 1;
+}
+
 static int serve(struct relay *relay)
 {
 	struct evconnlistener *listener;
@@ -160,6 +172,11 @@ static int serve(struct relay *relay)
 	relay->base = event_base_new();
 	if (!relay->base)
 		return 1;
+	if (!is_address(relay->host)) {
+		relay->names = evdns_base_new(relay->base, EVDNS_BASE_INITIALIZE_NAMESERVERS);
+		if (!relay->names)
+			return 1;
+	}
 	evutil_make_socket_nonblocking(LISTENER_FD);
 	listener = evconnlistener_new(
 		relay->base, on_accept, relay, LEV_OPT_CLOSE_ON_FREE, 0, LISTENER_FD);
@@ -185,6 +202,24 @@ static int become(long uid, long gid)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+/* "host:port", "[::1]:port" */
+static int parse_edge(const char *text, struct relay *relay)
+{
+	const char *colon = strrchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	char *end;
+
+	if (len > 2 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	if (len == 0)
+		return -1;
+	relay->host = mem_strndup(text, len);
+	relay->port = (int)strtol(colon + 1, &end, 10);
+	return *end == '\0' && relay->port > 0 && relay->port < 65536 ? 0 : -1;
+}
+
 static int parse(int argc, char **argv, struct relay *relay, long *ret_uid, long *ret_gid)
 {
 	static const struct option names[] = {
@@ -196,11 +231,9 @@ static int parse(int argc, char **argv, struct relay *relay, long *ret_uid, long
 	};
 	int choice, rc = -1;
 
-	relay->edge_len = sizeof(relay->edge);
 	while ((choice = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		if (choice == 't')
-			rc = evutil_parse_sockaddr_port(
-				optarg, (struct sockaddr *)&relay->edge, &relay->edge_len);
+			rc = parse_edge(optarg, relay);
 		else if (choice == 'u')
 			*ret_uid = strtol(optarg, NULL, 10);
 		else if (choice == 'g')
