@@ -49,9 +49,9 @@ edge_locations() {
 		pages=
 		[ "${pattern#/v2}" = "$pattern" ] ||
 			pages=' error_page 429 = @limited_oci; error_page 502 504 = @unavailable_oci; error_page 400 = @refused_oci;'
-		printf "\t\tlocation ~ '^%s' {%s proxy_pass http://%s; }\n" "$pattern" "$pages" "$service"
+		printf "\t\tlocation ~ '^%s' {%s proxy_pass %s://%s; }\n" "$pattern" "$pages" "${EDGE_SCHEME:-http}" "$service"
 	done < <(edge_routes)
-	printf "\t\tlocation ~ '^/v1/ocsp/' { proxy_pass http://certreg/v1/ocsp?request=\$ocsp_request; }\n"
+	printf "\t\tlocation ~ '^/v1/ocsp/' { proxy_pass %s://certreg/v1/ocsp?request=\$ocsp_request; }\n" "${EDGE_SCHEME:-http}"
 }
 
 edge_listen() {
@@ -69,13 +69,16 @@ end_old_workers() {
 	done
 }
 
+edge_conf() {
+	UPSTREAMS=$(edge_upstreams) LOCATIONS=$(edge_locations) LISTEN=$(edge_listen) ROOT=$ROOT awk '
+		/^@[A-Z]+@$/ { print ENVIRON[substr($0, 2, length($0) - 2)]; next }
+		{ gsub(/@STACK@/, ENVIRON["ROOT"]); print }' "$SOURCE/deploy/local/conf/edge.conf.in"
+}
+
 start_edge() {
 	end_old_workers
 	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || die "no nginx: run 'make install-deps'"
-	UPSTREAMS=$(edge_upstreams) LOCATIONS=$(edge_locations) LISTEN=$(edge_listen) \
-		ROOT=$ROOT awk '
-		/^@[A-Z]+@$/ { print ENVIRON[substr($0, 2, length($0) - 2)]; next }
-		{ gsub(/@STACK@/, ENVIRON["ROOT"]); print }' "$HERE/conf/edge.conf.in" | put_file "$ROOT/etc/edge.conf" 644 0
+	edge_conf | put_file "$ROOT/etc/edge.conf" 644 0
 	launch edge /usr/sbin/nginx -e stderr -p "$ROOT/edge/" -c "$ROOT/etc/edge.conf"
 }
 

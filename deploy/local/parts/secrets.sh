@@ -81,11 +81,19 @@ configure_vtpm() {
 	END
 }
 
-# The edge's certificate is renewed at a start within thirty days of its end. 10.0.2.2 is the edge as a guest sees it. The
+edge_alt_names() {
+	echo "IP:127.0.0.1, IP:::1, IP:10.0.2.2, DNS:localhost"
+}
+
+# The edge's certificate is renewed at a start within thirty days of its end, or under other names. 10.0.2.2 is the edge as a guest sees it. The
 # CA's certificate travels along: guests know its key only.
 make_edge_certificate() {
-	local dir=$ROOT/keys cert=$ROOT/pki/edge.pem
-	! openssl x509 -in "$cert" -noout -checkend 2592000 >/dev/null 2>&1 || return 0
+	local dir=$ROOT/keys cert=$ROOT/pki/edge.pem names
+	names=$(edge_alt_names)
+	if openssl x509 -in "$cert" -noout -checkend 2592000 >/dev/null 2>&1 && [ "$(cat "$dir/edge.names")" = "$names" ]; then
+		return 0
+	fi
+	echo "$names" | put_file "$dir/edge.names" 600 0
 	make_key "$dir/edge.key" "$(uid_of edge)"
 	{ openssl req -new -key "$dir/edge.key" -subj "/CN=localhost" |
 		openssl x509 -req -sha256 -days 825 -CA "$ROOT/pki/ca.pem" -CAkey "$dir/ca.key" \
@@ -94,7 +102,7 @@ make_edge_certificate() {
 				basicConstraints = critical, CA:FALSE
 				keyUsage = critical, digitalSignature
 				extendedKeyUsage = serverAuth
-				subjectAltName = IP:127.0.0.1, IP:::1, IP:10.0.2.2, DNS:localhost
+				subjectAltName = $names
 				subjectKeyIdentifier = hash
 				authorityKeyIdentifier = keyid
 			END

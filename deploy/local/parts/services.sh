@@ -7,25 +7,32 @@ socket_of() {
 	echo "unix:$RUN/$1/http.sock"
 }
 
-common_rows() {
+# Where a service listens and finds the others; deploy/compose has its own.
+address_rows() {
 	local service=$1 role peer
 	role=$(role_of "$service")
 	cat <<-END
-		# made by deploy/local/stack at each start from conf/$service.conf.in: edit that
 		listen = $(socket_of "$service")
-		base_url = $BASE_URL
 		database = host=$RUN/postgres user=$role dbname=strongroom passfile=$ROOT/keys/$role.pgpass application_name=$service
 		migrate_database = host=$RUN/postgres user=${role}_owner dbname=strongroom passfile=$ROOT/keys/${role}_owner.pgpass application_name=$service-migrate
 		redis = unix:$RUN/redis/redis.sock
-		service_key = $ROOT/keys/$service.pem
+	END
+	for peer in "${SERVICES[@]}"; do
+		echo "${peer//-/_}_url = $(socket_of "$peer")"
+	done
+}
+
+common_rows() {
+	cat <<-END
+		# made at each start from conf/$1.conf.in: edit that
+		base_url = $BASE_URL
+		service_key = $ROOT/keys/$1.pem
 		peers_dir = $ROOT/peers
 		log_level = ${LOG_LEVEL:-info}
 		rate_per_key = ${RATE_PER_KEY:-500}
 		rate_per_source = ${RATE_PER_SOURCE:-100}
 	END
-	for peer in "${SERVICES[@]}"; do
-		echo "${peer//-/_}_url = $(socket_of "$peer")"
-	done
+	address_rows "$1"
 }
 
 # Replaces @NAME@ by the stack's values; an unknown name is an error.

@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Redis (wake-ups) and the Docker Registry (images), each on a unix socket of its own.
 
-start_redis() {
-	command -v redis-server >/dev/null || die "no redis-server: run 'make install-deps'"
-	put_file "$ROOT/etc/redis.conf" 644 0 <<-END
-		port 0
+redis_settings() {
+	cat <<-END
 		unixsocket $RUN/redis/redis.sock
 		unixsocketperm 660
 		dir $ROOT/redis
@@ -17,6 +15,11 @@ start_redis() {
 		daemonize no
 		loglevel notice
 	END
+}
+
+start_redis() {
+	command -v redis-server >/dev/null || die "no redis-server: run 'make install-deps'"
+	{ redis_settings && echo "port 0"; } | put_file "$ROOT/etc/redis.conf" 644 0
 	launch redis redis-server "$ROOT/etc/redis.conf"
 }
 
@@ -25,9 +28,8 @@ probe_redis() {
 }
 
 # Its http.secret signs the state of uploads; registry-gw has a copy and makes that state anew after a crash.
-start_registry() {
-	command -v docker-registry >/dev/null || die "no docker-registry: run 'make install-deps'"
-	put_file "$ROOT/etc/registry.yml" 600 "$(uid_of registry)" <<-END
+registry_settings() {
+	cat <<-END
 		version: 0.1
 		log: {level: warn, formatter: json, accesslog: {disabled: true}}
 		storage:
@@ -40,6 +42,11 @@ start_registry() {
 		  secret: $(cat "$ROOT/keys/registry-http-secret")
 		  headers: {X-Content-Type-Options: [nosniff]}
 	END
+}
+
+start_registry() {
+	command -v docker-registry >/dev/null || die "no docker-registry: run 'make install-deps'"
+	registry_settings | put_file "$ROOT/etc/registry.yml" 600 "$(uid_of registry)"
 	launch registry docker-registry serve "$ROOT/etc/registry.yml"
 }
 
