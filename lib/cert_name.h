@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names in certificates and requests; cert.c and cert_request.c only. A NUL inside a name makes two
- * readers see two names, so that it is refused wherever it stands: cert.name_nul. */
+/* Names in certificates and requests; cert.c, cert_request.c and ocicrypt_check.c only. A NUL
+ * inside a name makes two readers see two names, so that it is refused wherever it stands:
+ * cert.name_nul. */
 #ifndef STRONGROOM_CERT_NAME_H
 #define STRONGROOM_CERT_NAME_H
 

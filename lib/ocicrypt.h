@@ -97,10 +97,16 @@ int ocicrypt_rewrap(json_t *descriptor, const struct ocicrypt_keys *keys,
 void ocicrypt_strip(json_t *annotations, const char *prefix);
 bool ocicrypt_is_type(const char *media_type); /* ends in +encrypted */
 
-/* Gateway's rule on a manifest, without any key: every layer `+encrypted`, cipher known, hmac 32
- * bytes, public cipheroptions empty, at least one key packet, each well-formed and wrapped to
- * public keys by an algorithm of the list, at most 32 recipients. image.not_encrypted names the
- * layer and the reason. */
+/* Without any key: every layer that says `+encrypted` has a known cipher, an hmac of 32 bytes,
+ * empty public cipheroptions, and at least one key packet, each well-formed and wrapped to public
+ * keys by an algorithm of the list, at most OCICRYPT_MAX_RECIPIENTS in all. image.not_encrypted
+ * names the layer and the reason. *ret_layers has an entry for each layer: null when it does not
+ * say so, else whom its packets are for, as far as they tell:
+ * [{"scheme":"jwe"|"pkcs7","kid","issuer_serial","issuer","serial"}, …].
+ */
+int ocicrypt_check_layers(const json_t *manifest, json_t **ret_layers, struct err *err);
+#define OCICRYPT_MAX_RECIPIENTS 32u
+/* The same, and every layer says so. */
 int ocicrypt_check_manifest(const json_t *manifest, struct err *err);
 
 #endif

@@ -4,22 +4,43 @@
  * keys, by algorithms that we know, and every packet is what its name says. So a packet that
  * everybody could open (alg `dir`, a password) does not pass as encryption.
  */
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/cert_name.h"
 #include "lib/codec.h"
 #include "lib/jose_shape.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/ocicrypt_layer.h"
+#include "lib/pkcs7.h"
 
 #define PKCS7 "org.opencontainers.image.enc.keys.pkcs7"
 #define MAX_LAYERS 127
-#define MAX_RECIPIENTS 32u /* of a layer, in all its packets */
-#define MAX_WRAPPED 4096u  /* bytes of a wrapped key, and of what it opens */
+#define MAX_KID 256
+#define MAX_SERIAL 21u	  /* 20 bytes and a sign */
+#define MAX_WRAPPED 4096u /* bytes of a wrapped key, and of what it opens */
 
 static const char *const WRAPS[] = { "RSA-OAEP", "RSA-OAEP-256", "ECDH-ES+A128KW", "ECDH-ES+A192KW",
 	"ECDH-ES+A256KW" };
+
+/* --- whom a packet is for, as far as it tells --- */
+
+struct recipient {
+	const char *scheme;
+	const char *kid;	   /* JWE; NULL: it does not say */
+	const char *issuer_serial; /* PKCS #7 */
+	const char *issuer, *serial;
+};
+
+static void add_recipient(json_t *found, const struct recipient *recipient)
+{
+	json_array_append_new(
+		found, json_pack("{s:s, s:s?, s:s?, s:s?, s:s?}", "scheme", recipient->scheme,
+			       "kid", recipient->kid, "issuer_serial", recipient->issuer_serial,
+			       "issuer", recipient->issuer, "serial", recipient->serial));
+}
 
 /* --- JWE --- */
 
@@ -37,11 +58,25 @@ static bool is_bytes(const json_t *object, const char *name, size_t least, size_
 	return fits;
 }
 
-static const char *recipient_fault(const json_t *recipient, const json_t *header)
+/* The name that the packet gives the key, if it is short enough to be one. */
+static void add_key(json_t *found, const json_t *recipient, const json_t *header)
+{
+	const char *own = json_text(json_object_get(recipient, "header"), "kid");
+	const char *kid = own ? own : json_text(header, "kid");
+
+	add_recipient(found, &(const struct recipient) {
+				     .scheme = "jwe",
+				     .kid = kid && *kid && strlen(kid) <= MAX_KID ? kid : NULL,
+			     });
+}
+
+static const char *recipient_fault(const json_t *recipient, const json_t *header, json_t *found)
 {
 	const char *common = json_text(header, "alg");
 	const char *own = json_text(json_object_get(recipient, "header"), "alg");
 	const char *algorithm = own ? own : common;
+
+	add_key(found, recipient, header);
 
 	if (own && common)
 		return "it names its algorithm twice";
@@ -54,28 +89,25 @@ static const char *recipient_fault(const json_t *recipient, const json_t *header
 	return "it wraps the key by an algorithm that is not allowed";
 }
 
-static const char *recipients_fault(const json_t *jwe, const json_t *header, size_t *count)
+static const char *recipients_fault(const json_t *jwe, const json_t *header, json_t *found)
 {
 	const json_t *list = json_object_get(jwe, "recipients");
 	const char *fault = NULL;
 	json_t *recipient;
 	size_t i;
 
-	if (!list) {
-		*count += 1;
-		return recipient_fault(jwe, header);
-	}
+	if (!list)
+		return recipient_fault(jwe, header, found);
 	if (!json_is_array(list) || json_array_size(list) == 0)
 		return "it has no recipients";
-	*count += json_array_size(list);
 	json_array_foreach (list, i, recipient) {
 		if (!fault)
-			fault = recipient_fault(recipient, header);
+			fault = recipient_fault(recipient, header, found);
 	}
 	return fault;
 }
 
-static const char *jwe_fault(const char *text, size_t len, size_t *count)
+static const char *jwe_fault(const char *text, size_t len, json_t *found)
 {
 	static const char *const required[] = { "protected", "iv", "ciphertext", "tag", NULL };
 	static const char *const optional[] = { "header", "encrypted_key", "recipients", NULL };
@@ -90,119 +122,66 @@ static const char *jwe_fault(const char *text, size_t len, size_t *count)
 	if (!is_bytes(jwe, "iv", 12, 12) || !is_bytes(jwe, "tag", 16, 16) ||
 		!is_bytes(jwe, "ciphertext", 1, MAX_WRAPPED))
 		return "its nonce, content or tag has a wrong length";
-	return recipients_fault(jwe, header, count);
+	return recipients_fault(jwe, header, found);
 }
 
-/* --- PKCS #7 as ocicrypt writes it: not quite DER, so no library reads it --- */
+/* --- PKCS #7 --- */
 
-struct span {
-	const unsigned char *at;
-	size_t len;
-};
-
-#define OID(text)                                                                                  \
-	{                                                                                          \
-		(const unsigned char *)(text), sizeof(text) - 1                                    \
-	}
-static const struct span ENVELOPED = OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03");
-static const struct span DATA = OID("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01");
-static const struct span RSA_KEY = OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01");
-static const struct span AES128_GCM = OID("\x60\x86\x48\x01\x65\x03\x04\x01\x06");
-static const struct span AES256_GCM = OID("\x60\x86\x48\x01\x65\x03\x04\x01\x2e");
-
-enum { INTEGER = 0x02, OCTETS = 0x04, OBJECT = 0x06, SEQUENCE = 0x30, SET = 0x31, TAGGED = 0xa0 };
-
-/* Takes the next element off `in`, if it has that tag. */
-static bool take(struct span *in, unsigned tag, struct span *ret_inside)
+/* `name` is a whole DER Name. */
+static bool name_text(const struct span *name, char ret_text[CERT_SUBJECT_SIZE])
 {
-	size_t head = 2, len;
+	const unsigned char *at = name->at;
+	X509_NAME *parsed = d2i_X509_NAME(NULL, &at, (long)name->len);
+	bool good = parsed && cert_name_text(parsed, ret_text, NULL) == 0;
 
-	if (in->len < 2 || in->at[0] != tag)
-		return false;
-	len = in->at[1];
-	if (len & 0x80) {
-		size_t bytes = len & 0x7f;
-
-		if (bytes == 0 || bytes > 3 || in->len < head + bytes)
-			return false;
-		len = 0;
-		for (size_t i = 0; i < bytes; i++)
-			len = len << 8 | in->at[head + i];
-		head += bytes;
-	}
-	if (len > in->len - head)
-		return false;
-	*ret_inside = (struct span) { in->at + head, len };
-	*in = (struct span) { in->at + head + len, in->len - head - len };
-	return true;
+	X509_NAME_free(parsed);
+	ERR_clear_error();
+	return good;
 }
 
-static bool take_object(struct span *in, const struct span *wanted)
+static void add_certificate(json_t *found, const struct pkcs7_recipient *recipient)
 {
-	struct span oid;
+	char digest[DIGEST_TEXT_SIZE], issuer[CERT_SUBJECT_SIZE],
+		serial[CODEC_HEX_SIZE(MAX_SERIAL)];
+	bool is_short = recipient->serial.len > 0 && recipient->serial.len <= MAX_SERIAL;
 
-	return take(in, OBJECT, &oid) && oid.len == wanted->len &&
-	       memcmp(oid.at, wanted->at, oid.len) == 0;
+	digest_text(recipient->who.at, recipient->who.len, digest);
+	if (is_short)
+		codec_hex(recipient->serial.at, recipient->serial.len, serial);
+	add_recipient(
+		found, &(const struct recipient) {
+			       .scheme = "pkcs7",
+			       .issuer_serial = digest,
+			       .issuer = name_text(&recipient->issuer, issuer) ? issuer : NULL,
+			       .serial = is_short ? serial : NULL,
+		       });
 }
 
-/* One RecipientInfo: a certificate's issuer and serial, and a key by RSA. */
-static bool take_recipient(struct span *recipients)
-{
-	struct span recipient, version, who, name, serial, algorithm, key;
-
-	return take(recipients, SEQUENCE, &recipient) && take(&recipient, INTEGER, &version) &&
-	       take(&recipient, SEQUENCE, &who) && take(&who, SEQUENCE, &name) &&
-	       take(&who, INTEGER, &serial) && take(&recipient, SEQUENCE, &algorithm) &&
-	       take_object(&algorithm, &RSA_KEY) && take(&recipient, OCTETS, &key) &&
-	       key.len >= 256 && key.len <= MAX_WRAPPED;
-}
-
-static bool is_content(struct span content)
-{
-	struct span algorithm, again, bytes;
-
-	if (!take_object(&content, &DATA) || !take(&content, SEQUENCE, &algorithm))
-		return false;
-	again = algorithm;
-	if (!take_object(&algorithm, &AES128_GCM) && !take_object(&again, &AES256_GCM))
-		return false;
-	return (take(&content, TAGGED, &bytes) || take(&content, TAGGED & ~0x20u, &bytes)) &&
-	       bytes.len > 16;
-}
-
-static const char *envelope_fault(struct span in, size_t *count)
-{
-	struct span info, tagged, envelope, version, recipients, content;
-
-	if (!take(&in, SEQUENCE, &info) || in.len > 0 || !take_object(&info, &ENVELOPED) ||
-		!take(&info, TAGGED, &tagged) || !take(&tagged, SEQUENCE, &envelope) ||
-		!take(&envelope, INTEGER, &version) || !take(&envelope, SET, &recipients) ||
-		!take(&envelope, SEQUENCE, &content))
-		return "it is no PKCS #7 EnvelopedData";
-	if (recipients.len == 0)
-		return "it has no recipients";
-	for (; recipients.len > 0; (*count)++) {
-		if (!take_recipient(&recipients))
-			return "a recipient has no key wrapped by RSA of 2048 bits or more";
-	}
-	return is_content(content) ? NULL : "its content is not encrypted by AES-GCM";
-}
-
-static const char *pkcs7_fault(const char *text, size_t len, size_t *count)
+static const char *pkcs7_fault(const char *text, size_t len, json_t *found)
 {
 	auto_free unsigned char *data = NULL;
+	struct pkcs7_recipient recipient;
+	struct pkcs7 pkcs7;
 	size_t data_len = 0;
 
-	if (len > OCICRYPT_MAX_PACKET || codec_b64_decode(text, len, &data, &data_len, NULL) < 0)
-		return "it is no PKCS #7 EnvelopedData";
-	return envelope_fault((struct span) { data, data_len }, count);
+	if (len > OCICRYPT_MAX_PACKET || codec_b64_decode(text, len, &data, &data_len, NULL) < 0 ||
+		!pkcs7_parse(data, data_len, &pkcs7))
+		return "it is no PKCS #7 EnvelopedData by AES-GCM";
+	if (pkcs7.recipients.len == 0)
+		return "it has no recipients";
+	while (pkcs7.recipients.len > 0) {
+		if (!pkcs7_next(&pkcs7.recipients, &recipient))
+			return "a recipient has no key wrapped by RSA of 2048 bits or more";
+		add_certificate(found, &recipient);
+	}
+	return NULL;
 }
 
 /* --- the rule --- */
 
 static const struct {
 	const char *annotation, *kind;
-	const char *(*fault)(const char *text, size_t len, size_t *count);
+	const char *(*fault)(const char *text, size_t len, json_t *found);
 } KINDS[] = {
 	{ OCICRYPT_JWE, "JWE", jwe_fault },
 	{ PKCS7, "PKCS7", pkcs7_fault },
@@ -215,54 +194,73 @@ static int refuse(size_t layer, const char *fault, struct err *err)
 }
 
 static int check_packets(
-	size_t layer, const json_t *annotations, size_t kind, size_t *count, struct err *err)
+	size_t layer, const json_t *annotations, size_t kind, json_t *found, struct err *err)
 {
 	const char *list = json_text(annotations, KINDS[kind].annotation), *packet, *fault;
 	size_t len = 0;
 
 	for (unsigned n = 1; (packet = ocicrypt_next_packet(&list, &len)); n++) {
-		fault = KINDS[kind].fault(packet, len, count);
+		fault = KINDS[kind].fault(packet, len, found);
 		if (fault)
 			return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
 				"layer %zu: key packet %u of the kind %s: %s", layer, n,
 				KINDS[kind].kind, fault);
-		if (*count > MAX_RECIPIENTS)
+		if (json_array_size(found) > OCICRYPT_MAX_RECIPIENTS)
 			return refuse(layer, "it is encrypted to more than 32 recipients", err);
 	}
 	return 0;
 }
 
-static int check_layer(size_t number, const json_t *layer, struct err *err)
+static int check_layer(size_t number, const json_t *layer, json_t *found, struct err *err)
 {
 	const json_t *annotations = json_object_get(layer, "annotations");
 	struct err inner = { .kind = ERR_NONE };
 	unsigned char hmac[DIGEST_SIZE];
-	size_t count = 0;
 
-	if (!ocicrypt_is_type(json_text(layer, "mediaType")))
-		return refuse(number, "its media type does not end in +encrypted", err);
 	if (ocicrypt_public(annotations, hmac, &inner) < 0)
 		return refuse(number, inner.detail, err);
 	for (size_t kind = 0; kind < ARRAY_LEN(KINDS); kind++) {
-		if (check_packets(number, annotations, kind, &count, err) < 0)
+		if (check_packets(number, annotations, kind, found, err) < 0)
 			return -1;
 	}
-	return count > 0 ? 0 : refuse(number, "it has no key packet", err);
+	return json_array_size(found) > 0 ? 0 : refuse(number, "it has no key packet", err);
+}
+
+int ocicrypt_check_layers(const json_t *manifest, json_t **ret_layers, struct err *err)
+{
+	const json_t *layers = json_object_get(manifest, "layers");
+	auto_json json_t *all = json_array();
+	json_t *layer, *found;
+	size_t i;
+
+	if (!json_is_array(layers) || json_array_size(layers) > MAX_LAYERS)
+		return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
+			"the manifest has no layers, or more than %d", MAX_LAYERS);
+	json_array_foreach (layers, i, layer) {
+		bool claims = ocicrypt_is_type(json_text(layer, "mediaType"));
+
+		found = claims ? json_array() : json_null();
+		json_array_append_new(all, found);
+		if (claims && check_layer(i, layer, found, err) < 0)
+			return -1;
+	}
+	*ret_layers = take_ptr(all);
+	return 0;
 }
 
 int ocicrypt_check_manifest(const json_t *manifest, struct err *err)
 {
-	const json_t *layers = json_object_get(manifest, "layers");
+	auto_json json_t *layers = NULL;
 	json_t *layer;
 	size_t i;
 
-	if (!json_is_array(layers) || json_array_size(layers) == 0 ||
-		json_array_size(layers) > MAX_LAYERS)
-		return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted",
-			"the manifest has no layers, or more than %d", MAX_LAYERS);
+	if (ocicrypt_check_layers(manifest, &layers, err) < 0)
+		return -1;
 	json_array_foreach (layers, i, layer) {
-		if (check_layer(i, layer, err) < 0)
-			return -1;
+		if (json_is_null(layer))
+			return refuse(i, "its media type does not end in +encrypted", err);
 	}
-	return 0;
+	if (json_array_size(layers) > 0)
+		return 0;
+	return err_set(err, ERR_UNPROCESSABLE, "image.not_encrypted", "the manifest has no layers");
 }

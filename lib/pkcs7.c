@@ -80,10 +80,12 @@ static bool take_object(struct span *in, struct span wanted)
 
 bool pkcs7_next(struct span *recipients, struct pkcs7_recipient *ret_recipient)
 {
-	struct span recipient, version, who, name, serial, algorithm, key, start;
+	struct span recipient, version, who, name, serial, algorithm, key, start, whole;
 
-	if (!take(recipients, SEQUENCE, &recipient) || !take(&recipient, INTEGER, &version) ||
-		!take(&recipient, SEQUENCE, &who))
+	if (!take(recipients, SEQUENCE, &recipient) || !take(&recipient, INTEGER, &version))
+		return false;
+	whole = recipient;
+	if (!take(&recipient, SEQUENCE, &who))
 		return false;
 	start = who;
 	if (!take(&who, SEQUENCE, &name) || !take(&who, INTEGER, &serial) ||
@@ -93,6 +95,7 @@ bool pkcs7_next(struct span *recipients, struct pkcs7_recipient *ret_recipient)
 	*ret_recipient = (struct pkcs7_recipient) {
 		.issuer = { start.at, (size_t)(name.at + name.len - start.at) },
 		.serial = serial,
+		.who = { whole.at, (size_t)(start.at + start.len - whole.at) },
 		.key = key,
 	};
 	return true;
@@ -260,10 +263,9 @@ static int put_buf(struct buf *buf, unsigned tag, const struct buf *inside, stru
 	return put(buf, tag, inside->data, inside->len, err);
 }
 
-static int put_recipient(
-	struct buf *buf, X509 *certificate, const struct span *wrapped, struct err *err)
+static int put_who(struct buf *buf, X509 *certificate, struct err *err)
 {
-	auto_buf who = BUF_INIT(MAX_PACKET), algorithm = BUF_INIT(64), info = BUF_INIT(MAX_PACKET);
+	auto_buf who = BUF_INIT(MAX_PACKET);
 	struct span issuer = { NULL, 0 };
 	unsigned char *serial;
 	size_t serial_len;
@@ -273,14 +275,33 @@ static int put_recipient(
 	if (!serial || !issuer_of(certificate, &issuer))
 		err_set(err, ERR_INVALID, "cert.syntax", "the certificate has no serial number");
 	else if (buf_add(&who, issuer.at, issuer.len, err) == 0 &&
-		 buf_add(&who, serial, serial_len, err) == 0 &&
-		 put(&algorithm, OBJECT, RSA_KEY.at, RSA_KEY.len, err) == 0 &&
-		 put(&info, INTEGER, "", 1, err) == 0 && put_buf(&info, SEQUENCE, &who, err) == 0 &&
-		 put_buf(&info, SEQUENCE, &algorithm, err) == 0 &&
-		 put(&info, OCTETS, wrapped->at, wrapped->len, err) == 0)
-		done = put_buf(buf, SEQUENCE, &info, err);
+		 buf_add(&who, serial, serial_len, err) == 0)
+		done = put_buf(buf, SEQUENCE, &who, err);
 	OPENSSL_free(serial);
 	return done;
+}
+
+int pkcs7_issuer_serial(X509 *certificate, char ret_digest[DIGEST_TEXT_SIZE], struct err *err)
+{
+	auto_buf who = BUF_INIT(MAX_PACKET);
+
+	if (put_who(&who, certificate, err) < 0)
+		return -1;
+	digest_text(who.data, who.len, ret_digest);
+	return 0;
+}
+
+static int put_recipient(
+	struct buf *buf, X509 *certificate, const struct span *wrapped, struct err *err)
+{
+	auto_buf algorithm = BUF_INIT(64), info = BUF_INIT(MAX_PACKET);
+
+	if (put(&algorithm, OBJECT, RSA_KEY.at, RSA_KEY.len, err) < 0 ||
+		put(&info, INTEGER, "", 1, err) < 0 || put_who(&info, certificate, err) < 0 ||
+		put_buf(&info, SEQUENCE, &algorithm, err) < 0 ||
+		put(&info, OCTETS, wrapped->at, wrapped->len, err) < 0)
+		return -1;
+	return put_buf(buf, SEQUENCE, &info, err);
 }
 
 static int put_content(struct buf *buf, const unsigned char nonce[GCM_NONCE],

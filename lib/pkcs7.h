@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/digest.h"
 #include "lib/err.h"
 
 #define PKCS7_MAX_KEY 4096u /* bytes of a wrapped key */
@@ -24,6 +25,7 @@ struct span {
 struct pkcs7_recipient {
 	struct span issuer; /* the Name, with its own head */
 	struct span serial; /* the number alone */
+	struct span who;    /* both, as IssuerAndSerialNumber with its head */
 	struct span key;
 };
 
@@ -39,6 +41,8 @@ bool pkcs7_parse(const unsigned char *der, size_t len, struct pkcs7 *ret_pkcs7);
 /* Takes a recipient off the list; false at its end (then the list is empty) and at what is none. */
 bool pkcs7_next(struct span *recipients, struct pkcs7_recipient *ret_recipient);
 bool pkcs7_is_for(const struct pkcs7_recipient *recipient, X509 *certificate);
+/* "sha256:…" of the IssuerAndSerialNumber by which packets name a certificate. */
+int pkcs7_issuer_serial(X509 *certificate, char ret_digest[DIGEST_TEXT_SIZE], struct err *err);
 
 /* A packet for one RSA certificate; the caller frees *ret_der. */
 int pkcs7_seal(X509 *certificate, const void *plain, size_t len, unsigned char **ret_der,

@@ -9,4 +9,9 @@
 /* Datasets and projections. */
 #define ROLES_DATA "owner admin data-owner"
 
+/* Images in the registry, as /v2 lets them push and delete. */
+#define ROLES_IMAGES "owner admin algorithm-owner"
+/* What of its images a tenant wants. */
+#define ROLES_RULE "owner admin"
+
 #endif

@@ -230,6 +230,11 @@ bool access_pulls(const struct web_req *req, const char *repository)
 	       grants(req->principal, repository, "pull");
 }
 
+bool access_pushes(const struct web_req *req, const char *repository)
+{
+	return grants(req->principal, repository, "push");
+}
+
 int access_reaches(struct web_req *req, const struct access *access, const char *digest,
 	bool is_manifest, struct err *err)
 {

@@ -33,6 +33,8 @@ int access_check_session(
 int access_admit(struct web_req *req, struct web_res *res, struct err *err);
 /* Whether the token also pulls from `repository`, for a mount; never an error. */
 bool access_pulls(const struct web_req *req, const char *repository);
+/* Whether it pushes to the repository that access_check() found. */
+bool access_pushes(const struct web_req *req, const char *repository);
 /* 0 when the caller may see this blob or manifest: always for members; blob.not_found and
  * manifest.not_found for what an agent's image does not reach. */
 int access_reaches(struct web_req *req, const struct access *access, const char *digest,

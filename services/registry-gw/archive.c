@@ -159,7 +159,7 @@ static int examine(struct archive_push *push, struct err *err)
 	for (size_t i = 0; i < image->n_manifests; i++) {
 		struct manifest_bytes bytes = bytes_of(&image->manifests[i]);
 
-		if (manifest_examine(&bytes, err) < 0)
+		if (manifest_examine(push->req, &push->access, &bytes, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -4,6 +4,7 @@
 #define REGISTRY_GW_CONFIG_H
 
 #include "services/registry-gw/quota.h"
+#include "services/registry-gw/uses.h"
 #include "services/registry-gw/writers.h"
 
 struct cache;
@@ -19,6 +20,7 @@ struct registry_conf {
 	long cache_bytes;
 	struct cache *cache;
 	struct writers writers;
+	struct uses uses;
 };
 
 #endif

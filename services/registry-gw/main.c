@@ -7,6 +7,7 @@
 #include "services/registry-gw/cache.h"
 #include "services/registry-gw/collect.h"
 #include "services/registry-gw/config.h"
+#include "services/registry-gw/images.h"
 #include "services/registry-gw/manifests.h"
 #include "services/registry-gw/migrations.h"
 #include "services/registry-gw/oci_error.h"
@@ -14,7 +15,9 @@
 #include "services/registry-gw/relay_archive.h"
 #include "services/registry-gw/relay_blob.h"
 #include "services/registry-gw/relay_upload.h"
+#include "services/registry-gw/rules.h"
 #include "services/registry-gw/store.h"
+#include "services/registry-gw/store_image.h"
 #include "services/registry-gw/tags.h"
 #include "services/registry-gw/uploads.h"
 #include "services/registry-gw/version.h"
@@ -23,6 +26,8 @@
 	{                                                                                          \
 		key, type, offsetof(struct registry_conf, member), fallback, help                  \
 	}
+
+#define RULE_MAX_BYTES (512 * 1024) /* 16 certificates */
 
 static const struct conf_item config[] = {
 	ROW("registry_socket", CONF_TEXT, socket, NULL,
@@ -55,14 +60,17 @@ static const struct lane_conf lanes[] = {
 	{                                                                                          \
 		method, path, WEB_REGISTRY, NULL, lane, max, false, .handle = (handler)            \
 	}
-#define STREAM(method, path, lane, ops)                                                            \
-	{                                                                                          \
-		method, path, WEB_REGISTRY, NULL, lane, 0, false, .stream = (ops)                  \
-	}
-
 #define MEMBER(method, path, scope, max, handler)                                                  \
 	{                                                                                          \
 		method, path, WEB_MEMBER, scope, "db", max, (max) > 0, .handle = (handler)         \
+	}
+#define READ_ONE(path, row)                                                                        \
+	{                                                                                          \
+		.method = "GET", path, WEB_MEMBER, "read", "db", .read = &(row)                    \
+	}
+#define STREAM(method, path, lane, ops)                                                            \
+	{                                                                                          \
+		method, path, WEB_REGISTRY, NULL, lane, 0, false, .stream = (ops)                  \
 	}
 
 static const struct web_route routes[] = {
@@ -83,6 +91,11 @@ static const struct web_route routes[] = {
 	STREAM("PATCH", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", &relay_upload_patch),
 	STREAM("PUT", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", &relay_upload_put),
 	ROUTE("DELETE", "/v2/{name...}/blobs/uploads/{upload_id}", "registry", 0, upload_cancel),
+	MEMBER("GET", "/v1/images", "read", 0, image_list),
+	READ_ONE("/v1/images/{image_id}", store_image_read),
+	MEMBER("DELETE", "/v1/images/{image_id}", "write", 0, image_delete),
+	MEMBER("GET", "/v1/registry/rule", "read", 0, rule_show),
+	MEMBER("PUT", "/v1/registry/rule", "write", RULE_MAX_BYTES, rule_put),
 	ROUTE("GET", "/v2/{rest...}", "db", 0, version_none),
 	STREAM("POST", "/v1/registry/archives", "archives", &relay_archive),
 	MEMBER("GET", "/v1/registry/quota", "read", 0, quota_self),
@@ -95,6 +108,7 @@ static const struct service_loop loops[] = {
 	{ "uploads", NULL, 10000, writers_beat, false },
 	{ "reserve", WRITERS_TOPIC, 1000, writers_reserve, false },
 	{ "collect", NULL, 60000, collect_beat, false },
+	{ "uses", NULL, 5000, uses_beat, false },
 	{ NULL, NULL, 0, NULL, false },
 };
 
@@ -102,6 +116,7 @@ static int init(struct worker *worker, struct err *err)
 {
 	struct registry_conf *conf = worker->program;
 
+	uses_init(&conf->uses);
 	conf->cache = cache_new((size_t)conf->cache_bytes);
 	return writers_init(worker, err);
 }

@@ -10,19 +10,8 @@
 #include "services/registry-gw/config.h"
 #include "services/registry-gw/manifest_backend.h"
 #include "services/registry-gw/manifest_check.h"
-
-static int check_children(
-	struct web_req *req, const struct access *access, const char *links, struct err *err)
-{
-	const char *missing;
-
-	if (store_manifest_missing_child(req, access, links, &missing, err) < 0)
-		return -1;
-	if (!missing)
-		return 0;
-	return err_set(err, ERR_INVALID, "manifest.blob_unknown",
-		"the index names '%s', which is not in '%s'", missing, access->repository);
-}
+#include "services/registry-gw/signature.h"
+#include "services/registry-gw/store_rule.h"
 
 static int check_blobs(
 	struct web_req *req, const struct access *access, const char *links, struct err *err)
@@ -50,10 +39,92 @@ static const char *copy(struct web_req *req, const char *text)
 	return text ? arena_strdup(req->arena, text) : NULL;
 }
 
+static int child_refused(const char *code, const char *child, const char *why, struct err *err)
+{
+	return err_set(err, ERR_FORBIDDEN, code, "the index names '%s': %s", child, why);
+}
+
+/* The children were checked when they came, maybe under another rule. */
+static int check_children(struct web_req *req, const struct access *access, const struct rule *rule,
+	struct manifest *manifest, struct err *err)
+{
+	struct children children;
+
+	if (store_children(req, access, manifest->links, rule, &children, err) < 0)
+		return -1;
+	if (children.missing)
+		return err_set(err, ERR_INVALID, "manifest.blob_unknown",
+			"the index names '%s', which is not in '%s'", children.missing,
+			access->repository);
+	if (children.plain && rule->mode == RULE_ENCRYPTED_ONLY)
+		return child_refused("manifest.not_encrypted", children.plain,
+			"only encrypted images, and that has a layer in clear", err);
+	if (children.crowded)
+		return child_refused("manifest.too_many_recipients", children.crowded,
+			"it is encrypted to more recipients than the rule allows", err);
+	if (children.unreadable)
+		return child_refused("manifest.recipient_missing", children.unreadable,
+			"it has no key packet for each that the rule wants", err);
+	manifest->encrypted = !children.plain;
+	manifest->total = children.bytes + (long long)manifest->size;
+	return 0;
+}
+
+/* Where the rule names no key, and in an open registry when the signatures are others', they are
+ * layers like all. */
+static int check_signatures(struct web_req *req, const struct access *access,
+	const struct rule *rule, const json_t *document, struct manifest *manifest, struct err *err)
+{
+	struct err inner = { .kind = ERR_NONE };
+	auto_json json_t *signatures = NULL;
+
+	if (signature_verify(req, access, rule, document, &signatures, &inner) < 0) {
+		if (rule->mode == RULE_OPEN && inner.kind == ERR_FORBIDDEN)
+			return 0;
+		*err = inner;
+		return -1;
+	}
+	manifest->kind = "signature";
+	manifest->signatures = as_text(req, signatures);
+	return 0;
+}
+
+static int check_layers(struct web_req *req, const struct access *access, const struct rule *rule,
+	const json_t *document, const struct manifest_facts *facts, struct manifest *manifest,
+	struct err *err)
+{
+	struct recipients found = recipients_of(facts->layers);
+	auto_json json_t *list = found.list;
+
+	manifest->encrypted = facts->encrypted;
+	manifest->layers = (long long)json_array_size(facts->layers);
+	manifest->total = facts->bytes + (long long)manifest->size;
+	manifest->recipients = as_text(req, list);
+	manifest->layer_recipients = found.most;
+	if (facts->signature && json_array_size(rule->signers) > 0 &&
+		check_signatures(req, access, rule, document, manifest, err) < 0)
+		return -1;
+	return manifest->signatures ? 0 : rule_check(rule, facts, err);
+}
+
+static int check_rule(struct web_req *req, const struct access *access, const json_t *document,
+	const struct manifest_facts *facts, struct manifest *manifest, struct err *err)
+{
+	struct rule rule;
+
+	if (store_rule_get(req, access->tenant, &rule, err) < 0)
+		return -1;
+	manifest->kind = facts->index ? "index" : "image";
+	manifest->recipients = "[]";
+	if (facts->index)
+		return check_children(req, access, &rule, manifest, err);
+	return check_layers(req, access, &rule, document, facts, manifest, err);
+}
+
 static int check(struct web_req *req, const struct access *access,
 	const struct manifest_bytes *bytes, struct manifest *manifest, struct err *err)
 {
-	auto_json json_t *document = NULL, *links = NULL;
+	auto_json json_t *document = NULL, *links = NULL, *layers = NULL;
 	struct err inner = { .kind = ERR_NONE };
 	struct manifest_facts facts;
 
@@ -63,12 +134,14 @@ static int check(struct web_req *req, const struct access *access,
 	if (manifest_check(document, manifest->media_type, &facts, err) < 0)
 		return -1;
 	links = facts.links;
+	layers = facts.layers;
 	manifest->links = as_text(req, links);
 	manifest->subject = copy(req, facts.subject);
 	manifest->artifact_type = copy(req, facts.artifact_type);
 	manifest->annotations = as_text(req, facts.annotations);
-	return facts.index ? check_children(req, access, manifest->links, err)
-			   : check_blobs(req, access, manifest->links, err);
+	if (check_rule(req, access, document, &facts, manifest, err) < 0)
+		return -1;
+	return facts.index ? 0 : check_blobs(req, access, manifest->links, err);
 }
 
 /* First the word that it comes, then the bytes, then the row. */
@@ -83,26 +156,36 @@ static int keep(struct web_req *req, const struct access *access, const struct m
 	return store_manifest_add(req->worker->db, access, manifest, &conf->limits, err);
 }
 
-int manifest_examine(const struct manifest_bytes *bytes, struct err *err)
+int manifest_examine(struct web_req *req, const struct access *access,
+	const struct manifest_bytes *bytes, struct err *err)
 {
+	auto_json json_t *document = NULL, *links = NULL, *layers = NULL;
 	struct err inner = { .kind = ERR_NONE };
-	auto_json json_t *document = json_parse(bytes->data, bytes->len, &inner);
 	struct manifest_facts facts;
+	struct rule rule;
 
+	document = json_parse(bytes->data, bytes->len, &inner);
 	if (!document)
 		return err_set(err, ERR_INVALID, "manifest.invalid", "%s", inner.detail);
 	if (manifest_check(document, bytes->media_type, &facts, err) < 0)
 		return -1;
-	json_decref(facts.links);
-	return 0;
+	links = facts.links;
+	layers = facts.layers;
+	if (store_rule_get(req, access->tenant, &rule, err) < 0)
+		return -1;
+	if (facts.index || (facts.signature && json_array_size(rule.signers) > 0))
+		return 0;
+	return rule_check(&rule, &facts, err);
 }
 
 int manifest_add(struct web_req *req, const struct access *access,
 	const struct manifest_bytes *bytes, struct manifest *ret_manifest, struct err *err)
 {
-	char *digest = arena_alloc(req->arena, DIGEST_TEXT_SIZE);
-	struct manifest manifest = { .digest = digest, .size = bytes->len };
+	char *digest = arena_alloc(req->arena, DIGEST_TEXT_SIZE),
+	     *id = arena_alloc(req->arena, ID_SIZE);
+	struct manifest manifest = { .digest = digest, .id = id, .size = bytes->len };
 
+	id_new("img", id);
 	digest_text(bytes->data, bytes->len, digest);
 	manifest.media_type = bytes->media_type;
 	manifest.tags = as_text(req, bytes->tags);

@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "lib/ocicrypt.h"
 #include "services/registry-gw/reference.h"
+#include "services/registry-gw/signature.h"
 
 #define MAX_CHILDREN 256
 
@@ -82,19 +83,68 @@ static int check_here(const json_t *manifest, struct err *err)
 	return 0;
 }
 
-static int check_image(const json_t *manifest, json_t *links, struct err *err)
+/* All layers are encrypted, and there are some. */
+static bool are_encrypted(const json_t *layers)
 {
+	const json_t *layer;
+	size_t i;
+
+	json_array_foreach (layers, i, layer) {
+		if (json_is_null(layer))
+			return false;
+	}
+	return json_array_size(layers) > 0;
+}
+
+static bool are_signatures(const json_t *layers)
+{
+	const json_t *layer;
+	size_t i;
+
+	json_array_foreach (layers, i, layer) {
+		const char *type = json_text(layer, "mediaType");
+
+		if (!type || strcmp(type, SIGNATURE_TYPE) != 0)
+			return false;
+	}
+	return json_array_size(layers) > 0;
+}
+
+static long long size_of(const json_t *descriptor)
+{
+	json_int_t size = json_integer_value(json_object_get(descriptor, "size"));
+
+	return size > 0 ? size : 0;
+}
+
+static long long bytes_of(const json_t *manifest)
+{
+	const json_t *layers = json_object_get(manifest, "layers"), *layer;
+	long long total = size_of(json_object_get(manifest, "config"));
+	size_t i;
+
+	json_array_foreach (layers, i, layer)
+		total += size_of(layer);
+	return total;
+}
+
+static int check_image(const json_t *manifest, struct manifest_facts *facts, struct err *err)
+{
+	const json_t *layers = json_object_get(manifest, "layers");
 	struct err inner = { .kind = ERR_NONE };
 
 	if (json_object_get(manifest, "manifests"))
 		return invalid(err, "a manifest with layers has no 'manifests'");
-	if (ocicrypt_check_manifest(manifest, &inner) < 0)
+	if (ocicrypt_check_layers(manifest, &facts->layers, &inner) < 0)
 		return err_set(err, ERR_FORBIDDEN, "manifest.not_encrypted",
 			"only encrypted images: %s", inner.detail);
+	facts->encrypted = are_encrypted(facts->layers);
+	facts->signature = are_signatures(layers);
+	facts->bytes = bytes_of(manifest);
 	if (check_here(manifest, err) < 0 ||
-		add_link(links, "config", json_object_get(manifest, "config"), err) < 0)
+		add_link(facts->links, "config", json_object_get(manifest, "config"), err) < 0)
 		return -1;
-	return add_all(links, "layer", json_object_get(manifest, "layers"), err);
+	return add_all(facts->links, "layer", layers, err);
 }
 
 static int check_index(const json_t *manifest, json_t *links, struct err *err)
@@ -151,25 +201,33 @@ static int read_artifact_type(
 	return 0;
 }
 
-int manifest_check(const json_t *manifest, const char *media_type, struct manifest_facts *ret_facts,
+static int check(const json_t *manifest, const char *media_type, struct manifest_facts *facts,
 	struct err *err)
 {
-	struct manifest_facts facts = { .index = false };
-	auto_json json_t *links = json_array();
-
 	if (!json_is_object(manifest) ||
 		json_integer_value(json_object_get(manifest, "schemaVersion")) != 2)
 		return invalid(err, "not an object with schemaVersion 2");
-	if (find_type(manifest, media_type, &facts.index, err) < 0)
+	if (find_type(manifest, media_type, &facts->index, err) < 0)
 		return -1;
-	if ((facts.index ? check_index(manifest, links, err) : check_image(manifest, links, err)) <
-		0)
+	if ((facts->index ? check_index(manifest, facts->links, err)
+			  : check_image(manifest, facts, err)) < 0)
 		return -1;
-	if (read_subject(manifest, &facts.subject, err) < 0 ||
-		read_annotations(manifest, &facts.annotations, err) < 0 ||
-		read_artifact_type(manifest, facts.index, &facts.artifact_type, err) < 0)
+	if (read_subject(manifest, &facts->subject, err) < 0 ||
+		read_annotations(manifest, &facts->annotations, err) < 0)
 		return -1;
-	facts.links = take_ptr(links);
+	return read_artifact_type(manifest, facts->index, &facts->artifact_type, err);
+}
+
+int manifest_check(const json_t *manifest, const char *media_type, struct manifest_facts *ret_facts,
+	struct err *err)
+{
+	struct manifest_facts facts = { .links = json_array() };
+
+	if (check(manifest, media_type, &facts, err) < 0) {
+		json_decref(facts.links);
+		json_decref(facts.layers);
+		return -1;
+	}
 	*ret_facts = facts;
 	return 0;
 }

@@ -19,21 +19,25 @@
 #include "services/registry-gw/config.h"
 #include "services/registry-gw/manifest_backend.h"
 #include "services/registry-gw/reference.h"
+#include "services/registry-gw/rules.h"
 #include "services/registry-gw/store.h"
 
 /* --- GET --- */
 
-/* Once an hour for each image and who pulls it. */
-static void tell_pull(const struct web_req *req, const struct access *access, const char *digest)
+/* In the log once an hour for each image and who pulls it. */
+static void tell_pull(
+	const struct web_req *req, const struct access *access, const struct manifest *manifest)
 {
+	struct registry_conf *conf = req->worker->program;
 	const struct audit_act act = {
 		.action = "image.pull",
-		.on = arena_printf(req->arena, "%s@%s", access->repository, digest),
+		.on = arena_printf(req->arena, "%s@%s", access->repository, manifest->digest),
 		.subject = access->subject,
 		.credential = audit_credential(req->principal),
 		.roles = req->principal->roles,
 	};
 
+	uses_note(&conf->uses, manifest->id);
 	audit_often(req->worker, access->tenant, &act, 1, 3600);
 }
 
@@ -48,10 +52,11 @@ int manifest_show(struct web_req *req, struct web_res *res, struct err *err)
 		reference_check(reference, err) < 0 ||
 		access_reaches(req, &access, reference, true, err) < 0 ||
 		store_manifest_find(req, &access, reference, &manifest, err) < 0 ||
+		(!manifest.is_free && rule_use(req, &access, manifest.digest, err) < 0) ||
 		manifest_get_bytes(req, &access, manifest.digest, &res->text, &res->text_len, err) <
 			0)
 		return -1;
-	tell_pull(req, &access, manifest.digest);
+	tell_pull(req, &access, &manifest);
 	res->content_type = manifest.media_type;
 	web_header_add(res, "Docker-Content-Digest", manifest.digest);
 	web_header_add(res, "ETag", arena_printf(req->arena, "\"%s\"", manifest.digest));

@@ -17,8 +17,10 @@ struct manifest_bytes {
 	const json_t *tags; /* texts */
 };
 
-/* As far as it can be told before anything is uploaded. manifest.invalid, manifest.not_encrypted */
-int manifest_examine(const struct manifest_bytes *bytes, struct err *err);
+/* As far as it can be told before anything is uploaded. manifest.invalid, and those of rule_check()
+ */
+int manifest_examine(struct web_req *req, const struct access *access,
+	const struct manifest_bytes *bytes, struct err *err);
 /* Checks the bytes, gives them to the registry and writes the row with its tags: what every PUT
  * does. */
 int manifest_add(struct web_req *req, const struct access *access,

@@ -153,9 +153,11 @@ RETURNING f.repository, f.digest, f.kind, f.fence
 DELETE FROM leftover WHERE tenant_id = $1 AND repository = $2 AND digest = $3 AND kind = $4 AND fence = $5::bigint
 
 -- name: manifest_insert
-INSERT INTO manifest (tenant_id, space_id, repository, digest, media_type, size_bytes, subject, artifact_type, annotations, created_by)
-VALUES ($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9, $10)
-ON CONFLICT (tenant_id, repository, digest) DO UPDATE SET media_type = excluded.media_type
+INSERT INTO manifest (tenant_id, space_id, repository, digest, media_type, size_bytes, subject, artifact_type, annotations, created_by,
+	id, kind, encrypted, layers, total_bytes, recipients, layer_recipients)
+VALUES ($1, $2, $3, $4, $5, $6::bigint, $7, $8, $9, $10, $11, $12, $13::boolean, $14::bigint, $15::bigint, $16::jsonb, $17::bigint)
+ON CONFLICT (tenant_id, repository, digest) DO UPDATE SET media_type = excluded.media_type, kind = excluded.kind,
+	encrypted = excluded.encrypted, total_bytes = excluded.total_bytes, pushes = manifest.pushes + 1, pushed_at = now()
 RETURNING created_at = now() AS is_new
 
 -- name: quota_add_image
@@ -172,12 +174,48 @@ INSERT INTO manifest_link (tenant_id, space_id, repository, manifest, kind, dige
 SELECT $1, $2, $3, $4, e ->> 0, e ->> 1 FROM jsonb_array_elements($5::jsonb) e
 ON CONFLICT (tenant_id, repository, manifest, digest) DO NOTHING
 
--- name: manifest_missing_child
-SELECT e ->> 1 AS digest FROM jsonb_array_elements($3::jsonb) e WHERE NOT EXISTS
-	(SELECT 1 FROM manifest m WHERE m.tenant_id = $1 AND m.repository = $2 AND m.digest = e ->> 1) LIMIT 1
+-- name: manifest_children
+WITH RECURSIVE named (digest) AS (SELECT e ->> 1 FROM jsonb_array_elements($3::jsonb) e),
+below (digest) AS (SELECT digest FROM named UNION SELECT l.digest FROM below b JOIN manifest_link l
+	ON l.tenant_id = $1 AND l.repository = $2 AND l.manifest = b.digest AND l.kind = 'manifest'),
+child AS MATERIALIZED (SELECT m.* FROM below b JOIN manifest m ON m.tenant_id = $1 AND m.repository = $2 AND m.digest = b.digest)
+SELECT (SELECT digest FROM named WHERE digest NOT IN (SELECT digest FROM child) LIMIT 1) AS missing,
+	(SELECT digest FROM child WHERE NOT encrypted AND kind <> 'index' LIMIT 1) AS plain,
+	(SELECT digest FROM child WHERE layer_recipients > $4::bigint LIMIT 1) AS crowded,
+	(SELECT digest FROM child WHERE encrypted AND kind = 'image' AND EXISTS (SELECT 1 FROM jsonb_array_elements($5::jsonb) r
+		WHERE NOT recipients @> jsonb_build_array(jsonb_build_object('issuer_serial', r -> 'issuer_serial', 'layers', layers)))
+		LIMIT 1) AS unreadable,
+	(SELECT coalesce(sum(CASE kind WHEN 'index' THEN size_bytes ELSE total_bytes END), 0) FROM child) AS bytes
+
+-- name: manifest_signed
+WITH RECURSIVE above (digest) AS (SELECT $3::text UNION SELECT l.manifest FROM above a JOIN manifest_link l
+	ON l.tenant_id = $1 AND l.repository = $2 AND l.digest = a.digest AND l.kind = 'manifest')
+SELECT coalesce((SELECT mode FROM rule WHERE tenant_id = $1), 'encrypted-only') AS mode,
+	EXISTS (SELECT 1 FROM above a JOIN signature s ON s.tenant_id = $1 AND s.repository = $2 AND s.image = a.digest
+		JOIN rule r ON r.tenant_id = $1 AND r.signers @> jsonb_build_array(jsonb_build_object('spki', s.spki))) AS signed
+
+-- name: signature_clear
+DELETE FROM signature WHERE tenant_id = $1 AND repository = $2 AND manifest = $3
+
+-- name: signature_insert
+INSERT INTO signature (tenant_id, space_id, repository, manifest, image, spki)
+SELECT DISTINCT $1, $2, $3, $4, e ->> 0, e ->> 1 FROM jsonb_array_elements($5::jsonb) e
+
+-- name: rule_get
+SELECT mode, required_recipients, signers, max_recipients, revision, updated_by, at_text(updated_at) AS updated_at
+FROM rule WHERE tenant_id = $1
+
+-- name: rule_put
+INSERT INTO rule (tenant_id, space_id, mode, required_recipients, signers, max_recipients, updated_by)
+SELECT $1, $2, $3, $4::jsonb, $5::jsonb, $6::bigint, $8
+WHERE $7::bigint = 0 OR EXISTS (SELECT 1 FROM rule WHERE tenant_id = $1 AND revision = $7::bigint)
+ON CONFLICT (tenant_id) DO UPDATE SET mode = excluded.mode, required_recipients = excluded.required_recipients,
+	signers = excluded.signers, max_recipients = excluded.max_recipients, revision = rule.revision + 1,
+	updated_by = excluded.updated_by, updated_at = now()
+WHERE rule.revision = $7::bigint
 
 -- name: manifest_find
-SELECT digest, media_type FROM manifest WHERE tenant_id = $1 AND repository = $2 AND digest =
+SELECT id, digest, media_type, kind = 'signature' OR encrypted AS is_free FROM manifest WHERE tenant_id = $1 AND repository = $2 AND digest =
 	coalesce((SELECT t.digest FROM tag t WHERE t.tenant_id = $1 AND t.repository = $2 AND t.name = $3), $3)
 
 -- name: manifest_delete
@@ -213,3 +251,20 @@ WITH RECURSIVE reached (digest) AS (
 	UNION SELECT l.digest FROM reached r JOIN manifest_link l
 		ON l.tenant_id = $1 AND l.repository = $2 AND l.manifest = r.digest)
 SELECT digest FROM reached WHERE digest = $4
+
+-- name: image_list
+SELECT * FROM image_record m WHERE tenant_id = $1 AND id < $2 AND ($4::text IS NULL OR repository = $4)
+	AND ($5::text IS NULL OR EXISTS (SELECT 1 FROM tag t WHERE t.tenant_id = $1 AND t.repository = m.repository AND t.name = $5
+		AND t.digest = m.digest))
+	AND ($6::text IS NULL OR digest = $6) AND ($7::text IS NULL OR encrypted = $7::boolean)
+ORDER BY id DESC LIMIT $3::bigint
+
+-- name: image_full
+SELECT * FROM image_record WHERE tenant_id = $1 AND id = $2
+
+-- name: image_index
+SELECT manifest FROM manifest_link WHERE tenant_id = $1 AND repository = $2 AND digest = $3 AND kind = 'manifest' LIMIT 1
+
+-- name: images_used
+UPDATE manifest SET used_at = now() WHERE id = ANY (string_to_array($1, ','))
+	AND (used_at IS NULL OR used_at < now() - interval '1 minute')

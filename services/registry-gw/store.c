@@ -196,11 +196,29 @@ static int insert_manifest(
 		    DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
 			    manifest->media_type, DB_NUMBER((long long)manifest->size),
 			    manifest->subject, manifest->artifact_type, manifest->annotations,
-			    access->subject),
+			    access->subject, manifest->id, manifest->kind,
+			    manifest->encrypted ? "true" : "false", DB_NUMBER(manifest->layers),
+			    DB_NUMBER(manifest->total), manifest->recipients,
+			    DB_NUMBER(manifest->layer_recipients)),
 		    &rows, err) < 0)
 		return -1;
 	*ret_is_new = db_bool(rows, 0, "is_new");
 	return 0;
+}
+
+/* What was said of the same bytes before, under another rule, counts no more. */
+static int add_signatures(struct db *db, const struct access *access,
+	const struct manifest *manifest, struct err *err)
+{
+	if (db_exec(db, &SQL_SIGNATURE_CLEAR,
+		    DB_PARAMS(access->tenant, access->repository, manifest->digest), NULL, err) < 0)
+		return -1;
+	if (!manifest->signatures)
+		return 0;
+	return db_exec(db, &SQL_SIGNATURE_INSERT,
+		DB_PARAMS(access->tenant, access->space, access->repository, manifest->digest,
+			manifest->signatures),
+		NULL, err);
 }
 
 static int add_manifest(struct db *db, void *arg, struct err *err)
@@ -215,7 +233,8 @@ static int add_manifest(struct db *db, void *arg, struct err *err)
 		db_exec(db, &SQL_TAG_SET,
 			DB_PARAMS(access->tenant, access->space, access->repository,
 				work->manifest->tags, work->manifest->digest, access->subject),
-			NULL, err) < 0)
+			NULL, err) < 0 ||
+		add_signatures(db, access, work->manifest, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) { .action = "image.push", .on = on });
 	return is_new ? count_image(db, work, err) : 0;
@@ -248,18 +267,8 @@ int store_manifest_find(struct web_req *req, const struct access *access, const 
 		return no_manifest(reference, err);
 	ret_manifest->digest = db_text_in(rows, 0, "digest", req->arena);
 	ret_manifest->media_type = db_text_in(rows, 0, "media_type", req->arena);
-	return 0;
-}
-
-int store_manifest_missing_child(struct web_req *req, const struct access *access,
-	const char *links, const char **ret_digest, struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-
-	if (db_run(req->worker->db, DB_TENANT(access->tenant), &SQL_MANIFEST_MISSING_CHILD,
-		    DB_PARAMS(access->tenant, access->repository, links), &rows, err) < 0)
-		return -1;
-	*ret_digest = db_count(rows) > 0 ? db_text_in(rows, 0, "digest", req->arena) : NULL;
+	ret_manifest->id = db_text_in(rows, 0, "id", req->arena);
+	ret_manifest->is_free = db_bool(rows, 0, "is_free");
 	return 0;
 }
 

@@ -55,6 +55,12 @@ struct manifest {
 	const char *subject;	   /* digest, or NULL */
 	const char *artifact_type; /* or NULL */
 	const char *annotations;   /* JSON, or NULL */
+	const char *id, *kind;	   /* of the API: image, index, signature */
+	bool encrypted;
+	bool is_free; /* nothing about it may be refused by a rule that came later */
+	long long layers, total, layer_recipients;
+	const char *recipients; /* JSON, see manifest_check.h */
+	const char *signatures; /* JSON [[image, spki], …], or NULL */
 };
 
 /* The row that makes it be there, behind store_expect() and the registry's word. Codes:
@@ -64,9 +70,6 @@ int store_manifest_add(struct db *db, const struct access *access, const struct 
 /* What a tag or digest stands for: digest and media_type. manifest.not_found */
 int store_manifest_find(struct web_req *req, const struct access *access, const char *reference,
 	struct manifest *ret_manifest, struct err *err);
-/* The first of the links that is no known manifest of this repository, or NULL. */
-int store_manifest_missing_child(struct web_req *req, const struct access *access,
-	const char *links, const char **ret_digest, struct err *err);
 /* With all its tags. The registry has its bytes for another `grace_ms`. manifest.not_found */
 int store_manifest_delete(struct db *db, const struct access *access, const char *digest,
 	long grace_ms, struct err *err);

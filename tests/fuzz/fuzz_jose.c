@@ -34,6 +34,7 @@ static void read_object(const json_t *value, unsigned which)
 	json_t *header = NULL, *payload = NULL;
 	auto_key EVP_PKEY *key = NULL;
 	unsigned char *plain = NULL;
+	json_t *layers = NULL;
 	size_t len = 0;
 
 	if (which == 1 &&
@@ -47,8 +48,8 @@ static void read_object(const json_t *value, unsigned which)
 		abort();
 	if (which == 4 && trust_grant_peek(value, &header, NULL) == 0)
 		json_decref(header);
-	if (which == 5)
-		ocicrypt_check_manifest(value, NULL);
+	if (which == 5 && ocicrypt_check_layers(value, &layers, NULL) == 0)
+		json_decref(layers);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

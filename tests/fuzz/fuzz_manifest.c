@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/json.h"
 #include "lib/oci.h"
 #include "lib/ocicrypt.h"
 
@@ -31,6 +32,7 @@ static void check_blob(const struct oci_blob *blob)
 static void check_manifest(const uint8_t *data, size_t size)
 {
 	auto_oci_manifest manifest = { .json = NULL };
+	auto_json json_t *layers = NULL;
 	struct err err = { .kind = ERR_NONE };
 
 	if (oci_manifest_parse(data, size, &manifest, &err) < 0) {
@@ -44,9 +46,11 @@ static void check_manifest(const uint8_t *data, size_t size)
 		check_blob(&manifest.layers[i].blob);
 		must(json_is_object(manifest.layers[i].descriptor));
 	}
-	if (ocicrypt_check_manifest(manifest.json, &err) == 0) {
+	if (ocicrypt_check_layers(manifest.json, &layers, &err) == 0) {
+		must(json_array_size(layers) == manifest.n_layers);
 		for (unsigned i = 0; i < manifest.n_layers; i++)
-			must(manifest.layers[i].is_encrypted);
+			must(manifest.layers[i].is_encrypted ==
+				(json_array_size(json_array_get(layers, i)) > 0));
 	}
 }
 

@@ -207,8 +207,9 @@ class Member:
     def __init__(self, gateway, token):
         self.gateway, self.token, self.tenant = gateway, token, claims_of(token)["tenant"]
 
-    def ask(self, method, path, body=None, **headers):
+    def ask(self, method, path, body=None, etag=None, **headers):
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        headers.update({"If-Match": etag} if etag else {})
         if body is not None:
             body, headers["Content-Type"] = json.dumps(body), "application/json"
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=LIMIT_S)) as connection:
@@ -216,6 +217,22 @@ class Member:
             answer = Reply(connection.getresponse())
         traffic.record(method, path, body, answer.status, answer.headers, answer.body)
         return answer
+
+    def images(self, **filters):
+        answer = self.ask("GET", "/v1/images?" + urllib.parse.urlencode(filters))
+        assert answer.status == 200, answer.body
+        return answer.json["items"]
+
+    def image(self, repository, **filters):
+        found, = self.images(repository=repository.name, **filters)
+        return found
+
+    def rule(self):
+        return self.ask("GET", "/v1/registry/rule").json
+
+    def put_rule(self, mode="encrypted-only", recipients=(), signers=(), most=32):
+        rule = {"mode": mode, "required_recipients": list(recipients), "signers": list(signers), "max_recipients": most}
+        return self.ask("PUT", "/v1/registry/rule", rule, self.rule()["etag"])
 
 
 class RegistryClient:
@@ -339,6 +356,11 @@ def gateway(postgres, redis):
 
 
 @pytest.fixture(scope="module")
+def owner(gateway):
+    return gateway.member("acme-owner")
+
+
+@pytest.fixture(scope="module")
 def algo(gateway):
     return gateway.client("acme-algo")
 
@@ -354,8 +376,15 @@ def refused(answer, status, code):
     return answer.json["errors"][0]["message"]
 
 
+def problem(answer, status, code):
+    assert (answer.status, answer.json.get("code")) == (status, code), (answer.status, answer.body)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return answer.json.get("detail")
+
+
 def has_skopeo():
     return bool(shutil.which("skopeo"))
 
 
-__all__ = ["INDEX_TYPE", "MANIFEST_TYPE", "VECTOR", "algo", "gateway", "has_skopeo", "refused", "repository", "sha256"]
+__all__ = ["INDEX_TYPE", "MANIFEST_TYPE", "VECTOR", "algo", "gateway", "has_skopeo", "owner", "problem", "refused",
+           "repository", "sha256"]

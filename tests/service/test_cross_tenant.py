@@ -11,6 +11,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 
+import gateway_kit
 from alike import absent, same
 from certreg_stack import UnixConnection
 from contract import contracts
@@ -58,7 +59,14 @@ class Tenant:
             "space_id": self.space["id"], "invitation_id": invitation.id, "sandbox_id": self.sandbox,
             "policy_id": self.case.policy["id"], "pipeline_id": self.case.pipeline, "order_id": self.case.order(),
             "projection_id": projection, "dataset_id": self.dataset(), "run_id": run.json()["id"],
-            "object_id": client.made("/v1/objects", {"role": "input"})["id"], "attestation_id": self.attestation(stack)}
+            "object_id": client.made("/v1/objects", {"role": "input"})["id"], "attestation_id": self.attestation(stack),
+            "image_id": self.image()}
+
+    def image(self):
+        repository = gateway_kit.EdgeRepository(self.client, f"{self.party.tenant['name']}/{unique('app')}")
+        digest = gateway_kit.made(repository, gateway_kit.manifest(repository, gateway_kit.layer(repository)))
+        found, = self.client.get(f"/v1/images?repository={repository.name}&digest={digest}").json()["items"]
+        return found["id"]
 
     def dataset(self):
         return self.client.made("/v1/datasets", {"name": unique("dst"), "direction": "input"})["id"]

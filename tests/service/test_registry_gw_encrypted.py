@@ -109,7 +109,8 @@ def test_layers_that_are_not(repository, layer, why):
 
 
 def test_an_index_of_plain_images_has_nothing_to_name(repository):
-    document = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": [{**LAYER, "mediaType": "application/x"}], "config": {}}
+    document = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": [{**LAYER, "mediaType": "application/x"}],
+                "config": {"digest": LAYER["digest"]}}
     text = json.dumps(document).encode()
     refused(repository.ask("PUT", f"manifests/{sha256(text)}", text, Content_Type=MANIFEST_TYPE), 403, "DENIED")
     index = json.dumps({"schemaVersion": 2, "manifests": [

@@ -26,6 +26,7 @@ AUDIENCES = {
     "templates": "provisioner", "sandboxes": "provisioner", "quotas": "provisioner",
     "policies": "policy", "pipelines": "policy", "datasets": "policy", "projections": "policy", "orders": "policy",
     "runs": "orchestrator", "objects": "orchestrator",
+    "images": "registry-gw", "registry": "registry-gw",
 }
 
 

@@ -338,6 +338,7 @@ static void test_manifest_rule(void)
 	auto_json json_t *good = json_pack("{s:[O,O]}", "layers", l.descriptor, l.descriptor),
 			 *empty = json_object();
 	auto_json json_t *no_packet = json_deep_copy(good), *bad_packet = json_deep_copy(good);
+	auto_json json_t *layers = NULL;
 
 	CHECK(ocicrypt_check_manifest(good, &err) == 0);
 	expect_manifest(NULL);
@@ -345,6 +346,11 @@ static void test_manifest_rule(void)
 	expect_manifest(none);
 	expect_manifest(mixed);
 	CHECK(strstr(err.detail, "layer 1") != NULL);
+	CHECK(ocicrypt_check_layers(none, &layers, &err) == 0 && json_array_size(layers) == 0);
+	json_decref(layers);
+	CHECK(ocicrypt_check_layers(mixed, &layers, &err) == 0);
+	CHECK(json_array_size(json_array_get(layers, 0)) == 1);
+	CHECK(json_is_null(json_array_get(layers, 1)));
 	json_object_del(json_object_get(json_array_get(json_object_get(no_packet, "layers"), 0),
 				"annotations"),
 		OCICRYPT_JWE);

@@ -132,9 +132,10 @@ static void test_each_kind(void)
 		auto_ocicrypt_keys keys = only(kinds[i].key, kinds[i].x509);
 		auto_fd int fd = file_of("", 0);
 		auto_json json_t *layer = encrypt(&keys, fd),
-				 *manifest = json_pack("{s:[O]}", "layers", layer);
+				 *manifest = json_pack("{s:[O]}", "layers", layer), *layers = NULL;
 
-		CHECK(ocicrypt_check_manifest(manifest, &err) == 0);
+		CHECK(ocicrypt_check_layers(manifest, &layers, &err) == 0);
+		CHECK(json_array_size(json_array_get(layers, 0)) == 1);
 		expect(layer, fd, kinds[i].key, kinds[i].x509, NULL);
 		expect(layer, fd, other_rsa, NULL, "image.unwrap");
 		if (kinds[i].key != p256)

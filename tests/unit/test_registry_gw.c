@@ -65,6 +65,7 @@ static int check(
 		return -1;
 	*ret_index = facts.index;
 	*ret_links = facts.links;
+	json_decref(facts.layers);
 	return 0;
 }
 
@@ -98,10 +99,9 @@ static void test_manifests(void)
 	for (size_t i = 0; i < ARRAY_LEN(invalid); i++)
 		CHECK_FAILS(
 			check(invalid[i], IMAGE, &index, &links, &err), &err, "manifest.invalid");
-	CHECK_FAILS(
-		check("{\"schemaVersion\":2,\"layers\":[{\"mediaType\":\"x\",\"digest\":\"" DIGEST
-		      "\"}]}",
-			IMAGE, &index, &links, &err),
+	CHECK_FAILS(check("{\"schemaVersion\":2,\"layers\":[{\"mediaType\":\"x+encrypted\","
+			  "\"digest\":\"" DIGEST "\"}]}",
+			    IMAGE, &index, &links, &err),
 		&err, "manifest.not_encrypted");
 	CHECK(err.kind == ERR_FORBIDDEN);
 	CHECK(check("{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"" DIGEST "\"}]}", INDEX,

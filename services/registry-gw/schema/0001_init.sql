@@ -50,10 +50,17 @@ CREATE INDEX leftover_due ON leftover (tenant_id, due_at);
 
 CREATE TABLE manifest (
 	tenant_id text NOT NULL, space_id text NOT NULL, repository text NOT NULL, digest text NOT NULL,
-	media_type text NOT NULL, size_bytes bigint NOT NULL,
+	id text NOT NULL, media_type text NOT NULL, size_bytes bigint NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('image', 'index', 'signature')),
+	encrypted boolean NOT NULL, -- every layer of it and of all that it names
+	layers bigint NOT NULL, total_bytes bigint NOT NULL,
+	recipients jsonb NOT NULL, layer_recipients bigint NOT NULL, -- as far as packets tell; the most of one layer
 	subject text, artifact_type text, annotations text, -- of the manifest, for who asks what refers to its subject
+	pushes bigint NOT NULL DEFAULT 1, pushed_at timestamptz NOT NULL DEFAULT now(), used_at timestamptz, -- to the minute
 	created_by text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
-	PRIMARY KEY (tenant_id, repository, digest));
+	PRIMARY KEY (tenant_id, repository, digest), UNIQUE (tenant_id, id));
+CREATE INDEX manifest_id ON manifest (id);
+CREATE INDEX manifest_digest ON manifest (tenant_id, digest);
 CREATE INDEX manifest_subject ON manifest (tenant_id, repository, subject, digest) WHERE subject IS NOT NULL;
 
 CREATE TABLE manifest_link (
@@ -72,18 +79,35 @@ CREATE TABLE tag (
 	FOREIGN KEY (tenant_id, repository, digest) REFERENCES manifest (tenant_id, repository, digest) ON DELETE CASCADE);
 CREATE INDEX tag_digest ON tag (tenant_id, repository, digest);
 
+-- What a tenant wants of its images; without a row: encrypted-only.
+CREATE TABLE rule (
+	tenant_id text PRIMARY KEY, space_id text NOT NULL,
+	mode text NOT NULL CHECK (mode IN ('encrypted-only', 'encrypted-or-signed', 'open')),
+	required_recipients jsonb NOT NULL, signers jsonb NOT NULL, max_recipients bigint NOT NULL,
+	revision bigint NOT NULL DEFAULT 1, updated_by text NOT NULL, updated_at timestamptz NOT NULL DEFAULT now());
+
+-- A signature that was verified when the manifest that holds it came, by a key that the rule named then.
+CREATE TABLE signature (
+	tenant_id text NOT NULL, space_id text NOT NULL, repository text NOT NULL, manifest text NOT NULL,
+	image text NOT NULL, spki text NOT NULL,
+	PRIMARY KEY (tenant_id, repository, manifest, image, spki),
+	FOREIGN KEY (tenant_id, repository, manifest) REFERENCES manifest (tenant_id, repository, digest) ON DELETE CASCADE);
+CREATE INDEX signature_image ON signature (tenant_id, repository, image);
+
 CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL, key text NOT NULL);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON upload, blob, held_blob, leftover TO registry_gw;
 GRANT SELECT, INSERT, UPDATE ON quota TO registry_gw;
-GRANT SELECT, INSERT, UPDATE (media_type), DELETE ON manifest TO registry_gw;
+GRANT SELECT, INSERT, UPDATE (media_type, kind, encrypted, total_bytes, pushes, pushed_at), DELETE ON manifest TO registry_gw;
+GRANT SELECT, INSERT, UPDATE ON rule TO registry_gw;
+GRANT SELECT, INSERT, DELETE ON signature TO registry_gw;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tag TO registry_gw;
 GRANT SELECT, INSERT ON manifest_link TO registry_gw;
 GRANT INSERT ON outbox TO registry_gw;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO registry_gw_sweep;
 
 -- docs/ROW-LEVEL-SECURITY.md
-SELECT tenant_rows('quota', 'upload', 'blob', 'held_blob', 'leftover', 'manifest', 'manifest_link', 'tag');
+SELECT tenant_rows('quota', 'upload', 'blob', 'held_blob', 'leftover', 'manifest', 'manifest_link', 'tag', 'rule', 'signature');
 
 -- Leases are kept, old sessions forgotten with what they had reserved, and tenants looked after in turn, across tenants:
 -- bookkeeping columns only.
@@ -93,3 +117,22 @@ GRANT SELECT (tenant_id, id, owner, lease_until, expires_at, reserved_bytes), UP
 CREATE POLICY sweep ON quota TO registry_gw_sweep USING (true) WITH CHECK (true);
 GRANT SELECT (tenant_id, bytes_reserved, uploads, collected_at), UPDATE (bytes_reserved, uploads, collected_at) ON quota
 	TO registry_gw_sweep;
+
+-- When images were last pulled is written down across tenants, some seconds later.
+CREATE POLICY sweep ON manifest TO registry_gw_sweep USING (true) WITH CHECK (true);
+GRANT SELECT (id, used_at), UPDATE (used_at) ON manifest TO registry_gw_sweep;
+
+-- Times as the API writes them.
+CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
+
+CREATE VIEW image_record WITH (security_invoker = true) AS
+SELECT m.tenant_id, m.id, m.repository, m.digest, m.media_type, m.kind, m.encrypted, m.layers, m.total_bytes, m.size_bytes,
+	m.recipients, m.layer_recipients, m.subject, m.pushes, m.pushes AS revision, m.created_by,
+	at_text(m.created_at) AS created_at, at_text(m.pushed_at) AS pushed_at, at_text(m.used_at) AS used_at,
+	(SELECT coalesce(jsonb_agg(t.name ORDER BY t.name), '[]') FROM tag t
+		WHERE t.tenant_id = m.tenant_id AND t.repository = m.repository AND t.digest = m.digest) AS tags,
+	(SELECT coalesce(jsonb_agg(DISTINCT s.spki), '[]') FROM signature s
+		WHERE s.tenant_id = m.tenant_id AND s.repository = m.repository AND s.image = m.digest) AS signers
+FROM manifest m;
+GRANT SELECT ON image_record TO registry_gw;
