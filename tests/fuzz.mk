@@ -19,5 +19,6 @@ fuzz-programs:
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) -fsanitize=fuzzer $< $(LIB) $(PKG_L) -o $@
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_L) -o $@
+$(BUILD)/fuzz/fuzz_archive: $(BUILD)/services/registry-gw.a
 -include $(FUZZERS:$(BUILD)/fuzz/%=$(BUILD)/tests/fuzz/%.d)
