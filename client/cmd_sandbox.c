@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* strongroom sandbox create|start|stop|delete|list|show|attest. In a project, create and start
- * verify the evidence (as `run` does), attest verifies it again; the others only ask the server. */
+/* strongroom sandbox create|start|restart|attest in a project: create, start and restart verify the
+ * evidence (as `run` does), attest verifies it again. list, show, stop, delete, retry, cancel, logs
+ * and wait only ask the server. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,13 +10,15 @@
 #include "client/project.h"
 #include "client/sandbox.h"
 #include "client/sandbox_verify.h"
+#include "client/sandbox_watch.h"
 #include "client/session.h"
 #include "lib/buf.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
 static const struct cli_option options[] = {
-	{ "plan", "FILE", "create, start, attest: instead of main.yml" },
+	{ "plan", "FILE", "create, start, restart, attest: instead of main.yml" },
+	{ "follow", NULL, "logs: goes on until the VM ends" },
 	{ "out", "FILE", "attest: keeps the evidence, for `evidence verify`" },
 	{ NULL, NULL, NULL },
 };
@@ -51,27 +54,36 @@ static int change(struct session *session, const struct cli *cli, const char *ve
 	return 0;
 }
 
-static int with_server(const struct cli *cli, const char *verb, struct err *err)
+static int change_as_asked(struct session *session, const struct cli *cli, struct err *err)
+{
+	return change(session, cli, cli->arguments[0], err);
+}
+
+static int list(struct session *session, const struct cli *cli, struct err *err)
 {
 	static const char *const members[] = { "id", "name", "state", "boot", "created_at", NULL };
-	auto_free char *path = NULL;
-	struct session session;
-	int result;
 
-	if (strcmp(verb, "list") != 0 && cli->n_arguments < 2)
-		return err_set(err, ERR_INVALID, "usage.arguments", "which sandbox? (sbx_…)");
-	if (session_open(&session, cli, err) < 0)
-		return -1;
-	path = mem_printf("/v1/sandboxes/%s", cli->n_arguments > 1 ? cli->arguments[1] : "");
-	if (strcmp(verb, "list") == 0)
-		result = session_list(&session, cli, "provisioner", "/v1/sandboxes", members, err);
-	else if (strcmp(verb, "show") == 0)
-		result = session_show(&session, cli, "provisioner", path, err);
-	else
-		result = change(&session, cli, verb, err);
-	session_close(&session);
-	return result;
+	return session_list(session, cli, "provisioner", "/v1/sandboxes", members, err);
 }
+
+static int show(struct session *session, const struct cli *cli, struct err *err)
+{
+	auto_free char *path = mem_printf("/v1/sandboxes/%s", cli->arguments[1]);
+
+	return session_show(session, cli, "provisioner", path, err);
+}
+
+static const struct verb verbs[] = {
+	{ "list", list, 0, "" },
+	{ "show", show, 1, "ID" },
+	{ "stop", change_as_asked, 1, "ID" },
+	{ "delete", change_as_asked, 1, "ID" },
+	{ "retry", change_as_asked, 1, "ID" },
+	{ "cancel", change_as_asked, 1, "ID" },
+	{ "logs", sandbox_logs, 1, "ID [--follow]" },
+	{ "wait", sandbox_wait, 1, "ID" },
+	{ NULL, NULL, 0, NULL },
+};
 
 /* A restart is a step of the project: kept in its state, under its lock. */
 static int restart(struct project *project, struct err *err)
@@ -130,7 +142,7 @@ static int with_project(const struct cli *cli, const char *verb, struct err *err
 		return -1;
 	if (strcmp(verb, "create") == 0)
 		result = project_run(&project, NULL, "set-sandbox-specs", err);
-	else if (strcmp(verb, "start") == 0)
+	else if (strcmp(verb, "start") == 0 || strcmp(verb, "restart") == 0)
 		result = restart(&project, err);
 	else
 		result = attest_again(&project, cli, err);
@@ -143,21 +155,16 @@ static int with_project(const struct cli *cli, const char *verb, struct err *err
 
 static int sandbox(const struct cli *cli, struct err *err)
 {
-	static const char *const verbs[] = { "list", "show", "stop", "delete" };
-	static const char *const in_project[] = { "create", "start", "attest" };
-	const char *verb = cli->arguments[0];
+	static const char *const in_project[] = { "create", "start", "restart", "attest" };
 
 	for (size_t i = 0; i < ARRAY_LEN(in_project); i++) {
-		if (strcmp(verb, in_project[i]) == 0)
-			return with_project(cli, verb, err);
+		if (strcmp(cli->arguments[0], in_project[i]) == 0)
+			return with_project(cli, cli->arguments[0], err);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-		if (strcmp(verb, verbs[i]) == 0)
-			return with_server(cli, verb, err);
-	}
-	return err_set(err, ERR_INVALID, "usage.arguments", "no 'sandbox %s'", verb);
+	return session_verb(cli, "sandbox", verbs, err);
 }
 
 const struct command command_sandbox = { "sandbox",
-	"list | show ID | create | start | attest | stop ID | delete ID",
-	"sandbox VMs; create, start and attest work in a project", options, 1, 2, sandbox };
+	"list | create | start | restart | attest | show|stop|delete|retry|cancel|logs|wait ID",
+	"sandbox VMs; create, start, restart and attest work in a project", options, 1, 2,
+	sandbox };

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# `make soak`: the faults of tests/faults/test_soak.py for SOAK_SECONDS.
+# `make soak`: the faults of tests/faults/test_soak.py for SOAK_SECONDS, and SANDBOX_ROUNDS of test_sandbox_soak.py.
 
 SOAK_SECONDS ?= 600
+SANDBOX_ROUNDS ?= 200
 
 .PHONY: soak
 soak: install-deps
 	@$(MAKE) --no-print-directory programs $(UP_NEEDS)
-	@SOAK_SECONDS=$(SOAK_SECONDS) /usr/bin/python3 -m pytest -q -s tests/faults/test_soak.py
+	@SOAK_SECONDS=$(SOAK_SECONDS) SANDBOX_ROUNDS=$(SANDBOX_ROUNDS) /usr/bin/python3 -m pytest -q -s \
+		tests/faults/test_soak.py tests/faults/test_sandbox_soak.py

@@ -30,7 +30,6 @@ int quota_admit(struct worker *worker, struct err *err)
 	const char *id;
 
 	do {
-		crash_point("before", "admit");
 		if (store_admit(worker->db, arena, &usual, &host, &id, err) < 0)
 			return -1;
 		if (!id)
