@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/support"))
 
 import certificates  # noqa: E402
+import evidence  # noqa: E402
 import layer  # noqa: E402
 import memory  # noqa: E402
 import overhead  # noqa: E402
@@ -21,7 +22,7 @@ from figures import RUNS  # noqa: E402
 from local_stack import BUILD, LocalStack  # noqa: E402
 
 SECTIONS = {"memory": memory, "layer": layer, "overhead": overhead, "sandbox": sandbox, "read": read,
-            "certificates": certificates,
+            "certificates": certificates, "evidence": evidence,
             "tokens": tokens}
 
 

@@ -21,6 +21,7 @@ static const struct cli_option options[] = {
 	{ "claim", "FILE", "verify: the claim that it has to repeat, JSON" },
 	{ "memory", "MIB", "verify: the sandbox's memory, when the template leaves a choice" },
 	{ "minimum", "CLASS", "verify: none (default), software-tpm or tee" },
+	{ "ear", NULL, "verify: the result as an EAR's claims, which nobody signed" },
 	{ NULL, NULL, NULL },
 };
 
@@ -81,13 +82,25 @@ static const char *template_of(const json_t *evidence)
 	return id ? id : "";
 }
 
+static void print_ear(
+	const struct cli *cli, const json_t *result, const json_t *evidence, long long now)
+{
+	json_t *claims = trust_ear_claims(result, evidence, "strongroom " CLI_VERSION, NULL, now);
+	auto_free char *text = json_dumps(claims, JSON_INDENT(1));
+
+	ui_result(cli->ui, claims, "%s", text);
+}
+
 static int appraise(const struct cli *cli, const json_t *evidence,
 	const struct trust_expect *expect, struct err *err)
 {
 	auto_json json_t *result = trust_evidence_appraise(evidence, expect);
 	const char *class = json_text(result, "class");
 
-	evidence_table_print(cli->ui, result);
+	if (cli_switch(cli, "ear"))
+		print_ear(cli, result, evidence, expect->now);
+	else
+		evidence_table_print(cli->ui, result);
 	if (trust_appraisal_fail(result, err) < 0)
 		return -1;
 	evidence_table_say_class(cli->ui, class);

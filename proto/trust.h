@@ -151,6 +151,10 @@ int trust_appraisal_fail(const json_t *result, struct err *err);
  * lib/evidence.h, evidence.class_too_low. */
 int trust_evidence_verify(const json_t *evidence, const struct trust_expect *expect,
 	json_t **ret_result, json_t **ret_enc_jwk, json_t **ret_sig_jwk, struct err *err);
+/* The result as an EAR (draft-ietf-rats-ear), for the caller to sign or not: nonce and machine
+ * signing key (cnf) are the evidence's. `audience` may be NULL. New reference. */
+json_t *trust_ear_claims(const json_t *result, const json_t *evidence, const char *verifier,
+	const char *audience, long long issued_at);
 /* Who stores evidence unread: these keys, nonce, claim, sandbox and initdata belong together. What
  * a report proves is not looked at. */
 int trust_evidence_bound(const json_t *evidence, const struct trust_expect *expect,

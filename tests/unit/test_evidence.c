@@ -346,6 +346,31 @@ static void test_rows(void)
 	CHECK_TEXT(json_text(json_array_get(checks, 0), "actual"), "?[2J");
 }
 
+static void test_ear(void)
+{
+	auto_json json_t *good = take("good"), *bad = take("other_ca"), *result = NULL,
+			 *refused = NULL, *ear = NULL, *refusal = NULL;
+	struct trust_expect expect = expectation();
+	const json_t *sandbox;
+
+	result = trust_evidence_appraise(good, &expect);
+	ear = trust_ear_claims(result, good, "test", "https://relying.example", NOW);
+	sandbox = json_object_get(json_object_get(ear, "submods"), "sandbox");
+	CHECK_TEXT(json_text(ear, "eat_profile"), "tag:ietf.org,2026:rats/ear#04");
+	CHECK_TEXT(json_text(ear, "aud"), "https://relying.example");
+	CHECK_TEXT(json_text(ear, "eat_nonce"), expect.nonce);
+	CHECK(json_equal(
+		json_object_get(json_object_get(ear, "cnf"), "jwk"), json_object_get(good, "sig")));
+	CHECK_TEXT(json_text(sandbox, "ear_status"), "affirming");
+	CHECK(!json_object_get(json_object_get(sandbox, "ear_trustworthiness_vector"), "hardware"));
+	refused = trust_evidence_appraise(bad, &expect);
+	refusal = trust_ear_claims(refused, bad, "test", NULL, NOW);
+	sandbox = json_object_get(json_object_get(refusal, "submods"), "sandbox");
+	CHECK_TEXT(json_text(sandbox, "ear_status"), "contraindicated");
+	CHECK_TEXT(json_text(sandbox, "strongroom_class"), "none");
+	CHECK_NUMBER(json_object_size(json_object_get(sandbox, "ear_trustworthiness_vector")), 0);
+}
+
 /* The credential goes to this certificate's key and this key's name. */
 static void test_credential(void)
 {
@@ -382,6 +407,7 @@ int main(void)
 	test_own_root();
 	test_rows();
 	test_credential();
+	test_ear();
 	json_decref(machines);
 	CHECK_DONE();
 }
