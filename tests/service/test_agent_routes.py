@@ -71,6 +71,8 @@ class Orchestrator:
 class Agent:
     """One boot of a sandbox: machine keys, token, a proof per request."""
 
+    audience = "orchestrator"
+
     def __init__(self, orchestrator, claims, boot=1):
         self.orchestrator, self.id, self.boot, self.seq = orchestrator, new_id("sbx"), boot, 0
         self.enc, self.sig = Key("enc"), Key("sig")
@@ -82,7 +84,7 @@ class Agent:
         table[f"/internal/v1/tenants/{claims['tenant']}/sandboxes/{self.id}"] = self.record
         now = unix_now()
         answer = orchestrator.certreg.token_request(
-            grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer", audience="orchestrator",
+            grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer", audience=self.audience,
             assertion=self.jwt({"typ": "strongroom-agent-assertion+jwt"}, {
                 "iss": self.id, "sub": self.id, "aud": f"{BASE_URL}/v1/token", "iat": now, "exp": now + 60, "jti": nonce()}))
         assert answer.status == 200, answer.body
