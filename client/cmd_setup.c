@@ -28,7 +28,7 @@ static const struct question {
 	const char *key, *text, *fallback;
 } questions[] = {
 	{ "name", "Name of the project (pipeline)", "project" },
-	{ "template", "Template of the sandbox", "small" },
+	{ "template", "Template of the sandbox", "measured-small" },
 	{ "accept_evidence", "Weakest evidence to accept (tee, software-tpm, none)", "tee" },
 	{ "code.mode", "Code from git or local", "local" },
 	{ "code.url", "Repository or folder", "app" },

@@ -12,7 +12,7 @@ from client_project import Project
 from local_stack import BUILD, ROOT
 
 CSV = os.environ.get("STRONGROOM_CONDITIONS_CSV")
-NOTICE = "EVIDENCE none: the operator of this server can read the image, the data and the output"
+NOTICE = "measured, not confidential: the host's root can read everything"
 BEFORE_THE_DATA = ["populate-codebase", "get-certs", "get-client-keypair", "get-symmetric-algokey", "set-sandbox-specs",
                    "dockerize-algo"]
 
@@ -72,7 +72,7 @@ def test_a_run_says_what_describe_says(project, first):
     assert receipt["boot_id"] == said["boot_id"]
     kept = (project.profile() / "checkpoint").read_text().split("\n")
     assert 0 < receipt["log_head"]["size"] <= int(kept[1]), "the agent saw the log that the client keeps"
-    assert (receipt["exit_code"], receipt["signal"], receipt["limits_hit"], receipt["class"]) == (0, 0, [], "none")
+    assert (receipt["exit_code"], receipt["signal"], receipt["limits_hit"], receipt["class"]) == (0, 0, [], "software-tpm")
     assert first.count(NOTICE) >= 1
 
 
@@ -153,7 +153,7 @@ def test_another_policy_has_another_output_key(project, first):
 def test_without_the_opt_in_such_evidence_is_refused(stack, tmp_path):
     careful = prepared(stack, tmp_path)
     answers = tmp_path / "answers.yml"
-    answers.write_text(answers.read_text().replace("accept_evidence: none\n", "").replace("name: conditions", "name: careful"))
+    answers.write_text(answers.read_text().replace("accept_evidence: software-tpm\n", "").replace("name: conditions", "name: careful"))
     careful.run("setup", "--answers", "answers.yml")
     done = careful.run("--json", "run", check=False)
     assert done.returncode == 7, done.stdout

@@ -84,7 +84,8 @@ def measured(stack):
     """One measured sandbox, and the claim of its first boot."""
     owner, wanted = stack.client("acme-owner"), body()
     made = owner.made("/v1/sandboxes", wanted)
-    path = f"/v1/sandboxes/{made['id']}"
+    path, secret = f"/v1/sandboxes/{made['id']}", stack.folder / "sandboxes" / made["id"] / "vm/secret"
+    stack.measured_secret = wait_for(lambda: secret.exists() and secret.read_text(), "the secret", LIMIT_S)
     record = until(owner, path, {"ready", "failed"})
     assert record["state"] == "ready", (record["failure"], owner.get(f"{path}/console").text)
     yield path, record, wanted["claim"]
@@ -100,6 +101,23 @@ def test_evidence_at_enrolment(stack, measured):
     assert (verdict["class"], verdict["failed"], verdict["operator_can_read"]) == ("software-tpm", None, True)
     results = {check["code"]: check["result"] for check in verdict["checks"]}
     assert {code for code, result in results.items() if result != "ok"} == {"evidence.hardware"}, verdict
+
+
+def test_who_enrols_has_opened_the_credential(stack, owner, measured):
+    """The secret of the boot alone does not do: neither for another TPM nor for none."""
+    record = measured[1]
+    said, header = record["evidence"], {"Authorization": f"Enrolment {stack.measured_secret}"}
+    url = f"{stack.url}/v1/enrolments/{record['id']}"
+    for activated in ({}, {"activated": b64url(os.urandom(32))}):
+        problem(owner.http.post(url, json={"boot": 1, "evidence": said, **activated}, headers=header), 422, "enrolment.not_activated")
+    identity = {name: said["report"][name] for name in ("ek_certificate", "ak")}
+    other = {**identity, "ak": b64url(from_b64url(identity["ak"])[:-1] + b"\0")}
+    for body_, status, code in (({}, 422, "enrolment.no_tpm"), ({"ak": identity["ak"]}, 422, "enrolment.no_tpm"),
+                                (other, 409, "enrolment.other_keys"), (identity, 409, "enrolment.other_keys"),
+                                ({**identity, "ak": "AAAA"}, 422, "tpm.structure"),
+                                ({**identity, "ek_certificate": "AAAA"}, 422, "evidence.ek_certificate")):
+        problem(owner.http.post(f"{url}/claim", json=body_, headers=header), status, code)
+    assert owner.get(measured[0]).json()["evidence"] == said
 
 
 def test_processes_of_a_measured_sandbox(stack, measured):

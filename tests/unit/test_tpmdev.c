@@ -21,6 +21,7 @@
 #include "tests/unit/check.h"
 
 #define MAX_RESPONSE 4096u
+#define MANY 8
 
 static char dir[] = "/tmp/test_tpmdev.XXXXXX";
 static pid_t swtpm;
@@ -178,8 +179,12 @@ static void test_credentials(struct tpmdev *tpm, const json_t *identity, const j
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		CHECK_FAILS(tpmdev_activate(tpm, bad[i], &opened, &err), &err, "tpm.credential");
-	CHECK(!opened && tpmdev_activate(tpm, good, &opened, &err) == 0);
-	CHECK_TEXT(opened ? opened : "", expected);
+	CHECK(!opened);
+	for (int i = 0; i < MANY; i++) { /* a TPM holds three sessions at a time */
+		free(take_ptr(opened));
+		CHECK(tpmdev_activate(tpm, good, &opened, &err) == 0);
+		CHECK_TEXT(opened ? opened : "", expected);
+	}
 }
 
 /* PCR 0 to 9 of a TPM that no firmware has used are zero. */
