@@ -188,7 +188,59 @@ def test_sessions_that_never_were(repository):
         refused(repository.ask(method, location), 404, "BLOB_UPLOAD_UNKNOWN")
 
 
+def push_by(way, repository, data, digest):
+    """The answer that closes it; the ways are those of the specification's own conformance suite."""
+    if way == "post only":
+        return repository.ask("POST", f"blobs/uploads/?digest={digest}", data)
+    location, half = repository.open(), len(data) // 2
+    if way == "post and put":
+        return repository.close(location, digest, data)
+    if way == "stream":
+        assert repository.ask("PATCH", location, data, chunked=True).status == 202
+        return repository.close(location, digest)
+    assert repository.ask("PATCH", location, data[:half], Content_Range=f"0-{half - 1}").status == 202
+    last = {"body": data[half:], "Content_Range": f"{half}-{len(data) - 1}"}
+    if way == "chunks":
+        assert repository.ask("PATCH", location, **last).status == 202
+        last = {}
+    return repository.ask("PUT", f"{location}?digest={digest}", **last)
+
+
+@pytest.mark.parametrize("way", ["post only", "post and put", "stream", "chunks", "chunks, the last by put"])
+def test_ways_to_push_and_a_wrong_digest_in_each(repository, way):
+    data = secrets.token_bytes(3000)
+    refused(push_by(way, repository, data + b"oh no", sha256(data)), 400, "DIGEST_INVALID")
+    assert repository.ask("HEAD", f"blobs/{sha256(data)}").status == 404
+    done = push_by(way, repository, data, sha256(data))
+    assert done.status == 201 and done.headers["Docker-Content-Digest"] == sha256(data)
+    head = repository.ask("HEAD", f"blobs/{sha256(data)}")
+    assert (head.status, head.headers["Content-Length"]) == (200, "3000")
+    assert repository.ask("GET", done.headers["Location"]).body == data
+    assert repository.ask("DELETE", f"blobs/{sha256(data)}").status == 202
+    assert repository.ask("HEAD", f"blobs/{sha256(data)}").status == 404
+
+
+def test_no_least_length_of_chunks(repository):
+    """Chunks of one byte are taken, so OCI-Chunk-Min-Length is not there."""
+    opened = repository.ask("POST", "blobs/uploads/")
+    assert opened.status == 202 and "OCI-Chunk-Min-Length" not in opened.headers
+    location = opened.headers["Location"]
+    for at in range(3):
+        assert repository.ask("PATCH", location, b"x", Content_Range=f"{at}-{at}").status == 202
+    assert repository.close(location, sha256(b"xxx")).status == 201
+
+
 # --- end-11: mounts ---
+
+def test_mounts_without_a_source(repository, algo):
+    """`from` is optional, and a registry that does not look elsewhere opens an upload."""
+    source = algo.repository("acme/s-" + secrets.token_hex(4))
+    digest = source.push_blob(secrets.token_bytes(100))["digest"]
+    answer = repository.ask("POST", f"blobs/uploads/?mount={digest}")
+    assert answer.status in (201, 202) and answer.headers["Location"]
+    if answer.status == 202:
+        assert repository.offset(answer.headers["Location"]) == 0
+
 
 def test_mount(repository, algo):
     data = secrets.token_bytes(512)
