@@ -92,12 +92,16 @@ int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 
 int policy_list(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const char *space = web_query(req, "space");
+	const char *space = web_query(req, "space"), *image = web_query(req, "image");
+	unsigned char ignored[DIGEST_SIZE];
 	struct page page;
 
 	if (resource_page(req, &page, err) < 0 || (space && check_space(req, space, err) < 0))
 		return -1;
-	return store_policy_list(req, &page, space, &res->json, err);
+	if (image && digest_parse(image, ignored, NULL) < 0)
+		return err_set(err, ERR_INVALID, "policy.bad_image",
+			"image is the sha256 digest of a manifest");
+	return store_policy_list(req, &page, space, image, &res->json, err);
 }
 
 int policy_delete(struct web_req *req, struct web_res *res, struct err *err)

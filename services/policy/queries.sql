@@ -24,6 +24,11 @@ SELECT * FROM policy_line WHERE space_id = $4 AND id < $2
 	AND (tenant_id = $1 OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
 ORDER BY id DESC LIMIT $3::bigint
 
+-- name: policy_list_of_image
+SELECT * FROM policy_line WHERE image = $4 AND id < $2 AND ($5::text IS NULL OR space_id = $5)
+	AND (tenant_id = $1 OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
+ORDER BY id DESC LIMIT $3::bigint
+
 -- name: policy_insert
 INSERT INTO policy (tenant_id, space_id, id, name, version, hash, document, created_by)
 VALUES ($1, $2, $3, $4, (SELECT coalesce(max(version), 0) + 1 FROM policy WHERE tenant_id = $1 AND name = $4), $5, $6, $7)

@@ -192,16 +192,34 @@ int store_policy_text(
 	return 0;
 }
 
-int store_policy_list(struct web_req *req, const struct page *page, const char *space,
-	json_t **ret_list, struct err *err)
+static int list_of_image(struct web_req *req, const struct page *page, const char *image,
+	const char *space, struct db_rows **ret_rows, struct err *err)
 {
 	const struct principal *who = req->principal;
+
+	return db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces),
+		&SQL_POLICY_LIST_OF_IMAGE,
+		DB_PARAMS(who->tenant, page->before, page->limit, image, space), ret_rows, err);
+}
+
+static int list_of_all(struct web_req *req, const struct page *page, const char *space,
+	struct db_rows **ret_rows, struct err *err)
+{
+	const struct principal *who = req->principal;
+
+	return db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces),
+		space ? &SQL_POLICY_LIST_OF_SPACE : &SQL_POLICY_LIST,
+		DB_PARAMS(who->tenant, page->before, page->limit, space ? space : who->spaces),
+		ret_rows, err);
+}
+
+int store_policy_list(struct web_req *req, const struct page *page, const char *space,
+	const char *image, json_t **ret_list, struct err *err)
+{
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces),
-		    space ? &SQL_POLICY_LIST_OF_SPACE : &SQL_POLICY_LIST,
-		    DB_PARAMS(who->tenant, page->before, page->limit, space ? space : who->spaces),
-		    &rows, err) < 0)
+	if ((image ? list_of_image(req, page, image, space, &rows, err)
+		   : list_of_all(req, page, space, &rows, err)) < 0)
 		return -1;
 	*ret_list = resource_list(rows, page, policy_row);
 	return 0;

@@ -32,7 +32,7 @@ int store_policy_text(
 	struct web_req *req, const char *id, const char **ret_canonical, struct err *err);
 /* Of all the caller's spaces, or of the one that is named. */
 int store_policy_list(struct web_req *req, const struct page *page, const char *space,
-	json_t **ret_list, struct err *err);
+	const char *image, json_t **ret_list, struct err *err);
 /* policy.in_use when a pipeline stands on it. */
 int store_policy_delete(struct web_req *req, const char *id, long long revision, struct err *err);
 int store_approval_add(struct web_req *req, const char *policy_id, const char *space,

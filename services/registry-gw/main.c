@@ -15,6 +15,7 @@
 #include "services/registry-gw/relay_archive.h"
 #include "services/registry-gw/relay_blob.h"
 #include "services/registry-gw/relay_upload.h"
+#include "services/registry-gw/rewrap.h"
 #include "services/registry-gw/rules.h"
 #include "services/registry-gw/store.h"
 #include "services/registry-gw/store_image.h"
@@ -94,6 +95,8 @@ static const struct web_route routes[] = {
 	MEMBER("GET", "/v1/images", "read", 0, image_list),
 	READ_ONE("/v1/images/{image_id}", store_image_read),
 	MEMBER("DELETE", "/v1/images/{image_id}", "write", 0, image_delete),
+	{ "POST", "/v1/images/{image_id}:rewrap", WEB_MEMBER, "write", "registry", REWRAP_MAX_BYTES,
+		true, .handle = (image_rewrap) },
 	MEMBER("GET", "/v1/registry/rule", "read", 0, rule_show),
 	MEMBER("PUT", "/v1/registry/rule", "write", RULE_MAX_BYTES, rule_put),
 	ROUTE("GET", "/v2/{rest...}", "db", 0, version_none),

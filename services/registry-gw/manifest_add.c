@@ -188,7 +188,8 @@ int manifest_add(struct web_req *req, const struct access *access,
 	id_new("img", id);
 	digest_text(bytes->data, bytes->len, digest);
 	manifest.media_type = bytes->media_type;
-	manifest.tags = as_text(req, bytes->tags);
+	manifest.tags = bytes->tags ? as_text(req, bytes->tags) : "[]";
+	manifest.replaces = bytes->replaces;
 	if (bytes->digest && strcmp(bytes->digest, digest) != 0)
 		return err_set(err, ERR_INVALID, "manifest.digest",
 			"the bytes have the digest '%s'", digest);

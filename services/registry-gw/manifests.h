@@ -15,6 +15,7 @@ struct manifest_bytes {
 	const char *media_type;
 	const char *digest; /* that they must have; NULL: any */
 	const json_t *tags; /* texts */
+	const struct replaced *replaces;
 };
 
 /* As far as it can be told before anything is uploaded. manifest.invalid, and those of rule_check()

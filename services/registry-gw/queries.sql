@@ -265,6 +265,14 @@ SELECT * FROM image_record WHERE tenant_id = $1 AND id = $2
 -- name: image_index
 SELECT manifest FROM manifest_link WHERE tenant_id = $1 AND repository = $2 AND digest = $3 AND kind = 'manifest' LIMIT 1
 
+-- name: image_lock
+SELECT pushes FROM manifest WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+
+-- name: tags_move
+WITH moved AS (UPDATE tag SET digest = $4, created_by = $5, updated_at = now()
+	WHERE tenant_id = $1 AND repository = $2 AND digest = $3 RETURNING name)
+SELECT coalesce(jsonb_agg(name), '[]') @> $6::jsonb AND coalesce(jsonb_agg(name), '[]') <@ $6::jsonb AS as_expected FROM moved
+
 -- name: images_used
 UPDATE manifest SET used_at = now() WHERE id = ANY (string_to_array($1, ','))
 	AND (used_at IS NULL OR used_at < now() - interval '1 minute')

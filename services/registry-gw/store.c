@@ -9,6 +9,7 @@
 #include "lib/service.h"
 #include "services/registry-gw/config.h"
 #include "services/registry-gw/queries.h"
+#include "services/registry-gw/store_image.h"
 
 const struct sql *const store_forgets[] = { &SQL_UPLOAD_FORGET, NULL };
 
@@ -237,6 +238,8 @@ static int add_manifest(struct db *db, void *arg, struct err *err)
 		add_signatures(db, access, work->manifest, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) { .action = "image.push", .on = on });
+	if (work->manifest->replaces && store_image_replace(db, access, work->manifest, err) < 0)
+		return -1;
 	return is_new ? count_image(db, work, err) : 0;
 }
 
@@ -272,11 +275,9 @@ int store_manifest_find(struct web_req *req, const struct access *access, const 
 	return 0;
 }
 
-static int delete_manifest(struct db *db, void *arg, struct err *err)
+int store_manifest_drop(struct db *db, const struct access *access, const char *digest,
+	long grace_ms, struct err *err)
 {
-	const struct manifest_work *work = arg;
-	const struct access *access = work->access;
-	const char *digest = work->manifest->digest;
 	auto_free char *on = image_of(access, digest);
 	auto_rows struct db_rows *rows = NULL;
 
@@ -292,8 +293,15 @@ static int delete_manifest(struct db *db, void *arg, struct err *err)
 		return -1;
 	return db_exec(db, &SQL_LEFTOVER_ADD,
 		DB_PARAMS(access->tenant, access->repository, digest, "manifest",
-			DB_NUMBER(work->grace_ms)),
+			DB_NUMBER(grace_ms)),
 		NULL, err);
+}
+
+static int delete_manifest(struct db *db, void *arg, struct err *err)
+{
+	const struct manifest_work *work = arg;
+
+	return store_manifest_drop(db, work->access, work->manifest->digest, work->grace_ms, err);
 }
 
 int store_manifest_delete(struct db *db, const struct access *access, const char *digest,

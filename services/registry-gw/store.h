@@ -59,8 +59,17 @@ struct manifest {
 	bool encrypted;
 	bool is_free; /* nothing about it may be refused by a rule that came later */
 	long long layers, total, layer_recipients;
-	const char *recipients; /* JSON, see manifest_check.h */
-	const char *signatures; /* JSON [[image, spki], …], or NULL */
+	const char *recipients;		 /* JSON, see manifest_check.h */
+	const char *signatures;		 /* JSON [[image, spki], …], or NULL */
+	const struct replaced *replaces; /* or NULL */
+};
+
+/* An image that goes when another one comes, which takes its tags. */
+struct replaced {
+	const char *id, *digest;
+	long long revision; /* that it is still at: resource.changed */
+	const char *tags;   /* JSON of all that it has: image.tags_moved */
+	long grace_ms;	    /* as for store_manifest_delete() */
 };
 
 /* The row that makes it be there, behind store_expect() and the registry's word. Codes:
@@ -72,6 +81,9 @@ int store_manifest_find(struct web_req *req, const struct access *access, const 
 	struct manifest *ret_manifest, struct err *err);
 /* With all its tags. The registry has its bytes for another `grace_ms`. manifest.not_found */
 int store_manifest_delete(struct db *db, const struct access *access, const char *digest,
+	long grace_ms, struct err *err);
+/* The same in a transaction. */
+int store_manifest_drop(struct db *db, const struct access *access, const char *digest,
 	long grace_ms, struct err *err);
 /* Whether the agent's image is, or names, `digest`. */
 int store_manifest_reaches(struct db *db, const struct access *access, const char *digest,

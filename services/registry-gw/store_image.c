@@ -2,7 +2,11 @@
 /* Database calls of store_image.h. */
 #include "services/registry-gw/store_image.h"
 
+#include <stdlib.h>
+
+#include "lib/audit.h"
 #include "lib/auth.h"
+#include "lib/mem.h"
 #include "lib/service.h"
 #include "services/registry-gw/queries.h"
 
@@ -115,6 +119,12 @@ struct access image_access(const struct web_req *req, const struct image *image)
 	};
 }
 
+static int in_index(const struct db_rows *rows, struct err *err)
+{
+	return err_set(err, ERR_CONFLICT, "image.in_index", "the index '%s' names it",
+		db_text(rows, 0, "manifest"));
+}
+
 int store_image_unnamed(struct web_req *req, const struct image *image, struct err *err)
 {
 	const char *tenant = req->principal->tenant;
@@ -123,11 +133,81 @@ int store_image_unnamed(struct web_req *req, const struct image *image, struct e
 	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_IMAGE_INDEX,
 		    DB_PARAMS(tenant, image->repository, image->digest), &rows, err) < 0)
 		return -1;
-	if (db_count(rows) == 0)
-		return 0;
-	return err_set(err, ERR_CONFLICT, "image.in_index", "the index '%s' names it",
-		db_text(rows, 0, "manifest"));
+	return db_count(rows) == 0 ? 0 : in_index(rows, err);
 }
+
+/* --- one image for another --- */
+
+/* Whoever pushes, tags or replaces it meanwhile waits. */
+static int lock_replaced(struct db *db, const struct access *access,
+	const struct replaced *replaced, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_exec(db, &SQL_IMAGE_LOCK, DB_PARAMS(access->tenant, replaced->id), &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return not_found(err);
+	if (db_number(rows, 0, "pushes") == replaced->revision)
+		return 0;
+	return err_set(err, ERR_PRECONDITION_FAILED, "resource.changed",
+		"the image was pushed again meanwhile");
+}
+
+static int check_unnamed(
+	struct db *db, const struct access *access, const char *digest, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_exec(db, &SQL_IMAGE_INDEX, DB_PARAMS(access->tenant, access->repository, digest),
+		    &rows, err) < 0)
+		return -1;
+	return db_count(rows) == 0 ? 0 : in_index(rows, err);
+}
+
+static int move_tags(struct db *db, const struct access *access, const struct manifest *manifest,
+	struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_exec(db, &SQL_TAGS_MOVE,
+		    DB_PARAMS(access->tenant, access->repository, manifest->replaces->digest,
+			    manifest->digest, access->subject, manifest->replaces->tags),
+		    &rows, err) < 0)
+		return -1;
+	if (db_bool(rows, 0, "as_expected"))
+		return 0;
+	return err_set(err, ERR_CONFLICT, "image.tags_moved",
+		"the image has other tags than the caller saw");
+}
+
+int store_image_replace(struct db *db, const struct access *access, const struct manifest *manifest,
+	struct err *err)
+{
+	const struct replaced *replaced = manifest->replaces;
+	auto_free char *on = mem_printf("%s@%s", access->repository, manifest->digest);
+
+	if (lock_replaced(db, access, replaced, err) < 0 ||
+		check_unnamed(db, access, replaced->digest, err) < 0 ||
+		move_tags(db, access, manifest, err) < 0)
+		return -1;
+	audit(db, &(const struct audit_act) {
+			  .action = "image.rewrap", .on = on, .detail = replaced->digest });
+	return store_manifest_drop(db, access, replaced->digest, replaced->grace_ms, err);
+}
+
+int store_image_id(struct web_req *req, const struct access *access, const char *digest,
+	const char **ret_id, struct err *err)
+{
+	struct manifest manifest;
+
+	if (store_manifest_find(req, access, digest, &manifest, err) < 0)
+		return -1;
+	*ret_id = manifest.id;
+	return 0;
+}
+
+/* --- last pulls --- */
 
 int store_images_used(struct db *db, const char *ids, struct err *err)
 {

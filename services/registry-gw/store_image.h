@@ -25,6 +25,14 @@ struct access image_access(const struct web_req *req, const struct image *image)
 /* image.in_index: an index names it. */
 int store_image_unnamed(struct web_req *req, const struct image *image, struct err *err);
 
+/* In the transaction of a manifest that replaces an image: the tags move and the image goes, or
+ * image.not_found, resource.changed, image.tags_moved, image.in_index. */
+int store_image_replace(struct db *db, const struct access *access, const struct manifest *manifest,
+	struct err *err);
+/* The id of the image with this digest. image.not_found */
+int store_image_id(struct web_req *req, const struct access *access, const char *digest,
+	const char **ret_id, struct err *err);
+
 /* Images (ids joined by commas) that were pulled just now. */
 int store_images_used(struct db *db, const char *ids, struct err *err);
 

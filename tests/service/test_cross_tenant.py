@@ -143,6 +143,7 @@ BODIES = {
     "POST /v1/spaces/{space_id}:join": joining,
     "POST /v1/spaces/{space_id}/invitations": lambda acme, globex, ids: {"invitation": joining(acme, globex, ids)["invitation"]},
     "POST /v1/runs/{run_id}:order": lambda acme, globex, ids: {"sandbox": globex.sandbox, "order": globex.ids["order_id"]},
+    "POST /v1/images/{image_id}:rewrap": lambda acme, globex, ids: {"manifest": "e30=", "tags": []},
     "POST /v1/policies/{policy_id}/approvals": lambda acme, globex, ids: {"approval": acme.world.approval()},
     "PUT /v1/pipelines/{pipeline_id}": lambda acme, globex, ids: {"template": "small", "policy": globex.ids["policy_id"]},
     "PUT /v1/projections/{projection_id}": lambda acme, globex, ids: {"name": unique("prj"), "columns": ["A"]},

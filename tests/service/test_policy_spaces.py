@@ -4,7 +4,7 @@ import pytest
 
 from local_stack import problem, unique, wait_for
 from spaces import Party, found, found_together
-from trust import World
+from trust import World, digest
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,24 @@ def test_lists_are_of_all_spaces_or_of_one(acme, globex, space):
         listed(globex, f"&space={globex.tenant['space']}"))
     for unknown in (acme.tenant["space"], found(acme)["id"], "spc_" + "0" * 32, "x"):
         problem(globex.client.get(f"/v1/policies?space={unknown}"), 422, "policy.wrong_space")
+
+
+def test_lists_of_who_pins_an_image(acme, globex, space):
+    """Before a manifest is replaced its owner asks which policies name it."""
+    worlds = {name: World(where) for name, where in (
+        ("shared", space), ("own", acme.tenant["space"]), ("others", globex.tenant["space"]), ("image", space))}
+    image, other = digest(unique("image").encode()), digest(unique("image").encode())
+    for name, world in worlds.items():
+        world.policy["image"]["manifest"] = other if name == "image" else image
+    ids = {name: submit(globex if name == "others" else acme, world).json()["id"] for name, world in worlds.items()}
+    assert listed(acme, f"&image={image}") == [ids["own"], ids["shared"]]
+    assert listed(globex, f"&image={image}") == [ids["others"], ids["shared"]]
+    assert listed(acme, f"&image={image}&space={space}") == [ids["shared"]]
+    assert listed(acme, f"&image={other}") == [ids["image"]] and listed(acme, "&image=" + digest(b"none")) == []
+    etag = acme.client.get(f"/v1/policies/{ids['own']}").json()["etag"]
+    assert acme.client.delete(f"/v1/policies/{ids['own']}", etag).status_code == 204
+    assert listed(acme, f"&image={image}") == [ids["shared"]]
+    problem(acme.client.get("/v1/policies?image=latest"), 400, "policy.bad_image")
 
 
 def test_others_read_and_do_nothing_else(acme, globex, space):

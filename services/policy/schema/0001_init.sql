@@ -5,12 +5,14 @@ CREATE TABLE policy (
 	name text NOT NULL, version bigint NOT NULL, hash text NOT NULL, document text NOT NULL,
 	max_runs bigint GENERATED ALWAYS AS ((document::jsonb ->> 'max_runs')::bigint) STORED,
 	deadline bigint GENERATED ALWAYS AS ((document::jsonb ->> 'deadline')::bigint) STORED,
+	image text GENERATED ALWAYS AS (document::jsonb -> 'image' ->> 'manifest') STORED,
 	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, hash), UNIQUE (tenant_id, name, version))
 	WITH (toast_tuple_target = 8160); -- a usual document stays in its row, as it is
 CREATE INDEX policy_id ON policy (id); -- space_id is the document's: its other tenants read the policy, too
 CREATE INDEX policy_space ON policy (space_id, id);
+CREATE INDEX policy_image ON policy (image, id); -- which policies pin an image that is about to change
 
 CREATE TABLE approval (
 	tenant_id text NOT NULL, space_id text NOT NULL, policy_id text NOT NULL, spki text NOT NULL,
@@ -85,11 +87,11 @@ CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL
 	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 
 CREATE VIEW policy_record WITH (security_invoker = true) AS
-SELECT tenant_id, space_id, id, name, version, hash, document, revision, created_by,
+SELECT tenant_id, space_id, id, name, version, hash, document, image, revision, created_by,
 	at_text(created_at) AS created_at, deleted_at FROM policy;
 
 CREATE VIEW policy_line WITH (security_invoker = true) AS -- of a list
-SELECT tenant_id, space_id, id, name, version, hash, revision, created_by, created_at FROM policy_record WHERE deleted_at IS NULL;
+SELECT tenant_id, space_id, id, name, version, hash, image, revision, created_by, created_at FROM policy_record WHERE deleted_at IS NULL;
 
 CREATE VIEW pipeline_record WITH (security_invoker = true) AS
 SELECT p.tenant_id, p.space_id, p.id, p.name, p.version, p.template, p.policy_id, d.hash AS policy_hash, d.max_runs, d.deadline,
