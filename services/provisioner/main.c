@@ -127,7 +127,7 @@ static int init(struct worker *worker, struct err *err)
 
 	if (geteuid() == 0 && vm_user_check(conf->sandbox_uid, err) < 0)
 		return -1;
-	return templates_init(worker, err);
+	return templates_init(worker, err) < 0 ? -1 : store_sweep_begin(worker->db, err);
 }
 
 static const struct service provisioner = {

@@ -140,6 +140,11 @@ UPDATE sandbox SET lease_until = now() + interval '60 seconds' FROM next
 WHERE sandbox.tenant_id = next.tenant_id AND sandbox.id = next.id
 RETURNING sandbox.tenant_id, sandbox.id, sandbox.lease_until::text AS lease
 
+-- A copy that starts takes no step to be in hand: it may be the one that died over it. A living copy's step loses its lease
+-- with that, and is repeated.
+-- name: sweep_begin
+UPDATE sandbox SET lease_until = '-infinity' WHERE lease_until > now()
+
 -- name: sweep_enrolment
 SELECT tenant_id FROM sandbox WHERE id = $1 AND enrol_hash = $2 AND enrol_until > now()
 
@@ -228,6 +233,12 @@ ON CONFLICT (tenant_id) DO UPDATE SET sandboxes = excluded.sandboxes, vcpus = ex
 	memory_mib = excluded.memory_mib, weight = excluded.weight, member_sandboxes = excluded.member_sandboxes,
 	member_weight = excluded.member_weight, lifetime_s = excluded.lifetime_s, revision = quota.revision + 1,
 	updated_by = excluded.updated_by, updated_at = now()
+
+-- name: template_publish
+INSERT INTO template (id, version, digest) VALUES ($1, $2::bigint, $3) ON CONFLICT (id, version) DO NOTHING
+
+-- name: template_published
+SELECT digest FROM template WHERE id = $1 AND version = $2::bigint
 
 -- name: outbox_insert
 INSERT INTO outbox (topic, key) VALUES ($1, $2)

@@ -162,7 +162,7 @@ static int add(struct web_req *req, const struct create_body *body, const char *
 	struct sandbox sandbox;
 	size_t len;
 
-	if (template_find(body->template, &template, err) < 0 ||
+	if (template_find(req->principal, body->template, &template, err) < 0 ||
 		trust_claim_check(body->claim, err) < 0 ||
 		template_complete(template, body->parameters, &complete, err) < 0 ||
 		make_initdata(template, id, &initdata, err) < 0 ||

@@ -282,6 +282,11 @@ int store_sweep_tenant(struct db *db, struct arena *arena, const char *id, const
 	return found_tenant(db, arena, &SQL_SWEEP_TENANT, DB_PARAMS(id), ret_tenant, err);
 }
 
+int store_sweep_begin(struct db *db, struct err *err)
+{
+	return db_run(db, DB_SWEEP, &SQL_SWEEP_BEGIN, DB_NO_PARAMS, NULL, err);
+}
+
 int store_sweep_exists(struct db *db, const char *id, bool *ret_exists, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
@@ -290,4 +295,21 @@ int store_sweep_exists(struct db *db, const char *id, bool *ret_exists, struct e
 		return -1;
 	*ret_exists = db_count(rows) > 0;
 	return 0;
+}
+
+int store_template_publish(
+	struct db *db, const char *id, long long version, const char *digest, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, NULL, &SQL_TEMPLATE_PUBLISH, DB_PARAMS(id, DB_NUMBER(version), digest), NULL,
+		    err) < 0 ||
+		db_run(db, NULL, &SQL_TEMPLATE_PUBLISHED, DB_PARAMS(id, DB_NUMBER(version)), &rows,
+			err) < 0)
+		return -1;
+	if (db_count(rows) == 1 && strcmp(db_text(rows, 0, "digest"), digest) == 0)
+		return 0;
+	return err_set(err, ERR_CONFLICT, "template.changed",
+		"version %lld of template '%s' was another file when it was published", version,
+		id);
 }

@@ -71,6 +71,10 @@ int store_quota_usage(struct db *db, const char *tenant, json_t **ret_usage, str
 int store_queue(struct db *db, const struct sandbox *sandbox, const struct quota *usual,
 	json_t **ret_queue, struct err *err);
 
+/* The first to come says what this version is; template.changed when it was another file. */
+int store_template_publish(
+	struct db *db, const char *id, long long version, const char *digest, struct err *err);
+
 /* Sweeps. */
 /* The tenant of a sandbox, by its enrolment secret's hash or by its id alone: *ret_tenant NULL when
  * there is none. */
@@ -78,6 +82,8 @@ int store_sweep_enrolment(struct db *db, struct arena *arena, const char *id, co
 	const char **ret_tenant, struct err *err);
 int store_sweep_tenant(struct db *db, struct arena *arena, const char *id, const char **ret_tenant,
 	struct err *err);
+/* No step is in hand: this copy starts. */
+int store_sweep_begin(struct db *db, struct err *err);
 int store_sweep_exists(struct db *db, const char *id, bool *ret_exists, struct err *err);
 
 #endif

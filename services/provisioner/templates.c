@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/auth.h"
 #include "lib/buf.h"
 #include "lib/cert.h"
 #include "lib/json.h"
@@ -61,14 +62,36 @@ static json_t *template_record(const struct template *template)
 		"reference", reference, "edge_ca_spki", edge_spki);
 }
 
+static bool is_listed(char *const *list, unsigned count, const char *text)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (strcmp(list[i], text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_for(const struct template *template, const struct principal *caller)
+{
+	bool has_role = template->n_roles == 0;
+
+	if (template->n_tenants &&
+		!is_listed(template->tenants, template->n_tenants, caller->tenant))
+		return false;
+	for (unsigned i = 0; i < template->n_roles && !has_role; i++)
+		has_role = principal_need_role(caller, template->roles[i], NULL) == 0;
+	return has_role;
+}
+
 int template_list(struct web_req *req, struct web_res *res, struct err *err)
 {
 	json_t *items = json_array();
 
-	(void)req;
 	(void)err;
-	for (size_t i = 0; i < n_templates; i++)
-		json_array_append_new(items, template_record(templates[i]));
+	for (size_t i = 0; i < n_templates; i++) {
+		if (is_for(templates[i], req->principal))
+			json_array_append_new(items, template_record(templates[i]));
+	}
 	res->json = json_pack("{s:o,s:n}", "items", items, "next_page_token");
 	return 0;
 }
@@ -77,16 +100,17 @@ int template_show(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const struct template *template;
 
-	if (template_find(web_param(req, "template_id"), &template, err) < 0)
+	if (template_find(req->principal, web_param(req, "template_id"), &template, err) < 0)
 		return -1;
 	res->json = template_record(template);
 	return 0;
 }
 
-int template_find(const char *id, const struct template **ret_template, struct err *err)
+int template_find(const struct principal *caller, const char *id,
+	const struct template **ret_template, struct err *err)
 {
 	for (size_t i = 0; i < n_templates; i++) {
-		if (strcmp(templates[i]->id, id) == 0) {
+		if (strcmp(templates[i]->id, id) == 0 && is_for(templates[i], caller)) {
 			*ret_template = templates[i];
 			return 0;
 		}
@@ -194,7 +218,21 @@ static int check_template(const struct template *template, const char *path, str
 	return template_complete(template, NULL, &defaults, err);
 }
 
-static int read_templates(const char *folder, struct err *err)
+static int read_template(struct db *db, const char *path, struct err *err)
+{
+	char digest[DIGEST_TEXT_SIZE];
+	struct template *template;
+
+	if (digest_file(path, digest, NULL, err) < 0 ||
+		template_file_read(path, &template, err) < 0)
+		return -1;
+	templates[n_templates++] = template;
+	if (check_template(template, path, err) < 0)
+		return -1;
+	return store_template_publish(db, template->id, template->version, digest, err);
+}
+
+static int read_templates(struct db *db, const char *folder, struct err *err)
 {
 	auto_free char *pattern = mem_printf("%s/*/template.yaml", folder);
 	glob_t found;
@@ -203,11 +241,8 @@ static int read_templates(const char *folder, struct err *err)
 	if (glob(pattern, 0, NULL, &found) != 0)
 		return err_set(err, ERR_INVALID, "template.invalid",
 			"there is no template below '%s'", folder);
-	for (size_t i = 0; r == 0 && i < found.gl_pathc && i < MAX_TEMPLATES; i++) {
-		r = template_file_read(found.gl_pathv[i], &templates[n_templates], err);
-		if (r == 0)
-			r = check_template(templates[n_templates++], found.gl_pathv[i], err);
-	}
+	for (size_t i = 0; r == 0 && i < found.gl_pathc && i < MAX_TEMPLATES; i++)
+		r = read_template(db, found.gl_pathv[i], err);
 	globfree(&found);
 	return r;
 }
@@ -226,5 +261,5 @@ int templates_init(struct worker *worker, struct err *err)
 	if (!reference)
 		return err_wrap(err, "%s", guest);
 	memcpy(edge_spki, info.spki, sizeof(edge_spki));
-	return read_templates(conf->templates_dir, err);
+	return read_templates(worker->db, conf->templates_dir, err);
 }

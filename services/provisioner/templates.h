@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Templates: versioned files <templates_dir>/<name>/template.yaml, read once at start. Parameters
+ * Templates: versioned files <templates_dir>/<name>/template.yaml, read once at start; a version is
+ * what it was when it was first read, or the service does not start. Parameters
  * are a closed table (name, type, min, max, enum, default); the JSON Schema shown to clients is
  * generated from it. Reference values come from the guest's build (guest.json): to a client they
  * are hints, it compares them with its own trust file.
@@ -22,12 +23,16 @@ struct template_parameter {
 	unsigned n_allowed;
 };
 
+struct principal;
+
 struct template
 {
 	char *id, *title, *driver;
 	char *class; /* of the evidence that its sandboxes give: none, software-tpm */
 	long long version;
-	long long weight; /* in quotas; 0: 1 */
+	long long weight;	 /* in quotas; 0: 1 */
+	char **roles, **tenants; /* who may use it: one of these; NULL: any */
+	unsigned n_roles, n_tenants;
 	struct template_parameter *parameters;
 	unsigned parameters_count;
 };
@@ -39,8 +44,9 @@ web_handler template_show;
  * and column. */
 int templates_init(struct worker *worker, struct err *err);
 
-/* template.not_found */
-int template_find(const char *id, const struct template **ret_template, struct err *err);
+/* template.not_found, also when it is not for the caller. */
+int template_find(const struct principal *caller, const char *id,
+	const struct template **ret_template, struct err *err);
 const char *template_edge_spki(void);
 /* Given parameters (may be NULL) checked and completed by the defaults: template.bad_parameter. New
  * reference. */

@@ -6,12 +6,14 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import subprocess
 
 import pytest
 
 from client_project import Project
-from local_stack import BUILD, problem, unique, wait_for
+from local_stack import BUILD, ROOT, problem, unique, wait_for
 from sandbox_remains import groups, remains
 from test_sandboxes import claim, until
 
@@ -228,3 +230,26 @@ def test_client_looks_on(stack, owner, make, tmp_path):
         assert "enrolled" in followed.result(120).stdout
     assert "sandbox.failed" in client.run("sandbox", "wait", id, check=False).stderr
     assert "deleting" in client.run("sandbox", "delete", id).stdout
+
+
+def test_a_published_template_stays_what_it_is(stack, tmp_path):
+    templates = tmp_path / "templates"
+    shutil.copytree(ROOT / "deploy/templates", templates)
+    conf = re.sub(r"(?m)^templates_dir = .*$", f"templates_dir = {templates}", (stack.folder / "etc/provisioner.conf").read_text())
+    (tmp_path / "provisioner.conf").write_text(re.sub(r"(?m)^listen = .*$", f"listen = unix:{tmp_path}/http.sock", conf))
+
+    def start():
+        return subprocess.Popen([stack.folder / "bin/strongroom-provisioner", "--config", tmp_path / "provisioner.conf"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    file = templates / "process-dev/template.yaml"
+    published = file.read_text()
+    file.write_text(published.replace("max: 8192", "max: 9999"))
+    refused = start()
+    assert refused.wait(60) == 1 and "template.changed" in refused.stderr.read()
+    file.write_text(published.replace("max: 8192", "max: 9999").replace("version: 1", "version: 2"))
+    taken = start()
+    wait_for(lambda: (tmp_path / "http.sock").exists() or taken.poll() is not None, "the service with version 2")
+    assert taken.poll() is None
+    taken.terminate()
+    assert taken.wait(60) == 0

@@ -50,6 +50,11 @@ CREATE TABLE attestation (
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, sandbox_id, boot, nonce));
 CREATE INDEX attestation_age ON attestation (created_at);
 
+-- Templates as they were first read: a version that sandboxes were made of stays what it was.
+CREATE TABLE template (
+	id text NOT NULL, version bigint NOT NULL, digest text NOT NULL, published_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (id, version));
+
 CREATE TABLE idempotency (
 	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, digest text NOT NULL,
 	resource_id text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
@@ -67,7 +72,7 @@ CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL
 	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
 GRANT SELECT, INSERT, UPDATE ON sandbox, quota, vtpm, attestation TO provisioner;
-GRANT SELECT, INSERT ON idempotency TO provisioner;
+GRANT SELECT, INSERT ON idempotency, template TO provisioner;
 GRANT INSERT ON outbox TO provisioner;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO provisioner_sweep;
 
