@@ -31,8 +31,9 @@
 
 struct auth {
 	const char *service_name;
-	const char *base_url, *certreg_url; /* the configuration's */
-	EVP_PKEY *service_key;		    /* NULL: this program makes no assertions */
+	struct auth_edge edge;
+	const char *certreg_url; /* the configuration's */
+	EVP_PKEY *service_key;	 /* NULL: this program makes no assertions */
 	struct auth_peers *peers;
 	struct auth_proofs *proofs;
 	struct auth_cache *cache;
@@ -82,7 +83,8 @@ struct auth *auth_new(const char *service_name, const struct service_conf *conf,
 		return NULL;
 	auth = mem_alloc(sizeof(*auth));
 	auth->service_name = service_name;
-	auth->base_url = or_empty(conf->base_url);
+	auth->edge.base_url = or_empty(conf->base_url);
+	auth->edge.names = or_empty(conf->edge_names);
 	auth->certreg_url = or_empty(conf->certreg_url);
 	auth->service_key = key;
 	auth->peers = auth_peers_new(or_empty(conf->peers_dir));
@@ -302,7 +304,8 @@ static int check_subject(
 		return 0;
 	if (!id_is(json_text(claims, "space"), "spc"))
 		return invalid(err, "the token names no space");
-	if (*auth->base_url && strcmp(or_empty(json_text(claims, "iss")), auth->base_url) != 0)
+	if (*auth->edge.base_url &&
+		strcmp(or_empty(json_text(claims, "iss")), auth->edge.base_url) != 0)
 		return invalid(err, "the token is by another issuer");
 	return auth_spaces_check(claims, err);
 }
@@ -358,7 +361,7 @@ static int check_proof(struct auth *auth, const struct web_req *req, const char 
 
 	if (!jkt)
 		return invalid(err, "the token is bound to no key");
-	return auth_proof_check(auth->proofs, req, auth->base_url, token, jkt, err);
+	return auth_proof_check(auth->proofs, req, &auth->edge, token, jkt, err);
 }
 
 static const struct shape *shape_of(enum web_access access)

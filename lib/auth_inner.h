@@ -84,7 +84,10 @@ struct auth_proofs *auth_proofs_new(void);
 void auth_proofs_free(struct auth_proofs *proofs);
 /* The request's DPoP header against the token it came with and the token's cnf.jkt. Codes:
  * auth.proof_missing, auth.proof_invalid, auth.too_many_proofs. */
-int auth_proof_check(struct auth_proofs *proofs, const struct web_req *req, const char *base_url,
-	const char *token, const char *jkt, struct err *err);
+struct auth_edge {
+	const char *base_url, *names; /* of the configuration */
+};
+int auth_proof_check(struct auth_proofs *proofs, const struct web_req *req,
+	const struct auth_edge *edge, const char *token, const char *jkt, struct err *err);
 
 #endif

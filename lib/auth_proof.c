@@ -147,19 +147,27 @@ static size_t origin_len(const char *url)
 	return host ? strcspn(host + 3, "/?#") + (size_t)(host + 3 - url) : 0;
 }
 
-/* Agents reach the edge by another host name than people do, so the Host that the request was sent
- * to counts as well; a token is good for one service of one installation in any case. */
-static bool is_our_origin(const struct web_req *req, const char *base_url, const char *htu)
+/* The edge's own, or under one of the names by which guests reach it. What the request itself says
+ * of the server (Host) counts for nothing: a proof made for another server would pass. */
+static bool is_our_origin(const struct auth_edge *edge, const char *htu)
 {
 	size_t len = origin_len(htu);
-	const char *host = web_header(req, "Host");
+	const char *name = edge->names;
 
 	if (len == 0)
 		return false;
-	if (len == origin_len(base_url) && strncasecmp(htu, base_url, len) == 0)
+	if (len == origin_len(edge->base_url) && strncasecmp(htu, edge->base_url, len) == 0)
 		return true;
-	return host && strncasecmp(htu, "https://", 8) == 0 && strlen(host) == len - 8 &&
-	       strncasecmp(htu + 8, host, len - 8) == 0;
+	if (strncasecmp(htu, "https://", 8) != 0)
+		return false;
+	for (name += strspn(name, " "); *name; name += strspn(name, " ")) {
+		size_t name_len = strcspn(name, " ");
+
+		if (name_len == len - 8 && strncasecmp(htu + 8, name, name_len) == 0)
+			return true;
+		name += name_len;
+	}
+	return false;
 }
 
 static bool path_equals(const char *encoded, size_t len, const char *path)
@@ -183,14 +191,14 @@ static bool path_equals(const char *encoded, size_t len, const char *path)
 	return *path == '\0';
 }
 
-static int check_target(
-	const struct web_req *req, const char *base_url, const json_t *claims, struct err *err)
+static int check_target(const struct web_req *req, const struct auth_edge *edge,
+	const json_t *claims, struct err *err)
 {
 	const char *htm = json_text(claims, "htm"), *htu = json_text(claims, "htu"), *path;
 
 	if (!htm || strcmp(htm, req->method) != 0)
 		return invalid(err, "the proof is for another method");
-	if (!htu || !is_our_origin(req, base_url, htu))
+	if (!htu || !is_our_origin(edge, htu))
 		return invalid(err, "the proof is for another server");
 	path = htu + origin_len(htu);
 	if (!path_equals(path, strcspn(path, "?#"), req->path))
@@ -242,8 +250,8 @@ static int verify(const char *proof, const char *jkt, json_t **ret_claims, struc
 	return 0;
 }
 
-int auth_proof_check(struct auth_proofs *proofs, const struct web_req *req, const char *base_url,
-	const char *token, const char *jkt, struct err *err)
+int auth_proof_check(struct auth_proofs *proofs, const struct web_req *req,
+	const struct auth_edge *edge, const char *token, const char *jkt, struct err *err)
 {
 	const char *proof = web_header(req, "DPoP"), *jti;
 	auto_json json_t *claims = NULL;
@@ -252,7 +260,7 @@ int auth_proof_check(struct auth_proofs *proofs, const struct web_req *req, cons
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.proof_missing",
 			"the token needs a DPoP proof");
 	if (verify(proof, jkt, &claims, err) < 0 || check_time(claims, err) < 0 ||
-		check_target(req, base_url, claims, err) < 0 ||
+		check_target(req, edge, claims, err) < 0 ||
 		check_token_hash(token, claims, err) < 0)
 		return -1;
 	jti = json_text(claims, "jti");

@@ -50,6 +50,9 @@ static const struct conf_item common_rows[] = {
 	ROW(tls_key, "", "its key in PEM"),
 	ROW(tls_peer_ca, "", "CA whose certificates the edge, the services and Redis must show"),
 	ROW(base_url, "", "the edge's URL as clients see it"),
+	ROW(edge_names, "",
+		"names (host:port, by spaces) of the edge beside base_url's, for which sandboxes "
+		"may sign: guests reach it as 10.0.2.2:8443"),
 	ROW(database, "", "libpq conninfo of the service's role; empty: no database"),
 	ROW(migrate_database, "", "libpq conninfo of the schema's owner, for --migrate"),
 	ROW(redis, "",

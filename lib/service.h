@@ -34,6 +34,7 @@ struct service_conf {
 	char *listen, *tls_cert, *tls_key, *tls_peer_ca, *base_url, *database, *migrate_database;
 	char *redis, *redis_user, *redis_password_file, *service_key, *peers_dir, *log_level;
 	char *certreg_url, *provisioner_url, *registry_gw_url, *policy_url, *orchestrator_url;
+	char *edge_names; /* host[:port] of the edge beside base_url's, by spaces */
 	long start_wait_ms;
 	long retention_beat_ms;
 	long workers;			    /* threads of each loop that is a pool */

@@ -78,7 +78,7 @@ static int verify(const json_t *sandbox, const char *assertion, struct agent *ag
  * server (Host) counts for nothing: an assertion made for another server would pass. */
 static const char *token_endpoint(struct web_req *req, const json_t *claims)
 {
-	const char *name = certreg_of(req->worker)->edge_names;
+	const char *name = req->worker->conf->edge_names;
 
 	for (name += strspn(name, " "); *name; name += strspn(name, " ")) {
 		size_t len = strcspn(name, " ");

@@ -44,7 +44,6 @@ static const struct conf_item config[] = {
 	FILE_ROW(mirror_dir, "folder of the readable tree of certificates"),
 	FILE_ROW(audit_key, "PEM file of the Ed25519 key that signs the heads of the audit log"),
 	{ "witness_keys", CONF_TEXT, offsetof(struct certreg, witness_keys), "", "file of the verifier keys, one a line, whose cosignatures are kept" },
-	{ "edge_names", CONF_TEXT, offsetof(struct certreg, edge_names), "", "names (host:port, by spaces) of the edge beside base_url's, for which sandboxes may sign: guests reach it as 10.0.2.2:8443" },
 	QUOTA_ROW(quota_keys, "1000", "API keys that are active"),
 	QUOTA_ROW(quota_certificates, "10000", "certificates that are neither revoked, replaced nor expired"),
 	QUOTA_ROW(quota_challenges, "10000", "challenges that are neither used nor expired"),

@@ -231,6 +231,7 @@ static inline void setup(void)
 	CHECK_NUMBER(cert_key_new(&stranger, NULL), 0);
 	write_key_files();
 	conf.base_url = mem_strdup(BASE_URL);
+	conf.edge_names = mem_strdup("other.test 10.0.2.2:8443");
 	conf.peers_dir = mem_strdup(folder);
 	conf.certreg_url = mem_printf("unix:%s", socket_path);
 	auth = auth_new("policy", &conf, &err);
@@ -259,6 +260,7 @@ static inline void teardown(void)
 	EVP_PKEY_free(stranger);
 	free(conf.service_key);
 	free(conf.base_url);
+	free(conf.edge_names);
 	free(conf.peers_dir);
 	free(conf.certreg_url);
 	free(state_path);

@@ -44,12 +44,13 @@ static void test_agent(void)
 {
 	auto_free char *token = agent_token();
 	auto_free char *proof = prove(agent, proof_claims(token, "one"));
-	json_t *by_host = proof_claims(token, "two");
+	json_t *by_name = proof_claims(token, "two");
 	auto_free char *second = NULL, *by_stranger = prove(stranger, proof_claims(token, "three"));
 	struct err err;
 
-	json_object_set_new(by_host, "htu", json_string("https://10.0.2.2:443/v1/agent/a%20b?x=1"));
-	second = prove(agent, by_host);
+	json_object_set_new(
+		by_name, "htu", json_string("https://10.0.2.2:8443/v1/agent/a%20b?x=1"));
+	second = prove(agent, by_name);
 	CHECK_NUMBER(check_agent(token, proof, &err), 0);
 	CHECK_NUMBER(check_agent(token, second, &err), 0);
 	CHECK_FAILS(check_agent(token, NULL, &err), &err, "auth.proof_missing");
@@ -76,7 +77,9 @@ static void refuse_proof(const char *token, const char *name, json_t *value)
 static void test_proof_claims(void)
 {
 	static const char *const urls[] = { BASE_URL "/v1/agent/a", BASE_URL "/v1/agent/a%20bc",
-		BASE_URL, "https://elsewhere/v1/agent/a%20b", "http://10.0.2.2:443/v1/agent/a%20b",
+		BASE_URL, "https://elsewhere/v1/agent/a%20b", "http://10.0.2.2:8443/v1/agent/a%20b",
+		"https://10.0.2.2:443/v1/agent/a%20b" /* the Host of the request */,
+		"https://10.0.2.2:844/v1/agent/a%20b", "https:///v1/agent/a%20b",
 		BASE_URL ".evil/v1/agent/a%20b", "/v1/agent/a%20b", BASE_URL "/v1/agent/a%2",
 		BASE_URL "/v1/agent/a%20b%00", "" };
 	static const char *const names[] = { "htm", "htu", "iat", "jti", "ath" };

@@ -26,6 +26,8 @@ common_rows() {
 	cat <<-END
 		# made at each start from conf/$1.conf.in: edit that
 		base_url = $BASE_URL
+		# the edge as guests reach it (launcher/launch.h)
+		edge_names = 10.0.2.2:8443
 		service_key = $ROOT/keys/$1.pem
 		peers_dir = $ROOT/peers
 		log_level = ${LOG_LEVEL:-info}
