@@ -24,7 +24,7 @@ static const struct cli_option options[] = {
 static int list(struct session *session, const struct cli *cli, struct err *err)
 {
 	static const char *const members[] = { "id", "name", "state", "scopes", "member",
-		"expires_at", "last_used_at", NULL };
+		"created_by", "expires_at", "last_used_at", NULL };
 
 	return session_list(session, cli, "certreg", "/v1/keys", members, err);
 }

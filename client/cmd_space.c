@@ -23,7 +23,7 @@
 
 static const struct cli_option options[] = {
 	{ "to", "PEER", "invite: whose pinned key may join" },
-	{ "key", "FILE", "invite, accept: own registered key, PEM or of a project's keys/" },
+	{ "key", "FILE", "invite, accept, show: own registered key, PEM or of a project's keys/" },
 	{ "out", "FILE", "invite: the invitation, to hand over" },
 	{ "days", "N", "invite: how long it is open (7)" },
 	{ "tenant", "NAME", "remove: whom" },
@@ -62,34 +62,59 @@ static int find(struct session *session, const char *called, json_t **ret_space,
 	return session_find(session, "/v1/spaces", "spc", json_text(found, "id"), ret_space, err);
 }
 
+/* Of the key that --key names, if it is given. */
+static int own_spki(struct session *session, const struct cli *cli, char spki[DIGEST_TEXT_SIZE],
+	const char **ret_spki, struct err *err)
+{
+	const char *file = cli_value(cli, "key");
+	auto_key EVP_PKEY *key = NULL;
+
+	*ret_spki = NULL;
+	if (!file)
+		return 0;
+	if (keystore_read_key(session->profile.storage, file, &key, err) < 0 ||
+		cert_spki(key, spki, err) < 0)
+		return -1;
+	*ret_spki = spki;
+	return 0;
+}
+
+static void show_member(const struct cli *cli, const json_t *member, const char *verdict)
+{
+	ui_result(cli->ui,
+		json_pack("{s:O,s:O,s:O,s:s}", "tenant", json_object_get(member, "tenant"), "name",
+			json_object_get(member, "name"), "founder",
+			json_object_get(member, "founder"), "papers", verdict),
+		"%-16s  %s  %s", json_text(member, "name"), json_text(member, "tenant"), verdict);
+}
+
 static int show(struct session *session, const struct cli *cli, struct err *err)
 {
 	const json_t *tenant = api_tenant(session->api, err);
 	auto_json json_t *space = NULL, *peers = NULL;
+	struct space_reader reader = { .tenant = json_text(tenant, "name") };
 	const json_t *members, *founder;
+	char spki[DIGEST_TEXT_SIZE];
 	json_t *member;
 	size_t i;
 
 	if (!tenant || find(session, cli->arguments[1], &space, err) < 0 ||
-		peers_load(&session->profile, &peers, err) < 0)
+		peers_load(&session->profile, &peers, err) < 0 ||
+		own_spki(session, cli, spki, &reader.spki, err) < 0)
 		return -1;
+	reader.peers = peers;
 	ui_result(cli->ui,
 		json_pack("{s:O,s:O,s:O}", "id", json_object_get(space, "id"), "name",
 			json_object_get(space, "name"), "founder",
 			json_object_get(space, "founder")),
 		"%s  %s", json_text(space, "id"), json_text(space, "name"));
 	members = json_object_get(space, "members");
-	founder = space_papers_founder(members, json_text(space, "id"), json_text(tenant, "name"));
+	founder = space_papers_founder(members, json_text(space, "id"), reader.tenant);
 	json_array_foreach (members, i, member) {
-		auto_free char *verdict = space_papers_verdict(
-			peers, member, founder, json_text(space, "id"), json_text(tenant, "name"));
+		auto_free char *verdict =
+			space_papers_verdict(&reader, member, founder, json_text(space, "id"));
 
-		ui_result(cli->ui,
-			json_pack("{s:O,s:O,s:O,s:s}", "tenant", json_object_get(member, "tenant"),
-				"name", json_object_get(member, "name"), "founder",
-				json_object_get(member, "founder"), "papers", verdict),
-			"%-16s  %s  %s", json_text(member, "name"), json_text(member, "tenant"),
-			verdict);
+		show_member(cli, member, verdict);
 	}
 	return 0;
 }

@@ -89,21 +89,22 @@ const json_t *space_papers_founder(const json_t *members, const char *space, con
 	return member_of_name(members, words.tenant, true);
 }
 
-char *space_papers_verdict(const json_t *peers, const json_t *member, const json_t *founder,
-	const char *space, const char *own)
+char *space_papers_verdict(const struct space_reader *reader, const json_t *member,
+	const json_t *founder, const char *space)
 {
 	auto_arena struct arena *arena = arena_new();
 	struct trust_invitation words;
 	char inviter[DIGEST_TEXT_SIZE];
 	struct err err = { 0 };
-	bool is_own = is_called(member, own);
+	bool is_own = is_called(member, reader->tenant);
+	const char *by;
 
 	if (member == founder)
 		return mem_printf("founder%s", is_own ? ": ourselves" : "");
 	if (check(arena, member, space, &words, inviter, &err) < 0)
 		return mem_printf("PAPERS DO NOT HOLD: %s", err.code);
-	if (is_own)
-		return mem_printf("ourselves, invited by %s", name_of(peers, inviter));
-	return mem_printf("%s, invited by %s", name_of(peers, words.to),
-		strcmp(words.tenant, own) == 0 ? "ourselves" : name_of(peers, inviter));
+	by = reader->spki && strcmp(reader->spki, inviter) == 0 ? "ourselves"
+								: name_of(reader->peers, inviter);
+	return mem_printf(
+		"%s, invited by %s", is_own ? "ourselves" : name_of(reader->peers, words.to), by);
 }

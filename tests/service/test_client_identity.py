@@ -311,7 +311,8 @@ def test_two_tenants_share_a_space(pair):
     assert (joined["id"], joined["by"]) == (space, "acme")
     for person, verdicts in ((acme, ["founder: ourselves", "globex, invited by ourselves"]),
                              (globex, ["founder", "ourselves, invited by acme"])):
-        assert [line["papers"] for line in person.json("space", "show", name)[1:]] == verdicts
+        assert [line["papers"] for line in person.json("space", "show", name, "--key", "own.key")[1:]] == verdicts
+    assert acme.json("space", "show", name)[2]["papers"] == "globex, invited by a key that is not pinned"
     assert name in globex.run("space", "list").stdout
     globex.run("space", "leave", name)
     globex.refused("client.not_found", 1, "space", "show", name)

@@ -6,6 +6,7 @@
 #include "tests/unit/trust_world.h"
 
 static json_t *peers;
+static const char *own_spki;
 
 static json_t *founder(const char *name)
 {
@@ -35,8 +36,9 @@ static json_t *joined(const char *name)
 static void verdict_is(json_t *members, size_t which, const char *own, const char *wanted)
 {
 	const json_t *first = space_papers_founder(members, SPACE, own);
+	const struct space_reader reader = { peers, own, own_spki };
 	auto_free char *verdict =
-		space_papers_verdict(peers, json_array_get(members, which), first, SPACE, own);
+		space_papers_verdict(&reader, json_array_get(members, which), first, SPACE);
 
 	CHECK_TEXT(verdict, wanted);
 }
@@ -59,6 +61,21 @@ static void seen_by_the_founder(void)
 
 	verdict_is(members, 0, "acme", "PAPERS DO NOT HOLD: client.wrong_founder");
 	verdict_is(members, 1, "acme", "founder: ourselves");
+	verdict_is(members, 2, "acme", "a key that is not pinned, invited by anna");
+}
+
+/* "acme" in an invitation is a word that everybody can write: only our own key is ourselves. */
+static void invited_in_our_name(void)
+{
+	auto_json json_t *members = json_pack("[o,o]", founder("acme"), joined("globex"));
+	char mallory[DIGEST_TEXT_SIZE];
+
+	CHECK(cert_spki(w.mallory, mallory, &err) == 0);
+	own_spki = mallory;
+	verdict_is(members, 1, "acme", "a key that is not pinned, invited by anna");
+	own_spki = w.anna_spki;
+	verdict_is(members, 1, "acme", "a key that is not pinned, invited by ourselves");
+	own_spki = NULL;
 }
 
 /* Without papers of our own that hold nobody is the founder. */
@@ -79,6 +96,7 @@ int main(void)
 	seen_by_the_invited();
 	seen_by_the_founder();
 	seen_by_a_stranger();
+	invited_in_our_name();
 	json_decref(peers);
 	tear_down();
 	CHECK_DONE();
