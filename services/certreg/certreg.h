@@ -26,15 +26,16 @@ struct certreg {
 	char *mirror_dir;
 	char *audit_key;    /* file: PEM, Ed25519 */
 	char *witness_keys; /* file: verifier keys, or empty */
-	char *edge_names;   /* host[:port] beside the base URL's, by spaces */
 	/* What a tenant may have of each; 0: as many as it likes */
 	long quota_keys, quota_certificates, quota_challenges, quota_invitations, quota_spaces,
 		quota_members;
 	const struct secrets *secrets; /* behind the rows of the table */
 	const struct audit_key *audit;
-	struct mirror *mirror; /* internally synchronised */
+	struct answers *crls, *ocsps; /* internally synchronised, as is the mirror */
+	struct mirror *mirror;	      /* internally synchronised */
 };
 
+struct answers;	  /* answers.h */
 struct mirror;	  /* mirror.h */
 struct audit_key; /* audit_key.h */
 struct worker;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A fresh list is signed for each request; the edge and clients may keep it for a minute. */
+/* A list is signed when another certificate is revoked, and when half of its life is over; the edge
+ * and clients may keep it for a minute. */
 #include "services/certreg/crl.h"
 
 #include <openssl/err.h>
@@ -8,6 +9,7 @@
 
 #include "lib/auth.h"
 #include "lib/service.h"
+#include "services/certreg/answers.h"
 #include "services/certreg/ca.h"
 #include "services/certreg/issuer.h"
 #include "services/certreg/store_certificates.h"
@@ -77,7 +79,8 @@ static int add_entry(const struct issued_state *state, void *arg, struct err *er
 /* Who signs, when, and the list's number, which only grows. */
 static bool set_head(X509_CRL *crl, const struct ca *ca, long long now)
 {
-	ASN1_TIME *begin = ASN1_TIME_set(NULL, now), *end = ASN1_TIME_set(NULL, now + CRL_SECONDS);
+	ASN1_TIME *begin = ASN1_TIME_set(NULL, now),
+		  *end = ASN1_TIME_set(NULL, now + ANSWERS_LIFE_SECONDS);
 	ASN1_INTEGER *number = ASN1_INTEGER_new();
 	X509_EXTENSION *authority;
 	X509V3_CTX ctx;
@@ -100,34 +103,16 @@ static bool set_head(X509_CRL *crl, const struct ca *ca, long long now)
 	return good;
 }
 
-static int write_der(struct web_req *req, struct web_res *res, X509_CRL *crl, struct err *err)
-{
-	unsigned char *der = NULL;
-	int len = i2d_X509_CRL(crl, &der);
-
-	if (len <= 0)
-		return failed(err);
-	res->text = arena_dup(req->arena, der, (size_t)len);
-	res->text_len = (size_t)len;
-	OPENSSL_free(der);
-	res->content_type = "application/pkix-crl";
-	web_header_add(res, "Cache-Control", "public, max-age=60");
-	return 0;
-}
-
 static void release_crl(void *crl)
 {
 	X509_CRL_free(crl);
 }
 
-int crl_show(struct web_req *req, struct web_res *res, struct err *err)
+static int make_list(struct web_req *req, const struct ca *ca, unsigned char **ret_der,
+	int *ret_len, struct err *err)
 {
-	const struct ca *ca = certreg_of(req->worker)->secrets->ca;
-	X509_CRL *crl;
+	X509_CRL *crl = X509_CRL_new();
 
-	if (auth_limit_attempt(req->worker->auth, req, NULL, err) < 0)
-		return -1;
-	crl = X509_CRL_new();
 	if (!crl)
 		return failed(err);
 	arena_defer(req->arena, release_crl, crl);
@@ -137,5 +122,31 @@ int crl_show(struct web_req *req, struct web_res *res, struct err *err)
 		return -1;
 	if (X509_CRL_sort(crl) != 1 || X509_CRL_sign(crl, ca_key(ca), ca_digest(ca)) <= 0)
 		return failed(err);
-	return write_der(req, res, crl, err);
+	*ret_len = i2d_X509_CRL(crl, ret_der);
+	return *ret_len > 0 ? 0 : failed(err);
+}
+
+int crl_show(struct web_req *req, struct web_res *res, struct err *err)
+{
+	const struct certreg *certreg = certreg_of(req->worker);
+	unsigned char key[DIGEST_SIZE], *der = NULL;
+	const char *mark;
+	int len = 0;
+
+	if (auth_limit_attempt(req->worker->auth, req, NULL, err) < 0 ||
+		store_issued_mark(req->worker->db, req->arena, &mark, err) < 0)
+		return -1;
+	digest_sha256(mark, strlen(mark), key);
+	res->text = answers_get(certreg->crls, key, req->arena, &res->text_len);
+	if (!res->text) {
+		if (make_list(req, certreg->secrets->ca, &der, &len, err) < 0)
+			return -1;
+		answers_put(certreg->crls, key, der, (size_t)len);
+		res->text = arena_dup(req->arena, der, (size_t)len);
+		res->text_len = (size_t)len;
+		OPENSSL_free(der);
+	}
+	res->content_type = "application/pkix-crl";
+	web_header_add(res, "Cache-Control", "public, max-age=60");
+	return 0;
 }

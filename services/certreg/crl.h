@@ -6,8 +6,6 @@
 
 #include "lib/web.h"
 
-#define CRL_SECONDS 3600 /* until the next one */
-
 int crl_show(struct web_req *req, struct web_res *res, struct err *err);
 /* The number of a reason's name in RFC 5280 5.3.1; 0 (unspecified) for any other. */
 int crl_reason(const char *name);

@@ -10,6 +10,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/service.h"
+#include "services/certreg/answers.h"
 #include "services/certreg/audit_append.h"
 #include "services/certreg/audit_key.h"
 #include "services/certreg/bootstrap.h"
@@ -19,10 +20,14 @@
 #include "services/certreg/signing_keys.h"
 
 #define PEPPER_MIN_BYTES 32
+#define CRL_MAX_BYTES (4u << 20) /* about a hundred thousand revoked certificates */
+#define OCSP_PLACES 2048	 /* of 1 KiB at most, so 2 MiB in all */
+#define OCSP_MAX_BYTES 1024
 
 /* Outlives the configuration, so that it can be wiped; written by init() only. */
 static struct secrets secrets;
 static struct mirror *mirror;
+static struct answers *crls, *ocsps;
 
 const struct certreg *certreg_of(const struct worker *worker)
 {
@@ -69,6 +74,8 @@ int certreg_init(struct worker *worker, struct err *err)
 		return -1;
 	check_log(worker);
 	certreg->mirror = mirror = mirror_new();
+	certreg->crls = crls = answers_new(1, CRL_MAX_BYTES);
+	certreg->ocsps = ocsps = answers_new(OCSP_PLACES, OCSP_MAX_BYTES);
 	if (mirror_reconcile(worker, err) < 0)
 		return -1;
 	return bootstrap_when_asked(worker, err);
@@ -86,6 +93,8 @@ int certreg_end(int result)
 	audit_key_wipe();
 	ca_free(secrets.ca);
 	mirror_free(mirror);
+	answers_free(crls);
+	answers_free(ocsps);
 	explicit_bzero(&secrets, sizeof(secrets));
 	return result;
 }

@@ -166,6 +166,7 @@ static int read_key(struct web_req *req, struct key *ret_key, struct err *err)
 		choose_member(req, input.member, &key.member, err) < 0)
 		return -1;
 	key.name = input.name;
+	key.created_by = req->principal->subject;
 	key.expires_at = input.expires_at;
 	*ret_key = key;
 	return 0;
@@ -200,9 +201,10 @@ json_t *key_json(const struct key *key)
 		if (roles_have(key->scopes, known_scopes[i]))
 			json_array_append_new(scopes, json_string(known_scopes[i]));
 	}
-	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s?,s:s?}", "id", key->id, "name", key->name,
-		"member", key->member, "scopes", scopes, "state", key->state, "created_at",
-		key->created_at, "expires_at", key->expires_at, "last_used_at", key->last_used_at);
+	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s?,s:s?}", "id", key->id, "name",
+		key->name, "member", key->member, "created_by", key->created_by, "scopes", scopes,
+		"state", key->state, "created_at", key->created_at, "expires_at", key->expires_at,
+		"last_used_at", key->last_used_at);
 }
 
 static int answer(
@@ -244,12 +246,16 @@ int key_list(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const struct principal *who = req->principal;
 	bool all = roles_have(who->roles, "owner") || roles_have(who->roles, "admin");
+	const struct key_filter filter = { all ? NULL : who->subject,
+		web_query(req, "created_by") };
 	struct page page;
 
+	if (filter.created_by && !id_is(filter.created_by, "mbr"))
+		return err_set(
+			err, ERR_INVALID, "key.bad_filter", "created_by must be a member's id");
 	if (resource_page(req, &page, err) < 0)
 		return -1;
-	return store_key_list(
-		req->worker->db, who->tenant, all ? NULL : who->subject, &page, &res->json, err);
+	return store_key_list(req->worker->db, who->tenant, &filter, &page, &res->json, err);
 }
 
 int key_show(struct web_req *req, struct web_res *res, struct err *err)
@@ -303,6 +309,7 @@ int key_rotate(struct web_req *req, struct web_res *res, struct err *err)
 		return -1;
 	key.name = old.name;
 	key.member = old.member;
+	key.created_by = req->principal->subject;
 	key.expires_at = old.expires_at;
 	if (store_key_rotate(
 		    req->worker->db, req, &old, &key, (long)rotation.overlap_seconds, err) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is not a request, or asks about another CA, gets the protocol's own answer with status 200.
- */
+ * An answer is given again while what it says is true and half of its life is left; one with a
+ * nonce is for its request alone (RFC 6960 4.4.1). */
 #include "services/certreg/ocsp.h"
 
 #include <openssl/err.h>
@@ -11,6 +12,7 @@
 #include "lib/codec.h"
 #include "lib/mem.h"
 #include "lib/service.h"
+#include "services/certreg/answers.h"
 #include "services/certreg/ca.h"
 #include "services/certreg/crl.h"
 #include "services/certreg/issuer.h"
@@ -34,6 +36,12 @@ static int failed(struct err *err)
 	return err_set(err, ERR_INTERNAL, "internal.crypto", "cannot make the OCSP answer");
 }
 
+static void set_head(struct web_res *res)
+{
+	res->content_type = "application/ocsp-response";
+	web_header_add(res, "Cache-Control", "no-store");
+}
+
 static int answer(struct web_req *req, struct web_res *res, int status, OCSP_BASICRESP *basic,
 	struct err *err)
 {
@@ -47,8 +55,7 @@ static int answer(struct web_req *req, struct web_res *res, int status, OCSP_BAS
 	res->text = arena_dup(req->arena, der, (size_t)len);
 	res->text_len = (size_t)len;
 	OPENSSL_free(der);
-	res->content_type = "application/ocsp-response";
-	web_header_add(res, "Cache-Control", "no-store");
+	set_head(res);
 	return 0;
 }
 
@@ -93,7 +100,8 @@ static int add_status(
 	OCSP_BASICRESP *basic, OCSP_CERTID *id, const struct issued_state *state, struct err *err)
 {
 	long long now = issuer_now();
-	ASN1_TIME *begin = ASN1_TIME_set(NULL, now), *end = ASN1_TIME_set(NULL, now + CRL_SECONDS);
+	ASN1_TIME *begin = ASN1_TIME_set(NULL, now),
+		  *end = ASN1_TIME_set(NULL, now + ANSWERS_LIFE_SECONDS);
 	ASN1_TIME *revoked = ASN1_TIME_set(NULL, state->revoked_at);
 	int status = state->is_revoked ? V_OCSP_CERTSTATUS_REVOKED
 		     : state->is_known ? V_OCSP_CERTSTATUS_GOOD
@@ -110,24 +118,56 @@ static int add_status(
 	return good ? 0 : failed(err);
 }
 
-static int answer_questions(
-	struct web_req *req, struct web_res *res, OCSP_REQUEST *request, struct err *err)
+/* The standing of each certificate that is asked about; of one that is not ours, nothing. */
+static int find_states(struct web_req *req, OCSP_REQUEST *request, struct issued_state *states,
+	int count, struct err *err)
+{
+	const struct ca *ca = certreg_of(req->worker)->secrets->ca;
+
+	for (int i = 0; i < count; i++) {
+		OCSP_CERTID *id = OCSP_onereq_get0_id(OCSP_request_onereq_get0(request, i));
+
+		states[i] = (struct issued_state) { .serial = NULL };
+		if (is_ours(ca, id) && find_state(req, id, &states[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Of the question and of all that the answer says; false: the answer is for this request alone. */
+static bool key_of(const struct web_req *req, OCSP_REQUEST *request, const unsigned char *der,
+	size_t len, const struct issued_state *states, int count, unsigned char key[DIGEST_SIZE])
+{
+	struct digest_stream *stream;
+
+	if (OCSP_REQUEST_get_ext_by_NID(request, NID_id_pkix_OCSP_Nonce, -1) >= 0)
+		return false;
+	stream = digest_stream_new();
+	digest_stream_add(stream, der, len);
+	for (int i = 0; i < count; i++) {
+		const char *text = arena_printf(req->arena, " %d %d %lld %s", states[i].is_known,
+			states[i].is_revoked, states[i].revoked_at,
+			states[i].reason ? states[i].reason : "");
+
+		digest_stream_add(stream, text, strlen(text));
+	}
+	digest_stream_finish(stream, key);
+	digest_stream_free(stream);
+	return true;
+}
+
+static int sign_answer(struct web_req *req, struct web_res *res, OCSP_REQUEST *request,
+	const struct issued_state *states, int count, struct err *err)
 {
 	const struct ca *ca = certreg_of(req->worker)->secrets->ca;
 	__attribute__((cleanup(basic_cleanup))) OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
-	int count = OCSP_request_onereq_count(request);
 
 	if (!basic)
 		return failed(err);
-	if (count < 1 || count > QUESTIONS_MAX)
-		return answer(req, res, OCSP_RESPONSE_STATUS_MALFORMEDREQUEST, NULL, err);
 	for (int i = 0; i < count; i++) {
 		OCSP_CERTID *id = OCSP_onereq_get0_id(OCSP_request_onereq_get0(request, i));
-		struct issued_state state = { .serial = NULL };
 
-		if (is_ours(ca, id) && find_state(req, id, &state, err) < 0)
-			return -1;
-		if (add_status(basic, id, &state, err) < 0)
+		if (add_status(basic, id, &states[i], err) < 0)
 			return -1;
 	}
 	if (OCSP_copy_nonce(basic, request) < 0 ||
@@ -135,6 +175,32 @@ static int answer_questions(
 			OCSP_NOCERTS | OCSP_RESPID_KEY) != 1)
 		return failed(err);
 	return answer(req, res, OCSP_RESPONSE_STATUS_SUCCESSFUL, basic, err);
+}
+
+static int answer_questions(struct web_req *req, struct web_res *res, OCSP_REQUEST *request,
+	const unsigned char *der, size_t len, struct err *err)
+{
+	struct answers *answers = certreg_of(req->worker)->ocsps;
+	int count = OCSP_request_onereq_count(request);
+	struct issued_state states[QUESTIONS_MAX];
+	unsigned char key[DIGEST_SIZE];
+	bool lasts;
+
+	if (count < 1 || count > QUESTIONS_MAX)
+		return answer(req, res, OCSP_RESPONSE_STATUS_MALFORMEDREQUEST, NULL, err);
+	if (find_states(req, request, states, count, err) < 0)
+		return -1;
+	lasts = key_of(req, request, der, len, states, count, key);
+	res->text = lasts ? answers_get(answers, key, req->arena, &res->text_len) : NULL;
+	if (res->text) {
+		set_head(res);
+		return 0;
+	}
+	if (sign_answer(req, res, request, states, count, err) < 0)
+		return -1;
+	if (lasts)
+		answers_put(answers, key, res->text, res->text_len);
+	return 0;
 }
 
 static int answer_bytes(struct web_req *req, struct web_res *res, const unsigned char *der,
@@ -147,7 +213,7 @@ static int answer_bytes(struct web_req *req, struct web_res *res, const unsigned
 	if (auth_limit_attempt(req->worker->auth, req, NULL, err) < 0)
 		return -1;
 	if (request && at == der + len)
-		return answer_questions(req, res, request, err);
+		return answer_questions(req, res, request, der, len, err);
 	ERR_clear_error();
 	return answer(req, res, OCSP_RESPONSE_STATUS_MALFORMEDREQUEST, NULL, err);
 }

@@ -44,6 +44,11 @@ SELECT id FROM member WHERE tenant_id = $1 AND state = 'active' AND kind = 'pers
 -- name: member_keys_revoke
 UPDATE api_key SET state = 'revoked', revision = revision + 1 WHERE tenant_id = $1 AND member_id = $2 AND state = 'active'
 
+-- Keys that outlive who made them: those of other members, whose they are.
+-- name: member_made_keys
+SELECT count(*) AS count, string_agg(id, ' ' ORDER BY id) AS ids FROM api_key
+WHERE tenant_id = $1 AND created_by = $2 AND member_id <> $2 AND state = 'active' AND (expires_at IS NULL OR expires_at > now())
+
 -- name: invitation_insert
 INSERT INTO invitation (tenant_id, space_id, id, inviter, name, roles, mac, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz)
 
@@ -143,14 +148,15 @@ WHERE tenant_id = $1 AND id = $2 AND revision = $3::bigint AND state = 'active'
 INSERT INTO key_id (id) VALUES ($1)
 
 -- name: key_insert
-INSERT INTO api_key (tenant_id, space_id, id, member_id, name, mac, scopes, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz)
+INSERT INTO api_key (tenant_id, space_id, id, member_id, name, mac, scopes, expires_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz, coalesce($9, $4))
 
 -- name: key_by_id
 SELECT * FROM api_key_record WHERE tenant_id = $1 AND id = $2
 
 -- name: key_list
 SELECT * FROM api_key_record WHERE tenant_id = $1 AND ($2::text IS NULL OR member_id = $2) AND id < $3
+	AND ($5::text IS NULL OR created_by = $5)
 ORDER BY id DESC LIMIT $4::bigint
 
 -- name: key_revoke
@@ -270,6 +276,10 @@ UPDATE issued_serial SET revoked_at = now() + make_interval(secs => $2::int), re
 -- name: issued_state
 SELECT coalesce(revoked_at <= now(), false) AS revoked, floor(extract(epoch FROM revoked_at))::bigint AS revoked_at, reason
 FROM issued_serial WHERE serial = $1
+
+-- name: issued_mark
+SELECT count(*) || ' ' || coalesce(max(revoked_at)::text, '') AS mark FROM issued_serial
+WHERE revoked_at <= now() AND not_after > now() - interval '1 day'
 
 -- name: issued_revoked
 SELECT serial, floor(extract(epoch FROM revoked_at))::bigint AS revoked_at, reason FROM issued_serial

@@ -47,8 +47,9 @@ int store_member_list(struct db *db, const char *tenant_id, const struct page *p
 /* --- API keys (store_keys.c) --- */
 struct key {
 	const char *id, *member, *member_roles, *name, *scopes, *state, *created_at, *expires_at,
-		*last_used_at; /* these two or NULL */
-	const char *mac;       /* for store_key_add() only */
+		*last_used_at;	/* these two or NULL */
+	const char *created_by; /* of a new one NULL: the member itself */
+	const char *mac;	/* for store_key_add() only */
 	long long revision;
 };
 
@@ -63,7 +64,10 @@ int store_key_used(struct db *db, const char *tenant_id, const char *key_id, str
 int store_key(struct db *db, const char *tenant_id, const char *id, struct arena *arena,
 	struct key *ret_key, struct err *err);
 /* Of one member, or of all with member NULL. */
-int store_key_list(struct db *db, const char *tenant_id, const char *member,
+struct key_filter {
+	const char *member, *created_by; /* NULL: anybody's */
+};
+int store_key_list(struct db *db, const char *tenant_id, const struct key_filter *filter,
 	const struct page *page, json_t **ret_list, struct err *err);
 /* Takes the key away and tells auth-state, in one transaction. */
 int store_key_revoke(struct db *db, const char *tenant_id, const char *space_id, const char *id,

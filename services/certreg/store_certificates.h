@@ -107,6 +107,8 @@ struct issued_state {
 };
 int store_issued_state(struct db *db, const char *serial, struct arena *arena,
 	struct issued_state *ret_state, struct err *err);
+/* Another text when other serial numbers are revoked now. */
+int store_issued_mark(struct db *db, struct arena *arena, const char **ret_mark, struct err *err);
 typedef int store_issued_visit(const struct issued_state *state, void *arg, struct err *err);
 int store_issued_revoked(struct db *db, store_issued_visit *visit, void *arg, struct err *err);
 

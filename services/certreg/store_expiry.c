@@ -85,6 +85,16 @@ int store_issued_state(struct db *db, const char *serial, struct arena *arena,
 	return 0;
 }
 
+int store_issued_mark(struct db *db, struct arena *arena, const char **ret_mark, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, NULL, &SQL_ISSUED_MARK, DB_NO_PARAMS, &rows, err) < 0)
+		return -1;
+	*ret_mark = db_text_in(rows, 0, "mark", arena);
+	return 0;
+}
+
 int store_issued_revoked(struct db *db, store_issued_visit *visit, void *arg, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;

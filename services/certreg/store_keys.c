@@ -17,6 +17,7 @@ static struct key key_of(const struct db_rows *rows, size_t row, struct arena *a
 		.id = store_text(rows, row, "id", arena),
 		.member = store_text(rows, row, "member_id", arena),
 		.member_roles = store_text(rows, row, "member_roles", arena),
+		.created_by = store_text(rows, row, "created_by", arena),
 		.name = store_text(rows, row, "name", arena),
 		.scopes = store_text(rows, row, "scopes", arena),
 		.state = store_text(rows, row, "state", arena),
@@ -41,7 +42,7 @@ int store_key_insert(struct db *db, const char *tenant_id, const char *space_id,
 		return -1;
 	return db_exec(db, &SQL_KEY_INSERT,
 		DB_PARAMS(tenant_id, space_id, key->id, key->member, key->name, key->mac,
-			key->scopes, key->expires_at),
+			key->scopes, key->expires_at, key->created_by),
 		NULL, err);
 }
 
@@ -135,13 +136,15 @@ static json_t *encode_key(const struct db_rows *rows, size_t row)
 	return key_json(&key);
 }
 
-int store_key_list(struct db *db, const char *tenant_id, const char *member,
+int store_key_list(struct db *db, const char *tenant_id, const struct key_filter *filter,
 	const struct page *page, json_t **ret_list, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(db, DB_TENANT(tenant_id), &SQL_KEY_LIST,
-		    DB_PARAMS(tenant_id, member, page->before, page->limit), &rows, err) < 0)
+		    DB_PARAMS(tenant_id, filter->member, page->before, page->limit,
+			    filter->created_by),
+		    &rows, err) < 0)
 		return -1;
 	*ret_list = resource_list(rows, page, encode_key);
 	return 0;

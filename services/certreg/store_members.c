@@ -13,6 +13,8 @@
 #include "services/certreg/store_tokens.h"
 #include "services/certreg/tenants.h"
 
+#define DETAIL_SIZE 201 /* as much as a record has */
+
 static int must_change(const struct db_rows *rows, struct err *err)
 {
 	if (db_affected(rows) > 0)
@@ -111,6 +113,22 @@ static int must_have_owner(struct db *db, const char *tenant_id, struct err *err
 		"the tenant would be left without an owner");
 }
 
+/* Who is removed takes his own keys along. Those that he made for others are theirs, and go on; the
+ * record says which, since he may know their secrets. */
+static int end_keys(struct db *db, const char *tenant, const char *member, char detail[DETAIL_SIZE],
+	struct err *err)
+{
+	auto_rows struct db_rows *made = NULL;
+
+	if (db_exec(db, &SQL_MEMBER_KEYS_REVOKE, DB_PARAMS(tenant, member), NULL, err) < 0 ||
+		db_exec(db, &SQL_MEMBER_MADE_KEYS, DB_PARAMS(tenant, member), &made, err) < 0)
+		return -1;
+	if (db_number(made, 0, "count") > 0)
+		snprintf(detail, DETAIL_SIZE, "removed; made %s keys of others: %s",
+			db_text(made, 0, "count"), db_text(made, 0, "ids"));
+	return 0;
+}
+
 static int update_member(struct db *db, void *arg, struct err *err)
 {
 	const struct member_change *change = arg;
@@ -123,7 +141,9 @@ static int update_member(struct db *db, void *arg, struct err *err)
 	bool is_removed = strcmp(member->state, "removed") == 0;
 	auto_rows struct db_rows *rows = NULL;
 	auto_free char *revision = mem_printf("%lld", member->revision);
+	char detail[DETAIL_SIZE];
 
+	snprintf(detail, sizeof(detail), "%s", member->state);
 	if (db_exec(db, &SQL_TENANT_LOCK, DB_PARAMS(tenant), NULL, err) < 0)
 		return -1;
 	if (db_exec(db, &SQL_MEMBER_UPDATE,
@@ -131,11 +151,10 @@ static int update_member(struct db *db, void *arg, struct err *err)
 		    err) < 0 ||
 		must_change(rows, err) < 0 || must_have_owner(db, tenant, err) < 0)
 		return -1;
-	if (is_removed &&
-		db_exec(db, &SQL_MEMBER_KEYS_REVOKE, DB_PARAMS(tenant, member->id), NULL, err) < 0)
+	if (is_removed && end_keys(db, tenant, member->id, detail, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) {
-			  .action = "change", .on = member->id, .detail = member->state });
+			  .action = "change", .on = member->id, .detail = detail });
 	return store_revocation_add(db, &revocation, err);
 }
 

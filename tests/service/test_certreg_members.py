@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 
+from audit_kit import records
 from certreg_stack import Client, claims_of, is_problem
 from certreg_stack import algo, certreg, globex, owner  # noqa: F401 (fixtures)
 from conftest import wait_for
@@ -264,6 +265,29 @@ def test_service_account(certreg, owner, algo):
 
 
 # --- keys ---
+
+def test_keys_that_a_removed_admin_made(certreg, owner):
+    """They are of the member they are for, and go on; who made them shows, and the record of the removal names them."""
+    admin, who, own = join(certreg, owner, ["admin"])
+    robot = owner.post("/v1/members", {"name": name("ci"), "roles": ["algorithm-owner"]}).json
+    theirs, gone = new_key(), new_key()
+    made = [admin.post("/v1/keys", key.words(name="ci", member=robot["id"])).json for key in (theirs, gone)]
+    assert {key["created_by"] for key in made} == {who["id"]} and {key["member"] for key in made} == {robot["id"]}
+    assert owner.ask("DELETE", f"/v1/keys/{gone.id}", If_Match="*").status == 200
+    listed = owner.get(f"/v1/keys?created_by={who['id']}").json["items"]
+    assert {key["id"] for key in listed} == {own.id, theirs.id, gone.id}
+    assert is_problem(owner.get("/v1/keys?created_by=anna"), 400, "key.bad_filter")
+    assert owner.ask("DELETE", f"/v1/members/{who['id']}", If_Match="*").status == 200
+    assert is_problem(certreg.token_answer(own.text), 401, "auth.invalid_client")
+    assert certreg.token_answer(theirs.text).status == 200
+    states = {key["id"]: key["state"] for key in owner.get(f"/v1/keys?created_by={who['id']}").json["items"]}
+    assert states == {own.id: "revoked", theirs.id: "active", gone.id: "revoked"}
+    told = wait_for(lambda: records(owner, on=who["id"], action="member.change"), "the record")
+    assert told[0]["record"]["detail"] == f"removed; made 1 keys of others: {theirs.id}"
+    renewed = new_key()  # whoever rotates makes the next secret
+    rotated = owner.post(f"/v1/keys/{theirs.id}:rotate", renewed.words(overlap_seconds=0), If_Match="*").json
+    assert (rotated["member"], rotated["created_by"]) == (robot["id"], owner.claims["sub"])
+
 
 def test_key_rotation_overlaps(certreg, owner):
     old, new = new_key(), new_key()

@@ -29,6 +29,7 @@ CREATE TABLE api_key (
 	state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'revoked')),
 	revision bigint NOT NULL DEFAULT 1, created_at timestamptz NOT NULL DEFAULT now(), expires_at timestamptz,
 	last_used_at timestamptz, -- to the minute
+	created_by text NOT NULL, -- the member who sent its hash; whoever made it may know the secret
 	PRIMARY KEY (tenant_id, id),
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
 CREATE INDEX api_key_id ON api_key (id); -- the tenant of a key that is shown
@@ -176,7 +177,7 @@ BEGIN
 END $$;
 
 CREATE VIEW api_key_record WITH (security_invoker = true) AS
-SELECT k.tenant_id, k.id, k.member_id, m.roles AS member_roles, k.name, k.scopes, k.state, k.revision,
+SELECT k.tenant_id, k.id, k.member_id, k.created_by, m.roles AS member_roles, k.name, k.scopes, k.state, k.revision,
 	at_text(k.created_at) AS created_at, at_text(k.expires_at) AS expires_at, at_text(k.last_used_at) AS last_used_at
 FROM api_key k JOIN member m ON m.tenant_id = k.tenant_id AND m.id = k.member_id;
 
