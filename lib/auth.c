@@ -354,16 +354,6 @@ static int check_claims(struct auth *auth, const struct shape *shape, const json
 	return shape->access == WEB_SERVICE ? 0 : check_revoked(auth, claims, err);
 }
 
-static int check_proof(struct auth *auth, const struct web_req *req, const char *token,
-	const json_t *claims, struct err *err)
-{
-	const char *jkt = json_text(json_object_get(claims, "cnf"), "jkt");
-
-	if (!jkt)
-		return invalid(err, "the token is bound to no key");
-	return auth_proof_check(auth->proofs, req, &auth->edge, token, jkt, err);
-}
-
 static const struct shape *shape_of(enum web_access access)
 {
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
@@ -394,7 +384,8 @@ static int check(struct auth *auth, struct web_req *req, enum web_access access,
 	if (check_claims(auth, shape, claims, late, err) < 0 ||
 		auth_binding_check(req, claims, err) < 0)
 		return -1;
-	if (access == WEB_AGENT && check_proof(auth, req, token, claims, err) < 0)
+	if (access == WEB_AGENT &&
+		auth_proof_check(auth->proofs, req, &auth->edge, token, claims, err) < 0)
 		return -1;
 	principal = principal_of(req, access, claims);
 	principal->late = late;

@@ -82,12 +82,13 @@ struct auth_proofs; /* the jti seen within their life; any thread */
 
 struct auth_proofs *auth_proofs_new(void);
 void auth_proofs_free(struct auth_proofs *proofs);
-/* The request's DPoP header against the token it came with and the token's cnf.jkt. Codes:
- * auth.proof_missing, auth.proof_invalid, auth.too_many_proofs. */
 struct auth_edge {
 	const char *base_url, *names; /* of the configuration */
 };
+/* The request's DPoP header against the token it came with, whose claims are `bound` to a key
+ * (cnf.jkt). Codes: auth.invalid_token, auth.proof_missing, auth.proof_invalid,
+ * auth.too_many_proofs. */
 int auth_proof_check(struct auth_proofs *proofs, const struct web_req *req,
-	const struct auth_edge *edge, const char *token, const char *jkt, struct err *err);
+	const struct auth_edge *edge, const char *token, const json_t *bound, struct err *err);
 
 #endif

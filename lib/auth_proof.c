@@ -251,11 +251,15 @@ static int verify(const char *proof, const char *jkt, json_t **ret_claims, struc
 }
 
 int auth_proof_check(struct auth_proofs *proofs, const struct web_req *req,
-	const struct auth_edge *edge, const char *token, const char *jkt, struct err *err)
+	const struct auth_edge *edge, const char *token, const json_t *bound, struct err *err)
 {
 	const char *proof = web_header(req, "DPoP"), *jti;
+	const char *jkt = json_text(json_object_get(bound, "cnf"), "jkt");
 	auto_json json_t *claims = NULL;
 
+	if (!jkt)
+		return err_set(err, ERR_UNAUTHENTICATED, "auth.invalid_token",
+			"the token is bound to no key");
 	if (!proof)
 		return err_set(err, ERR_UNAUTHENTICATED, "auth.proof_missing",
 			"the token needs a DPoP proof");
