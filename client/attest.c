@@ -11,11 +11,10 @@
 #include "lib/mem.h"
 
 #define WAIT_MS 180000 /* an agent under emulation, beside an app that computes */
-#define SECRET_SIZE 32u
 
 struct question {
 	json_t *keys; /* the answer of the first call */
-	unsigned char secret[SECRET_SIZE];
+	unsigned char secret[ATTEST_SECRET_SIZE];
 	json_t *body;
 };
 
@@ -54,7 +53,7 @@ static int make_question(struct question *question, const char *nonce, struct er
 	if (!ek || !ak)
 		return 0;
 	rand_bytes(question->secret, sizeof(question->secret));
-	if (evidence_credential(ek, ak, question->secret, SECRET_SIZE, &credential, err) < 0)
+	if (evidence_credential(ek, ak, question->secret, ATTEST_SECRET_SIZE, &credential, err) < 0)
 		return -1;
 	return json_object_set_new(question->body, "credential", credential_json(&credential));
 }
@@ -127,19 +126,18 @@ static bool is_same_member(const json_t *a, const json_t *b, const char *name)
 	return json_equal(json_object_get(a, name), json_object_get(b, name));
 }
 
-/* The secret proves something about the keys that it was made for, and about no others. */
-static enum evidence_activation judge(const struct question *question, const json_t *answer)
+enum evidence_activation attest_judge(
+	const json_t *keys, const unsigned char secret[ATTEST_SECRET_SIZE], const json_t *answer)
 {
 	const json_t *report = json_object_get(json_object_get(answer, "evidence"), "report");
 	const char *text = json_text(answer, "activated");
-	unsigned char activated[SECRET_SIZE];
+	unsigned char activated[ATTEST_SECRET_SIZE];
 
-	if (!json_object_get(question->body, "credential"))
-		return EVIDENCE_NOT_ACTIVATED;
-	if (!text || codec_b64url_decode_fixed(text, activated, sizeof(activated), NULL) < 0 ||
-		!digest_equal(activated, question->secret, SECRET_SIZE) ||
-		!is_same_member(report, question->keys, "ek_certificate") ||
-		!is_same_member(report, question->keys, "ak"))
+	if (!secret || !text ||
+		codec_b64url_decode_fixed(text, activated, sizeof(activated), NULL) < 0 ||
+		!digest_equal(activated, secret, sizeof(activated)) ||
+		!is_same_member(report, keys, "ek_certificate") ||
+		!is_same_member(report, keys, "ak"))
 		return EVIDENCE_NOT_ACTIVATED;
 	return EVIDENCE_ACTIVATED;
 }
@@ -161,6 +159,7 @@ int attest(struct api *api, const char *sandbox_id, struct attestation *ret_atte
 		return -1;
 	snprintf(ret_attestation->nonce, sizeof(ret_attestation->nonce), "%s", nonce);
 	ret_attestation->evidence = json_deep_copy(json_object_get(answer, "evidence"));
-	ret_attestation->activation = judge(&question, answer);
+	ret_attestation->activation = attest_judge(question.keys,
+		json_object_get(question.body, "credential") ? question.secret : NULL, answer);
 	return 0;
 }

@@ -22,6 +22,12 @@ struct attestation {
  * attestation_release() frees. */
 int attest(struct api *api, const char *sandbox_id, struct attestation *ret_attestation,
 	struct err *err) __attribute__((warn_unused_result));
+/* What an answer proves: `keys` is the first call's, `secret` went into the credential (NULL: there
+ * was none). The secret proves something about the keys that it was made for, and about no others.
+ */
+#define ATTEST_SECRET_SIZE 32u
+enum evidence_activation attest_judge(
+	const json_t *keys, const unsigned char secret[ATTEST_SECRET_SIZE], const json_t *answer);
 void attestation_release(struct attestation *attestation);
 #define auto_attestation __attribute__((cleanup(attestation_release))) struct attestation
 
