@@ -34,7 +34,7 @@ int store_vtpm_get(struct db *db, struct arena *arena, const struct sandbox *san
 {
 	auto_rows struct db_rows *rows = NULL;
 
-	*ret_row = (struct vtpm_row) { NULL };
+	*ret_row = (struct vtpm_row) { .ak = NULL };
 	if (db_run(db, DB_TENANT(sandbox->tenant), &SQL_VTPM_GET,
 		    DB_PARAMS(sandbox->tenant, sandbox->id, DB_NUMBER(sandbox->boot)), &rows,
 		    err) < 0)
