@@ -157,7 +157,7 @@ def test_auditor_only_looks(stack, owner, sandbox):
 def test_enrolment_without_its_secret(stack, owner, sandbox):
     path = f"/v1/enrolments/{sandbox['id']}"
     for header in ({}, {"Authorization": "Enrolment guessed"}, {"Authorization": f"Bearer {owner.token('provisioner')}"}):
-        problem(owner.http.get(f"{stack.url}{path}/claim", headers=header), 401, "enrolment.denied")
+        problem(owner.http.post(f"{stack.url}{path}/claim", json={}, headers=header), 401, "enrolment.denied")
         problem(owner.http.post(stack.url + path, json={}, headers=header), 401, "enrolment.denied")
 
 
