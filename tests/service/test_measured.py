@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 from cryptography import x509
@@ -267,5 +268,28 @@ def test_no_vtpm_can_be_made(stack, owner):
     finally:
         key.write_bytes(good)
     start(owner, path)
+    owner.delete(path)
+    until(owner, path, {"deleted"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a full disk")
+def test_disk_full_below_the_vtpm(stack, owner):
+    """A TPM that cannot keep its state gives no evidence; with room again the sandbox is the same."""
+    made = owner.made("/v1/sandboxes", body())
+    path, state = f"/v1/sandboxes/{made['id']}", stack.folder / "sandboxes" / made["id"] / "tpm"
+    first = until(owner, path, {"ready", "failed"})
+    assert first["state"] == "ready", first["failure"]
+    assert owner.post(f"{path}:stop").status_code == 202
+    until(owner, path, {"stopped"})
+    whole, user = (state / "tpm2-00.permall").read_bytes(), state.stat().st_uid
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=4k,nr_inodes=2,uid={user},gid={user},mode=700", "full", state], check=True)
+    try:
+        (state / "tpm2-00.permall").write_bytes(whole[:4096])
+        failed = start(owner, path, "failed")[0]
+        assert failed["failure"]["code"].startswith("sandbox."), failed
+    finally:
+        subprocess.run(["umount", state], check=True)
+    again = start(owner, path)[0]
+    assert again["evidence"]["report"]["ak"] == first["evidence"]["report"]["ak"]
     owner.delete(path)
     until(owner, path, {"deleted"})
