@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -94,28 +95,54 @@ def test_push_goes_on_where_it_stopped(owner, encrypted, stack):
     owner.image("pull", f"{encrypted}@{pushed['manifest']}", "back", "--key", "old.pem")
 
 
-def test_skopeo_logged_in_at_the_edge(owner, encrypted, stack):
-    if not shutil.which("skopeo"):
-        pytest.skip("skopeo is not installed")
+@pytest.fixture
+def login(owner, stack):
+    """Runs a program of the containers family that is logged in at the edge, whose CA it is shown by a folder."""
     host = stack.url.removeprefix("https://")
-    certificates = owner.folder / "certs"
-    certificates.mkdir()
-    shutil.copy(stack.ca, certificates / "ca.crt")
-    subprocess.run(["openssl", "pkey", "-in", "old.pem", "-pubout", "-out", "old.pub"], cwd=owner.folder, check=True)
-    environment = {**os.environ, "REGISTRY_AUTH_FILE": str(owner.folder / "auth.json"), "TMPDIR": str(owner.folder)}
+    (owner.folder / "certs").mkdir()
+    shutil.copy(stack.ca, owner.folder / "certs/ca.crt")
+    (owner.folder / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    environment = {"PATH": os.environ["PATH"], "HOME": str(owner.folder), "XDG_RUNTIME_DIR": str(owner.folder), "BUILDAH_ISOLATION": "chroot",
+                   "REGISTRY_AUTH_FILE": str(owner.folder / "auth.json"), "TMPDIR": str(owner.folder)}
 
-    def skopeo(*arguments, **more):
-        done = subprocess.run(["skopeo", *arguments], cwd=owner.folder, env=environment, text=True, capture_output=True, timeout=120,
-                              check=False, **more)
+    def run(program, *arguments, **more):
+        done = subprocess.run([program, *map(str, arguments)], cwd=owner.folder, env=environment, text=True, capture_output=True,
+                              timeout=120, check=False, **more)
         assert done.returncode == 0, done.stderr
-        return done
+        return done.stdout
 
-    skopeo("login", "--cert-dir", "certs", "--username", "me", "--password-stdin", host, input=stack.key("acme-owner"))
-    skopeo("--insecure-policy", "copy", "--dest-cert-dir", "certs", "--encryption-key", "jwe:old.pub", "oci:plain:latest",
+    def start(program):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+        run(program, "login", "--cert-dir", "certs", "--username", "me", "--password-stdin", host, input=stack.key("acme-owner"))
+        run("openssl", "pkey", "-in", "old.pem", "-pubout", "-out", "old.pub")
+        return host, lambda *arguments: run(program, *arguments)
+    return start
+
+
+def test_skopeo_logged_in_at_the_edge(owner, encrypted, login):
+    host, skopeo = login("skopeo")
+    skopeo("--policy", "policy.json", "copy", "--dest-cert-dir", "certs", "--encryption-key", "jwe:old.pub", "oci:plain:latest",
            f"docker://{host}/{encrypted}:theirs")
     owner.image("pull", f"{encrypted}:theirs", "theirs", "--key", "old.pem")
     owner.same("theirs", "plain")
     owner.image("push", "enc", f"{encrypted}:ours")
-    skopeo("--insecure-policy", "copy", "--src-cert-dir", "certs", "--decryption-key", "old.pem",
+    skopeo("--policy", "policy.json", "copy", "--src-cert-dir", "certs", "--decryption-key", "old.pem",
            f"docker://{host}/{encrypted}:ours", "oci:ours:v1")
     assert layers(owner, "ours") == layers(owner, "plain")
+
+
+def test_buildah_logged_in_at_the_edge(owner, encrypted, login):
+    """Out of its store buildah compresses while it encrypts."""
+    host, buildah = login("buildah")
+    with tempfile.TemporaryDirectory(prefix="sr-run-", dir="/tmp") as short:
+        store = ["--root", owner.folder / "store", "--runroot", short, "--storage-driver", "vfs"]
+        remote = ["--signature-policy", "policy.json", "--cert-dir", "certs"]
+        name = buildah(*store, "pull", "--signature-policy", "policy.json", "oci:plain:latest").split()[-1]
+        buildah(*store, "push", *remote, "--encryption-key", "jwe:old.pub", name, f"docker://{host}/{encrypted}:theirs")
+        owner.image("pull", f"{encrypted}:theirs", "theirs", "--key", "old.pem")
+        assert owner.documents("theirs")[1]["rootfs"] == owner.documents("plain")[1]["rootfs"]
+        owner.image("push", "enc", f"{encrypted}:ours")
+        buildah(*store, "rmi", "--all", "--force")
+        again = buildah(*store, "pull", *remote, "--decryption-key", "old.pem", f"docker://{host}/{encrypted}:ours").split()[-1]
+        assert again == name  # the same config

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docker's token flow with the real programs: podman login and skopeo login get in with an API key and nobody else does."""
+"""docker's token flow with the real programs: podman, buildah and skopeo login get in with an API key and nobody else does."""
 import os
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from local_stack import LocalStack
 
 @pytest.fixture(scope="module")
 def stack():
-    with LocalStack() as stack:
+    with LocalStack(["postgres", "redis", "certreg", "registry", "registry-gw", "edge"]) as stack:
         yield stack
 
 
@@ -33,7 +33,7 @@ def login(stack, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("program", ["podman", "skopeo"])
+@pytest.mark.parametrize("program", ["podman", "buildah", "skopeo"])
 def test_login(stack, login, program, tmp_path):
     key = stack.key("acme-owner")
     done = login(program, key)
@@ -43,7 +43,7 @@ def test_login(stack, login, program, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("program", ["podman", "skopeo"])
+@pytest.mark.parametrize("program", ["podman", "buildah", "skopeo"])
 @pytest.mark.parametrize("change", [lambda key: key[:-1] + ("A" if key[-1] != "A" else "B"), lambda key: "password"])
 def test_login_with_a_wrong_key(stack, login, program, change, tmp_path):
     done = login(program, change(stack.key("acme-owner")))
