@@ -27,6 +27,7 @@ struct change {
 	json_t *record;	    /* the registry's, of the old image */
 	json_t *descriptor; /* of the old image, then of the new one */
 	struct ocicrypt_keys keys, recipients;
+	json_t *old;	   /* digests of the old documents, the top one first */
 	json_t *documents; /* rewrapped: [{descriptor…, "text": base64}], the top one last */
 };
 
@@ -36,14 +37,37 @@ static void change_release(struct change *change)
 	image_remote_free(change->remote);
 	json_decref(change->record);
 	json_decref(change->descriptor);
+	json_decref(change->old);
 	json_decref(change->documents);
 	ocicrypt_keys_release(&change->keys);
 	ocicrypt_keys_release(&change->recipients);
 }
 
+static int read_document(
+	void *arg, const struct oci_blob *document, struct buf *buf, struct err *err)
+{
+	const struct change *change = arg;
+
+	return oci_registry_get_manifest(
+		image_remote_registry(change->remote), document->digest, buf, err);
+}
+
+static int note_old(void *arg, json_t *descriptor, json_t *document, struct err *err)
+{
+	struct change *change = arg;
+
+	(void)document;
+	(void)err;
+	json_array_append(change->old, json_object_get(descriptor, "digest"));
+	return 0;
+}
+
 static int change_open(struct change *change, struct err *err)
 {
 	const struct cli *cli = change->cli;
+	const struct image_walk note = {
+		.read = read_document, .document = note_old, .arg = change
+	};
 
 	if (image_keys_private(cli, false, &change->keys, err) < 0 ||
 		image_keys_recipients(cli, false, &change->recipients, err) < 0 ||
@@ -52,8 +76,11 @@ static int change_open(struct change *change, struct err *err)
 		image_open_remote(change->session, cli, &change->ref, "pull,push,delete", NULL,
 			&change->remote, err) < 0)
 		return -1;
-	return image_remote_find(
-		change->remote, json_text(change->record, "digest"), &change->descriptor, err);
+	change->old = json_array();
+	if (image_remote_find(change->remote, json_text(change->record, "digest"),
+		    &change->descriptor, err) < 0)
+		return -1;
+	return image_walk(&note, change->descriptor, err);
 }
 
 /* --- who pins the old one --- */
@@ -108,15 +135,6 @@ static int tell(const struct change *change)
 
 /* --- rewrap --- */
 
-static int read_document(
-	void *arg, const struct oci_blob *document, struct buf *buf, struct err *err)
-{
-	const struct change *change = arg;
-
-	return oci_registry_get_manifest(
-		image_remote_registry(change->remote), document->digest, buf, err);
-}
-
 static int rewrap_layer(void *arg, json_t *descriptor, struct err *err)
 {
 	const struct change *change = arg;
@@ -150,6 +168,28 @@ static int put_document(
 		json_text(kept, "mediaType"), text, len, err);
 }
 
+/* The index before what it names. Of the latter another index may need something. */
+static int delete_old(struct change *change, struct err *err)
+{
+	struct oci_registry *registry = image_remote_registry(change->remote);
+	json_t *digest;
+	size_t i;
+
+	json_array_foreach (change->old, i, digest) {
+		struct err why = { .kind = ERR_NONE };
+
+		if (oci_registry_delete_manifest(registry, json_string_value(digest), &why) == 0)
+			continue;
+		if (i == 0) {
+			if (err)
+				*err = why;
+			return -1;
+		}
+		ui_warn(change->cli->ui, "%s stays: %s", json_string_value(digest), why.detail);
+	}
+	return 0;
+}
+
 /* Tags move to what is there under that digest; then the old image goes. */
 static int move_tags(struct change *change, const json_t *top, struct err *err)
 {
@@ -160,8 +200,7 @@ static int move_tags(struct change *change, const json_t *top, struct err *err)
 		if (put_document(change, top, json_string_value(tag), err) < 0)
 			return -1;
 	}
-	return oci_registry_delete_manifest(
-		image_remote_registry(change->remote), json_text(change->record, "digest"), err);
+	return delete_old(change, err);
 }
 
 /* The gateway takes one manifest for another in one step. */

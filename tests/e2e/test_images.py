@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of an encrypted image through the client and the real stack: build, encrypt, push, list, show, pull, decrypt, rewrap,
 reencrypt, delete; and the same registry through skopeo, logged in at the edge."""
+import hashlib
 import json
 import os
 import pathlib
@@ -73,6 +74,91 @@ def encrypted(owner):
 
 def layers(owner, layout):
     return [layer["digest"] for layer in owner.documents(layout)[0]["layers"]]
+
+
+def test_life_of_an_image(owner, encrypted):
+    name = encrypted
+    owner.image("push", "plain", f"{name}:v1", code="image.not_encrypted")
+    assert owner.image("list", name) == []  # nothing of it was sent
+    pushed = owner.image("push", "enc", f"{name}:v1")[0]["manifest"]
+    assert "upload" in owner.progress
+    owner.image("push", "enc", f"{name}:stable")
+    [record] = owner.image("list", name)
+    assert (record["digest"], sorted(record["tags"]), record["encrypted"]) == (pushed, ["stable", "v1"], True)
+    [shown] = owner.image("show", f"{name}:v1")
+    assert shown["digest"] == pushed and [who["scheme"] for who in shown["recipients"]] == ["jwe"]
+
+    owner.image("pull", f"{name}:v1", "sealed")
+    owner.same("sealed", "enc")
+    owner.image("pull", f"{name}@{pushed}", "opened", "--key", "old.pem")
+    owner.same("opened", "plain")
+
+    owner.image("rewrap", f"{name}:v1", "--key", "old.pem", "--new-key", "new.pem", code="client.not_confirmed")
+    rewrapped = owner.image("rewrap", f"{name}:v1", "--key", "old.pem", "--new-key", "new.pem", "--yes")[0]["manifest"]
+    assert rewrapped != pushed
+    [record] = owner.image("list", name)
+    assert (record["digest"], sorted(record["tags"])) == (rewrapped, ["stable", "v1"])  # tags moved, the old one is gone
+    owner.image("pull", f"{name}:stable", "sealed2")
+    assert layers(owner, "sealed2") == layers(owner, "sealed")  # blobs untouched
+    owner.image("pull", f"{name}:stable", "no", "--key", "old.pem", code="image.unwrap")
+    owner.image("pull", f"{name}:stable", "opened2", "--key", "new.pem")
+    owner.same("opened2", "plain")
+
+    owner.image("rewrap", f"{name}:v1", "--key", "old.pem", "--new-key", "old.pem", "--yes", code="image.unwrap")
+    anew = owner.image("reencrypt", f"{name}:v1", "--key", "new.pem", "--new-key", "third.pem", "--yes",
+                       TMPDIR=str(owner.folder))[0]["manifest"]
+    assert not list(owner.folder.glob("strongroom-image.*"))
+    [record] = owner.image("list", name)
+    assert (record["digest"], sorted(record["tags"])) == (anew, ["stable", "v1"])
+    owner.image("pull", f"{name}:v1", "sealed3")
+    assert not set(layers(owner, "sealed3")) & set(layers(owner, "sealed"))  # fresh layer keys
+    owner.image("pull", f"{name}:v1", "no", "--key", "new.pem", code="image.unwrap")
+    shutil.rmtree(owner.folder / "no.part")
+    owner.image("pull", f"{name}:v1", "opened3", "--key", "third.pem")
+    owner.same("opened3", "plain")
+
+    owner.image("delete", f"{name}:v1", code="client.not_confirmed")
+    owner.image("delete", f"{name}:v1", "--yes")
+    assert [record["tags"] for record in owner.image("list", name)] == [["stable"]]
+    owner.image("delete", f"{name}@{anew}", "--yes")
+    assert owner.image("list", name) == []
+    owner.image("show", f"{name}:stable", code="client.not_found")
+
+
+def test_policies_that_pin_it_are_named(owner, encrypted):
+    """A policy pins the digest: whoever rewraps hears of it."""
+    owner.image("push", "enc", f"{encrypted}:v1")
+    failure = owner.image("rewrap", f"{encrypted}:v1", "--key", "old.pem", "--new-key", "new.pem", code="client.not_confirmed")
+    assert "policies that pin it: 0" in failure["detail"]
+
+
+def test_index_with_its_images(owner, encrypted):
+    """Both changes reach every image of an index, and the old ones are gone."""
+    layout = owner.folder / "plain"
+    child = json.loads((layout / "index.json").read_text())["manifests"][0]
+    child.pop("annotations", None)
+    data = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                       "manifests": [{**child, "platform": {"architecture": "amd64", "os": "linux"}}]}).encode()
+    name = hashlib.sha256(data).hexdigest()
+    (layout / "blobs/sha256" / name).write_bytes(data)
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [
+        {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": "sha256:" + name, "size": len(data)}]}))
+    owner.image("encrypt", "plain", "multi", "--recipient", "old.pem")
+    owner.image("push", "multi", f"{encrypted}:multi")
+    before = {record["digest"] for record in owner.image("list", encrypted)}
+    assert len(before) == 2
+    owner.image("rewrap", f"{encrypted}:multi", "--key", "old.pem", "--new-key", "new.pem", "--yes")
+    rewrapped = {record["digest"] for record in owner.image("list", encrypted)}
+    assert len(rewrapped) == 2 and not rewrapped & before
+    owner.image("reencrypt", f"{encrypted}:multi", "--key", "new.pem", "--new-key", "third.pem", "--yes", TMPDIR=str(owner.folder))
+    anew = {record["digest"] for record in owner.image("list", encrypted)}
+    assert len(anew) == 2 and not anew & rewrapped
+    owner.image("pull", f"{encrypted}:multi", "opened", "--key", "third.pem")
+    assert (owner.folder / "opened/blobs/sha256" / layers_of(owner, child)[7:]).exists()
+
+
+def layers_of(owner, child):
+    return json.loads(owner.blob("plain", child))["layers"][0]["digest"]
 
 
 def test_push_goes_on_where_it_stopped(owner, encrypted, stack):
