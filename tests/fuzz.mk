@@ -20,5 +20,5 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_L) -o $@
-$(BUILD)/fuzz/fuzz_archive: $(BUILD)/services/registry-gw.a
+$(BUILD)/fuzz/fuzz_archive $(BUILD)/fuzz/fuzz_rule: $(BUILD)/services/registry-gw.a
 -include $(FUZZERS:$(BUILD)/fuzz/%=$(BUILD)/tests/fuzz/%.d)

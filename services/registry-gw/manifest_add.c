@@ -104,7 +104,7 @@ static int check_layers(struct web_req *req, const struct access *access, const 
 	if (facts->signature && json_array_size(rule->signers) > 0 &&
 		check_signatures(req, access, rule, document, manifest, err) < 0)
 		return -1;
-	return manifest->signatures ? 0 : rule_check(rule, facts, err);
+	return manifest->signatures ? 0 : rule_admit(rule, facts, err);
 }
 
 static int check_rule(struct web_req *req, const struct access *access, const json_t *document,
@@ -175,7 +175,7 @@ int manifest_examine(struct web_req *req, const struct access *access,
 		return -1;
 	if (facts.index || (facts.signature && json_array_size(rule.signers) > 0))
 		return 0;
-	return rule_check(&rule, &facts, err);
+	return rule_admit(&rule, &facts, err);
 }
 
 int manifest_add(struct web_req *req, const struct access *access,

@@ -18,7 +18,7 @@ struct manifest_bytes {
 	const struct replaced *replaces;
 };
 
-/* As far as it can be told before anything is uploaded. manifest.invalid, and those of rule_check()
+/* As far as it can be told before anything is uploaded. manifest.invalid, and those of rule_admit()
  */
 int manifest_examine(struct web_req *req, const struct access *access,
 	const struct manifest_bytes *bytes, struct err *err);

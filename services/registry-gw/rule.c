@@ -77,7 +77,7 @@ static int refuse_plain(const json_t *layers, struct err *err)
 		"only encrypted images: the manifest has no layers");
 }
 
-int rule_check(const struct rule *rule, const struct manifest_facts *facts, struct err *err)
+int rule_admit(const struct rule *rule, const struct manifest_facts *facts, struct err *err)
 {
 	const json_t *layer;
 	size_t i;

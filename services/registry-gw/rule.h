@@ -35,7 +35,7 @@ bool rule_mode_of(const char *name, enum rule_mode *ret_mode);
 
 /* Whether such an image may come in. manifest.not_encrypted, manifest.recipient_missing,
  * manifest.too_many_recipients: the detail names the layer. */
-int rule_check(const struct rule *rule, const struct manifest_facts *facts, struct err *err);
+int rule_admit(const struct rule *rule, const struct manifest_facts *facts, struct err *err);
 
 /* Makes a rule out of what an owner sent: certificates become digests, keys are read.
  * rule.bad_mode, rule.bad_recipient, rule.bad_signer, rule.no_signer, json.invalid_fields. The

@@ -102,7 +102,7 @@ static int read_certificate(
 
 static int read_recipient(struct arena *arena, json_t *item, json_t *list, struct err *err)
 {
-	struct named named = { NULL };
+	struct named named = { .name = NULL };
 	char digest[DIGEST_TEXT_SIZE];
 
 	if (json_decode(arena, item, recipient_fields, &named, err) < 0)
@@ -163,7 +163,7 @@ static int read_key(const struct named *named, char ret_spki[DIGEST_TEXT_SIZE], 
 
 static int read_signer(struct arena *arena, json_t *item, json_t *list, struct err *err)
 {
-	struct named named = { NULL };
+	struct named named = { .name = NULL };
 	char spki[DIGEST_TEXT_SIZE];
 
 	if (json_decode(arena, item, signer_fields, &named, err) < 0 ||
@@ -197,7 +197,7 @@ static int read_list(struct arena *arena, const json_t *items,
 int rule_read(struct arena *arena, json_t *body, struct rule *ret_rule, struct err *err)
 {
 	struct rule rule = { .revision = 0 };
-	struct body read = { NULL };
+	struct body read = { .mode = NULL };
 
 	if (json_decode(arena, body, body_fields, &read, err) < 0)
 		return -1;

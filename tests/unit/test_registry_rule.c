@@ -29,7 +29,7 @@ static json_t *parse(const char *text)
 static int check(const struct rule *rule, const char *layers, bool encrypted)
 {
 	struct manifest_facts facts = { .layers = parse(layers), .encrypted = encrypted };
-	int result = rule_check(rule, &facts, &err);
+	int result = rule_admit(rule, &facts, &err);
 
 	json_decref(facts.layers);
 	return result;
