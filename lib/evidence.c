@@ -247,20 +247,15 @@ void evidence_check_report(
 int evidence_credential(const char *ek_certificate, const char *ak, const void *secret, size_t len,
 	struct tpm_credential *ret_credential, struct err *err)
 {
-	struct evidence_bytes certificate = { .len = 0 }, area = { .len = 0 };
-	auto_free unsigned char *certificate_owner = NULL, *area_owner = NULL;
+	auto_report parts = { .chain_len = 0 };
 	auto_key EVP_PKEY *key = NULL;
 	struct tpm_public public;
 
-	if (codec_b64url_decode(ek_certificate, strlen(ek_certificate), &certificate.data,
-		    &certificate.len, err) < 0)
-		return -1;
-	certificate_owner = certificate.data;
-	if (codec_b64url_decode(ak, strlen(ak), &area.data, &area.len, err) < 0)
-		return -1;
-	area_owner = area.data;
-	if (evidence_ek_key(&certificate, &key, err) < 0 ||
-		tpm_public_parse(area.data, area.len, &public, err) < 0)
+	if (codec_b64url_decode(ek_certificate, strlen(ek_certificate), &parts.ek_certificate.data,
+		    &parts.ek_certificate.len, err) < 0 ||
+		codec_b64url_decode(ak, strlen(ak), &parts.ak.data, &parts.ak.len, err) < 0 ||
+		evidence_ek_key(&parts.ek_certificate, &key, err) < 0 ||
+		tpm_public_parse(parts.ak.data, parts.ak.len, &public, err) < 0)
 		return -1;
 	return tpm_make_credential(key, public.name, secret, len, ret_credential, err);
 }

@@ -21,9 +21,9 @@ void evidence_check_ek(
 	const struct evidence_report *report, const struct evidence_expect *expect, json_t *checks);
 /* The event log against the quote, what it measured against the reference values. `quote` is NULL
  * when there is none to hold it against. */
-void evidence_check_pcrs(const struct evidence_bytes *log, const struct tpm_quote *quote,
+void evidence_check_pcrs(const struct evidence_bytes *bytes, const struct tpm_quote *quote,
 	const struct evidence_expect *expect, json_t *checks);
 /* RSA-2048 of a certificate that says it is an endorsement key's. evidence.ek_certificate */
-int evidence_ek_key(const struct evidence_bytes *certificate, EVP_PKEY **ret_key, struct err *err);
+int evidence_ek_key(const struct evidence_bytes *bytes, EVP_PKEY **ret_key, struct err *err);
 
 #endif

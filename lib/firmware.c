@@ -63,7 +63,7 @@ static int find_compressed(const unsigned char *file, size_t len, const unsigned
 	size_t *ret_len, struct err *err)
 {
 	const unsigned char *guid = memmem(file, len, LZMA_GUID, sizeof(LZMA_GUID)), *start;
-	struct section section;
+	struct section section = { .size = 0 };
 	size_t offset;
 
 	if (!guid || guid - file < 4)
@@ -113,12 +113,14 @@ int firmware_dxe_digest(
 	auto_free unsigned char *inner = NULL;
 	const unsigned char *data = NULL;
 	unsigned n_volumes = 0;
-	struct section section;
+	struct section section = { .size = 0 };
 	size_t size = 0;
 
 	if (find_compressed(file, len, &data, &size, err) < 0 ||
 		decompress(data, size, &inner, &size, err) < 0)
 		return -1;
+	if (!inner)
+		return bad("has nothing in it", err);
 	for (size_t at = 0; at < size; at = (at + section.size + 3) & ~(size_t)3) {
 		if (read_section(inner + at, size - at, &section, err) < 0)
 			return -1;
