@@ -16,6 +16,7 @@ import layer  # noqa: E402
 import memory  # noqa: E402
 import overhead  # noqa: E402
 import read  # noqa: E402
+import registry  # noqa: E402
 import sandbox  # noqa: E402
 import tokens  # noqa: E402
 from figures import RUNS  # noqa: E402
@@ -23,7 +24,7 @@ from local_stack import BUILD, LocalStack  # noqa: E402
 
 SECTIONS = {"memory": memory, "layer": layer, "overhead": overhead, "sandbox": sandbox, "read": read,
             "certificates": certificates, "evidence": evidence,
-            "tokens": tokens}
+            "tokens": tokens, "registry": registry}
 
 
 class Bench:

@@ -218,6 +218,10 @@ WHERE rule.revision = $7::bigint
 SELECT id, digest, media_type, kind = 'signature' OR encrypted AS is_free FROM manifest WHERE tenant_id = $1 AND repository = $2 AND digest =
 	coalesce((SELECT t.digest FROM tag t WHERE t.tenant_id = $1 AND t.repository = $2 AND t.name = $3), $3)
 
+-- name: manifest_get
+SELECT id, digest, media_type, kind = 'signature' OR encrypted AS is_free FROM manifest
+WHERE tenant_id = $1 AND repository = $2 AND digest = $3
+
 -- name: manifest_delete
 DELETE FROM manifest WHERE tenant_id = $1 AND repository = $2 AND digest = $3 RETURNING size_bytes
 

@@ -9,6 +9,7 @@
 #include "lib/service.h"
 #include "services/registry-gw/config.h"
 #include "services/registry-gw/queries.h"
+#include "services/registry-gw/reference.h"
 #include "services/registry-gw/store_image.h"
 
 const struct sql *const store_forgets[] = { &SQL_UPLOAD_FORGET, NULL };
@@ -261,9 +262,11 @@ int store_manifest_add(struct db *db, const struct access *access, const struct 
 int store_manifest_find(struct web_req *req, const struct access *access, const char *reference,
 	struct manifest *ret_manifest, struct err *err)
 {
+	const struct sql *sql =
+		reference_is_tag(reference) ? &SQL_MANIFEST_FIND : &SQL_MANIFEST_GET;
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_TENANT(access->tenant), &SQL_MANIFEST_FIND,
+	if (db_run(req->worker->db, DB_TENANT(access->tenant), sql,
 		    DB_PARAMS(access->tenant, access->repository, reference), &rows, err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
