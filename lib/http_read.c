@@ -141,10 +141,12 @@ static void read_direct(struct http_conn *conn, struct evbuffer *in, size_t room
 }
 
 /* The same for chunked bodies; what follows the body goes back to where requests are read from. */
-static int read_direct_chunks(struct http_conn *conn, struct evbuffer *in, struct err *err)
+static int read_direct_chunks(
+	struct http_conn *conn, struct evbuffer *in, size_t room, struct err *err)
 {
 	char piece[DIRECT_CHUNK_BYTES];
-	ssize_t got = recv(bufferevent_getfd(conn->bev), piece, sizeof(piece), MSG_DONTWAIT);
+	size_t want = room < sizeof(piece) ? room : sizeof(piece);
+	ssize_t got = recv(bufferevent_getfd(conn->bev), piece, want, MSG_DONTWAIT);
 	struct http_chunks chunks = { .sink = move_on, .arg = in };
 
 	if (got <= 0)
@@ -162,10 +164,10 @@ static int move_chunks(struct http_conn *conn, struct evbuffer *in, size_t room,
 {
 	if (read_chunks(conn, move_on, in, room, err) < 0)
 		return -1;
-	if (conn->tls || conn->body_done || room < DIRECT_CHUNK_BYTES ||
+	if (conn->tls || conn->body_done || room < WEB_IN_LEAST_BYTES - WEB_CHAIN_BYTES ||
 		evbuffer_get_length(http_conn_input(conn)) > 0)
 		return 0;
-	return read_direct_chunks(conn, in, err);
+	return read_direct_chunks(conn, in, room, err);
 }
 
 static void move_counted(struct http_conn *conn, struct evbuffer *in, size_t room)

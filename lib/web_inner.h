@@ -25,6 +25,9 @@
 #define WEB_STATUS_CLASSES 5
 #define WEB_OUT_HIGH_BYTES (256u * 1024u)
 #define WEB_OUT_LOW_BYTES (64u * 1024u)
+#define WEB_IN_TOTAL_BYTES (2u * 1024u * 1024u) /* of all streams, but each may have the least */
+#define WEB_IN_LEAST_BYTES (32u * 1024u)
+#define WEB_CHAIN_BYTES 64u /* an evbuffer's memory comes in powers of two, with a head */
 #define WEB_EVENTS_HIGH_BYTES (1024u * 1024u) /* then what was added goes out first */
 #define WEB_EVENTS_MAX_BYTES (64u * 1024u * 1024u)
 

@@ -243,19 +243,31 @@ static void tell_end(struct web_stream *stream)
 		stream->ops->end(stream, stream->ctx);
 }
 
+/* How much of one stream may wait: much for a few, so that each system call moves much; less each
+ * the more there are. */
+static size_t room_of(const struct web_stream *stream)
+{
+	size_t share = WEB_IN_TOTAL_BYTES / stream->call->server->n_calls;
+
+	if (share > WEB_OUT_HIGH_BYTES)
+		share = WEB_OUT_HIGH_BYTES;
+	if (share < WEB_IN_LEAST_BYTES)
+		share = WEB_IN_LEAST_BYTES;
+	return share - WEB_CHAIN_BYTES;
+}
+
 /* One round: bytes from the connection to the route. false: there is nothing to do now. */
 static bool take_round(struct web_stream *stream)
 {
-	size_t before = evbuffer_get_length(stream->in);
+	size_t before = evbuffer_get_length(stream->in), most = room_of(stream);
 	int result = stream->body_ended;
 	struct err err;
 
 	if (stream->ended || stream->waiting || stream->end_told || stream->gone_told ||
 		!stream->call->conn)
 		return false;
-	if (!stream->body_ended && before < WEB_OUT_HIGH_BYTES)
-		result = http_conn_body(
-			stream->call->conn, stream->in, WEB_OUT_HIGH_BYTES - before, &err);
+	if (!stream->body_ended && before < most)
+		result = http_conn_body(stream->call->conn, stream->in, most - before, &err);
 	if (result < 0) {
 		break_off(stream, &err);
 		return false;

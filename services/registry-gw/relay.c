@@ -19,7 +19,7 @@
 
 #include "lib/mem.h"
 
-#define LOW_BYTES (64u * 1024u)
+#define LOW_BYTES (16u * 1024u) /* behind them lies what the socket holds */
 #define WRITE_SECONDS 60
 #define WAIT_SECONDS 300 /* it may have to sync a large file */
 #define READ_SECONDS 60
@@ -312,7 +312,7 @@ bool relay_body(struct relay *relay, struct evbuffer *body)
 		evbuffer_drain(body, len);
 		return true;
 	}
-	if (evbuffer_get_length(bufferevent_get_output(relay->bev)) > RELAY_HIGH_BYTES)
+	if (evbuffer_get_length(bufferevent_get_output(relay->bev)) > LOW_BYTES)
 		return false;
 	out = evbuffer_new();
 	if (!out)
