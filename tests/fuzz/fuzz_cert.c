@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates, requests and keys from outside: what parses must come out the same when its DER is
  * parsed again. */
+#include <openssl/x509.h>
 #include <stdint.h>
 #include <stdlib.h>
 
