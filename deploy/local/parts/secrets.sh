@@ -42,7 +42,7 @@ make_vtpm_ca() {
 			-addext basicConstraints=critical,CA:TRUE,pathlen:1 \
 			-addext keyUsage=critical,keyCertSign,cRLSign | put_file "$ROOT/pki/vtpm-ca.pem" 644 0
 	make_key "$dir/signkey.pem" "$owner"
-	[ -e "$dir/issuercert.pem" ] || make_vtpm_issuer "$dir" | put_file "$dir/issuercert.pem" 644 "$owner"
+	[ -e "$dir/issuercert.pem" ] || make_vtpm_issuer "$dir" | put_file "$dir/issuercert.pem" 600 "$owner"
 	[ -e "$dir/certserial" ] || echo 1 | put_file "$dir/certserial" 600 "$owner"
 }
 
