@@ -165,6 +165,7 @@ static int sandbox(const struct cli *cli, struct err *err)
 }
 
 const struct command command_sandbox = { "sandbox",
-	"list | create | start | restart | attest | show|stop|delete|retry|cancel|logs|wait ID",
+	"list | create | start | restart | attest | show ID | stop ID | delete ID | retry ID | "
+	"cancel ID | logs ID | wait ID",
 	"sandbox VMs; create, start, restart and attest work in a project", options, 1, 2,
 	sandbox };

@@ -153,6 +153,7 @@ BODIES = {
     "POST /v1/sandboxes/{sandbox_id}:start": lambda acme, globex, ids: {"claim": CLAIM},
     "POST /v1/sandboxes/{sandbox_id}:restart": lambda acme, globex, ids: {"claim": CLAIM},
     "PUT /v1/quotas/{tenant_id}": lambda acme, globex, ids: {"sandboxes": 1},
+    "PUT /v1/registry/quotas/{tenant_id}": lambda acme, globex, ids: {"bytes": 1, "images": 1, "uploads": 1},
     "POST /v1/sandboxes/{sandbox_id}:attest": lambda acme, globex, ids: {},
     "POST /v1/enrolments/{sandbox_id}/claim": lambda acme, globex, ids: {},
     "POST /v1/enrolments/{sandbox_id}": lambda acme, globex, ids: {"boot": 1, "evidence": {}},
@@ -160,7 +161,7 @@ BODIES = {
 HEADERS = {"POST /v1/enrolments/{sandbox_id}/claim": {"Authorization": "Enrolment wrong"},
            "POST /v1/enrolments/{sandbox_id}": {"Authorization": "Enrolment wrong"}}
 # The owner is refused like everybody: tenants are for operators, and secrets are asked for before all else.
-NOT_EVEN_ITS_OWNER = ("/v1/tenants/", "/v1/quotas/", "/v1/enrolments/", "/v1/invitations/{invitation_id}:accept")
+NOT_EVEN_ITS_OWNER = ("/v1/tenants/", "/v1/quotas/", "/v1/registry/quotas/", "/v1/enrolments/", "/v1/invitations/{invitation_id}:accept")
 
 OPERATIONS = sorted((operation for contract in contracts() for operation in contract.operations
                      if "{" in operation.path and not operation.path.startswith(AGENTS) and str(operation) not in EVERYBODYS),
