@@ -264,8 +264,10 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	pid = fork(); /* whoever started us waits for this process only */
-	if (pid != 0)
+	if (pid != 0) {
+		free(relay.host);
 		return pid < 0;
+	}
 	setsid();
 	return serve(&relay);
 }
