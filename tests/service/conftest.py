@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD") or ROOT / "build")
 if not BUILD.is_absolute():
     BUILD = ROOT / BUILD
-LIMIT_S = 30
+LIMIT_S = 90
 
 
 def wait_for(condition, what, limit_s=LIMIT_S):

@@ -19,7 +19,7 @@ import pytest
 from local_stack import ROOT, problem, unique, wait_for
 from trust import Key, b64url, digest, evidence
 
-LIMIT_S = 120
+LIMIT_S = 300
 VM_USERS = 256
 
 

@@ -30,7 +30,7 @@ AUDIENCES = {
 }
 
 
-def wait_for(condition, what, limit_s=60):
+def wait_for(condition, what, limit_s=180):
     """Polls until condition() is true, and returns its value."""
     end = time.monotonic() + limit_s
     while not (value := condition()):

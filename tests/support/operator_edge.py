@@ -324,7 +324,7 @@ class Operator:
 
     # --- what tests wait for ---
 
-    def wait(self, condition, what, limit_s=60):
+    def wait(self, condition, what, limit_s=180):
         with self.lock:
             assert self.lock.wait_for(condition, limit_s), f"not within {limit_s} s: {what}"
 

@@ -143,7 +143,7 @@ class App(Project):
         last = [line for line in done.stderr.splitlines() if line.startswith("strongroom: ")][-1]
         assert code in last.replace(":", " ").split(), last
 
-    def wait_for_run(self, state, limit_s=60):
+    def wait_for_run(self, state, limit_s=180):
         run = self.run_id()
         wait_for(lambda: self.stack.sql("SELECT state FROM orchestrator.run WHERE id = %s", run) == [(state,)],
                  f"run {run} to be {state}", limit_s)
