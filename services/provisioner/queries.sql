@@ -193,7 +193,7 @@ WHERE sandbox.tenant_id = next.tenant_id AND sandbox.id = next.id AND sandbox.st
 	AND within(host.memory_mib + next.memory_mib, $9::bigint)
 RETURNING sandbox.id
 
--- How many of the tenant's stand before it, and what it waits for: the tenant's quota, the member's, or room on the host.
+-- The how manieth of its tenant it is (1 also when its turn comes between two looks), and what it waits for: the tenant's quota, the member's, or room on the host.
 -- name: sandbox_queue
 WITH mine AS (SELECT id, created_by, queued_at, vcpus, memory_mib, weight FROM sandbox WHERE tenant_id = $1 AND id = $2),
 	held AS (SELECT created_by, vcpus, memory_mib, weight FROM sandbox
@@ -202,8 +202,8 @@ WITH mine AS (SELECT id, created_by, queued_at, vcpus, memory_mib, weight FROM s
 		coalesce(sum(held.weight), 0) AS weight, count(*) FILTER (WHERE held.created_by = mine.created_by) AS member_n,
 		coalesce(sum(held.weight) FILTER (WHERE held.created_by = mine.created_by), 0) AS member_weight
 		FROM mine LEFT JOIN held ON true)
-SELECT (SELECT count(*) FROM sandbox s WHERE s.tenant_id = $1 AND s.state = 'queued'
-		AND (s.queued_at, s.id) <= (mine.queued_at, mine.id)) AS position,
+SELECT greatest(1, (SELECT count(*) FROM sandbox s WHERE s.tenant_id = $1 AND s.state = 'queued'
+		AND (s.queued_at, s.id) <= (mine.queued_at, mine.id))) AS position,
 	CASE WHEN NOT (within(own.n + 1, coalesce(q.sandboxes, $3::bigint))
 			AND within(own.vcpus + mine.vcpus, coalesce(q.vcpus, $4::bigint))
 			AND within(own.memory_mib + mine.memory_mib, coalesce(q.memory_mib, $5::bigint))

@@ -90,10 +90,10 @@ edge_alt_names() {
 make_edge_certificate() {
 	local dir=$ROOT/keys cert=$ROOT/pki/edge.pem names
 	names=$(edge_alt_names)
-	if openssl x509 -in "$cert" -noout -checkend 2592000 >/dev/null 2>&1 && [ "$(cat "$dir/edge.names")" = "$names" ]; then
+	if openssl x509 -in "$cert" -noout -checkend 2592000 >/dev/null 2>&1 && [ "$(cat "$ROOT/pki/edge.names" 2>/dev/null)" = "$names" ]; then
 		return 0
 	fi
-	echo "$names" | put_file "$dir/edge.names" 600 0
+	echo "$names" | put_file "$ROOT/pki/edge.names" 644 0
 	make_key "$dir/edge.key" "$(uid_of edge)"
 	{ openssl req -new -key "$dir/edge.key" -subj "/CN=localhost" |
 		openssl x509 -req -sha256 -days 825 -CA "$ROOT/pki/ca.pem" -CAkey "$dir/ca.key" \
