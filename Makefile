@@ -21,7 +21,7 @@ else
 WARNINGS += -Wduplicated-cond -Wlogical-op -Wjump-misses-init
 endif
 PACKAGES := libevent libevent_openssl libevent_pthreads libpq openssl jansson libcurl hiredis jose \
-	libcyaml yaml-0.1 libarchive libgit2 libseccomp tss2-mu tss2-esys tss2-tcti-device liblzma
+	libcyaml yaml-0.1 libarchive libgit2 libseccomp tss2-mu tss2-esys tss2-tcti-device liblzma libvirt
 HARDEN   := -fstack-protector-strong -fPIE
 OPTIMISE := -O2 -g
 ifeq ($(SAN),)

@@ -16,7 +16,6 @@
 #define ASSERTION_TYPE "strongroom-agent-assertion+jwt"
 #define ASSERTION_SECONDS 60
 #define RENEW_BEFORE_MS 60000
-#define MAX_EXTRA 4u
 
 const char *const api_form_headers[] = { "Content-Type: application/x-www-form-urlencoded", NULL };
 
@@ -32,14 +31,14 @@ static void wipe_text(char *text)
 		mem_wipe_free(text, strlen(text));
 }
 
-static void forget_token(struct api *api)
+void api_forget_token(struct api *api)
 {
 	wipe_text(take_ptr(api->token));
 }
 
 void api_release(struct api *api)
 {
-	forget_token(api);
+	api_forget_token(api);
 }
 
 /* --- token --- */
@@ -112,7 +111,7 @@ static int need_token(struct api *api, struct err *err)
 
 	if (api->token && clock_monotonic_ms() < api->token_end_ms)
 		return 0;
-	forget_token(api);
+	api_forget_token(api);
 	if (api_assertion_form(api, members, &form, err) < 0)
 		return -1;
 	rc = request_token(api, form, err);
@@ -141,15 +140,8 @@ static int make_proof(const struct api *api, const char *method, const char *url
 	return 0;
 }
 
-/* A request as it goes out: with the whole address, token and proof. */
-struct signed_request {
-	struct fetch_request req;
-	char *url, *authorization, *proof;
-	const char *headers[MAX_EXTRA + 3];
-};
-
-static int sign_request(struct api *api, const struct fetch_request *req,
-	struct signed_request *ret_signed, struct err *err)
+int api_sign(struct api *api, const struct fetch_request *req, struct api_signed *ret_signed,
+	struct err *err)
 {
 	size_t n = 0;
 
@@ -161,7 +153,7 @@ static int sign_request(struct api *api, const struct fetch_request *req,
 	ret_signed->authorization = mem_printf("Authorization: DPoP %s", api->token);
 	ret_signed->headers[n++] = ret_signed->authorization;
 	ret_signed->headers[n++] = ret_signed->proof;
-	for (size_t i = 0; req->headers && req->headers[i] && i < MAX_EXTRA; i++)
+	for (size_t i = 0; req->headers && req->headers[i] && i < API_MAX_EXTRA; i++)
 		ret_signed->headers[n++] = req->headers[i];
 	ret_signed->req = *req;
 	ret_signed->req.url = ret_signed->url;
@@ -169,7 +161,7 @@ static int sign_request(struct api *api, const struct fetch_request *req,
 	return 0;
 }
 
-static void release_request(struct signed_request *request)
+void api_signed_release(struct api_signed *request)
 {
 	free(request->url);
 	wipe_text(request->authorization);
@@ -181,18 +173,18 @@ static void release_request(struct signed_request *request)
 int api_try(struct api *api, const struct fetch_request *req, const json_t *body, json_t **ret_json,
 	long *ret_status, struct err *err)
 {
-	struct signed_request request = { 0 };
+	struct api_signed request = { 0 };
 	struct err failure = { 0 };
-	int rc = sign_request(api, req, &request, &failure);
+	int rc = api_sign(api, req, &request, &failure);
 
 	if (rc == 0)
 		rc = fetch_json(
 			edge_fetch(api->edge), &request.req, body, ret_json, ret_status, &failure);
-	release_request(&request);
+	api_signed_release(&request);
 	if (rc == 0)
 		return 0;
 	if (failure.kind == ERR_UNAUTHENTICATED)
-		forget_token(api);
+		api_forget_token(api);
 	*err = failure;
 	return -1;
 }
@@ -216,17 +208,17 @@ static int try_head(
 	struct api *api, const char *path, struct fetch_response *ret_res, struct err *err)
 {
 	const struct fetch_request req = { .method = "HEAD", .url = path };
-	struct signed_request request = { 0 };
+	struct api_signed request = { 0 };
 	auto_response res = { 0 };
-	int rc = sign_request(api, &req, &request, err);
+	int rc = api_sign(api, &req, &request, err);
 
 	if (rc == 0)
 		rc = fetch_do(edge_fetch(api->edge), &request.req, &res, err);
-	release_request(&request);
+	api_signed_release(&request);
 	if (rc < 0)
 		return -1;
 	if (res.status == 401)
-		forget_token(api);
+		api_forget_token(api);
 	if (res.status != 200)
 		return err_set(err, res.status == 404 ? ERR_NOT_FOUND : ERR_UPSTREAM,
 			"upstream.status", "the server answered %ld", res.status);

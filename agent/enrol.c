@@ -53,18 +53,42 @@ static json_t *introduction(const struct machine *machine)
 		      : json_object();
 }
 
+/* Opens the credential that came back, and says so in what is asked next. */
+static int activate(const struct machine *machine, const json_t *answer, json_t *body,
+	char **ret_activated, struct err *err)
+{
+	if (!machine->tpm || *ret_activated)
+		return 0;
+	if (tpmdev_activate(
+		    machine->tpm, json_object_get(answer, "credential"), ret_activated, err) < 0)
+		return -1;
+	json_object_set_new(body, "activated", json_string(*ret_activated));
+	return 0;
+}
+
+/* A sandbox may be started before anybody wants it, so there is no end to this waiting but the
+ * VM's. */
 static int fetch_claim(const struct enrolment *enrolment, const struct machine *machine,
-	json_t **ret_answer, struct err *err)
+	json_t **ret_answer, char **ret_activated, struct err *err)
 {
 	auto_free char *path = mem_printf("%s/claim?wait=30s", enrolment->path);
-	struct edge_patience patience = edge_patience_new();
 	const struct err empty = { .kind = ERR_UNAVAILABLE };
 	auto_json json_t *body = introduction(machine);
 
-	do {
-		if (ask(enrolment, "POST", path, body, ret_answer, err) < 0)
+	for (;;) {
+		struct edge_patience patience = edge_patience_new();
+		auto_json json_t *answer = NULL;
+
+		if (ask(enrolment, "POST", path, body, &answer, err) < 0)
 			return -1;
-	} while (!*ret_answer && edge_wait(&patience, &empty)); /* nobody has claimed it yet */
+		if (answer && activate(machine, answer, body, ret_activated, err) < 0)
+			return -1;
+		if (answer && !json_is_null(json_object_get(answer, "claim"))) {
+			*ret_answer = take_ptr(answer);
+			break;
+		}
+		edge_wait(&patience, &empty);
+	}
 	if (!json_is_integer(json_object_get(*ret_answer, "boot")))
 		return err_set(err, ERR_UPSTREAM, "upstream.protocol", "the claim has no boot");
 	return 0;
@@ -87,12 +111,9 @@ static int enrol(const struct enrolment *enrolment, const json_t *initdata, stru
 	auto_free char *activated = NULL;
 
 	if (machine_init(machine, initdata, err) < 0 ||
-		fetch_claim(enrolment, machine, &answer, err) < 0 ||
+		fetch_claim(enrolment, machine, &answer, &activated, err) < 0 ||
 		machine_claim(machine, json_object_get(answer, "claim"),
 			json_object_get(answer, "ek_chain"), err) < 0)
-		return -1;
-	if (machine->tpm && tpmdev_activate(machine->tpm, json_object_get(answer, "credential"),
-				    &activated, err) < 0)
 		return -1;
 	return register_keys(enrolment, machine, json_object_get(answer, "boot"), activated, err);
 }

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "agent/download.h"
+#include "agent/egress.h"
+#include "agent/managed.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/stream_aead.h"
@@ -79,14 +81,32 @@ static int publish(const struct job *job, const json_t *input, int fd, struct er
 	return 0;
 }
 
+/* The way out, where the policy gives one, and what is to be had by it before the app starts. */
+static int open_egress(struct job *job, struct err *err)
+{
+	const json_t *egress = json_object_get(job->policy.doc, "egress");
+
+	if (json_text_is(egress, "mode", "none"))
+		return 0;
+	if (egress_new(job->verify->machine, &job->work, &job->egress, err) < 0)
+		return -1;
+	return json_text_is(egress, "mode", "managed")
+		       ? managed_new(job, job->egress, &job->managed, err)
+		       : 0;
+}
+
 int inputs_fetch(struct job *job, struct err *err)
 {
 	json_t *input;
 	size_t i;
 
+	if (open_egress(job, err) < 0)
+		return -1;
 	json_array_foreach (json_object_get(job->policy.doc, "inputs"), i, input) {
 		auto_fd int fd = -1;
 
+		if (json_object_get(input, "location")) /* managed.h's, or the app's own */
+			continue;
 		if (job_temporary(job, &fd, err) < 0 ||
 			fetch_into(job, input, job->secrets.inputs[i], fd, err) < 0 ||
 			publish(job, input, fd, err) < 0)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -30,7 +31,7 @@ struct jail {
 	pid_t pid;
 	int pidfd, out, errors, status; /* our ends */
 	long long deadline_ms, ask_ms;
-	bool stopped, reported;
+	bool stopped, reported, listens;
 	struct err stop;
 	struct jail_report report;
 };
@@ -139,6 +140,19 @@ static int open_pipe(int *ret_read, int *ret_write, struct err *err)
 	return 0;
 }
 
+/* Reports keep their bounds on it, and may bring files. */
+static int open_status(int *ret_read, int *ret_write, struct err *err)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return err_errno(err, "socketpair");
+	*ret_read = raise_fd(fds[0]);
+	*ret_write = raise_fd(fds[1]);
+	fcntl(*ret_read, F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
 static int start(struct jail *jail, struct err *err)
 {
 	auto_fd int null_fd = raise_fd(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -149,7 +163,7 @@ static int start(struct jail *jail, struct err *err)
 	if (jail_conf_write(jail->conf, &conf_fd, err) < 0 ||
 		open_pipe(&jail->out, &out, err) < 0 ||
 		open_pipe(&jail->errors, &errors, err) < 0 ||
-		open_pipe(&jail->status, &status, err) < 0)
+		open_status(&jail->status, &status, err) < 0)
 		return -1;
 	conf_fd = raise_fd(conf_fd);
 	if (jail->conf->cgroup) {
@@ -185,6 +199,51 @@ static int drain(struct jail *jail, int fd, struct buf *text, const char *name)
 			(void)buf_add(text, data, (size_t)got < room ? (size_t)got : room, NULL);
 	}
 	return got < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* The sockets that came with a report; whoever else has them, they are closed here. */
+static void take_sockets(struct jail *jail, const struct msghdr *message)
+{
+	const struct cmsghdr *head = CMSG_FIRSTHDR(message);
+	const struct jail_conf *conf = jail->conf;
+	int fds[JAIL_MAX_PORTS];
+	size_t count = 0;
+
+	if (!head || head->cmsg_type != SCM_RIGHTS || jail->listens)
+		return;
+	count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fds, CMSG_DATA(head), sizeof(int) * count);
+	jail->listens = true;
+	conf->on_listening(conf->on_listening_arg, fds, count);
+}
+
+/* One report of the helper, if there is one. false at the end of what it says. */
+static bool take_report(struct jail *jail)
+{
+	struct jail_report report;
+	struct iovec iov = { &report, sizeof(report) };
+	union {
+		char space[CMSG_SPACE(sizeof(int) * JAIL_MAX_PORTS)];
+		struct cmsghdr align;
+	} control;
+	struct msghdr message = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control) };
+	ssize_t got = recvmsg(jail->status, &message, MSG_CMSG_CLOEXEC);
+
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (got != (ssize_t)sizeof(report))
+		return false;
+	if (report.kind == JAIL_LISTENS) {
+		take_sockets(jail, &message);
+	} else if (!jail->reported) {
+		jail->reported = true;
+		jail->report = report;
+		jail->report.detail[sizeof(report.detail) - 1] = '\0';
+	}
+	return true;
 }
 
 static void check_clocks(struct jail *jail)
@@ -225,7 +284,9 @@ static void supervise(struct jail *jail)
 		{ .fd = jail->pidfd, .events = POLLIN },
 		{ .fd = jail->out, .events = POLLIN },
 		{ .fd = jail->errors, .events = POLLIN },
+		{ .fd = jail->status, .events = POLLIN },
 	};
+	enum { STATUS = ARRAY_LEN(polls) - 1 };
 	struct buf *const texts[] = { NULL, &jail->result->stdout_text,
 		&jail->result->stderr_text };
 	const char *const names[] = { NULL, "stdout", "stderr" };
@@ -233,14 +294,18 @@ static void supervise(struct jail *jail)
 	while (!(polls[0].revents & POLLIN)) {
 		if (poll(polls, ARRAY_LEN(polls), BEAT_MS) < 0 && errno != EINTR)
 			kill_all(jail);
-		for (size_t i = 1; i < ARRAY_LEN(polls); i++)
+		for (size_t i = 1; i < STATUS; i++)
 			if (polls[i].revents && !drain(jail, polls[i].fd, texts[i], names[i]))
 				polls[i].fd = -1;
+		if (polls[STATUS].revents && !take_report(jail))
+			polls[STATUS].fd = -1;
 		check_clocks(jail);
 		ask(jail);
 	}
 	drain(jail, jail->out, texts[1], names[1]);
 	drain(jail, jail->errors, texts[2], names[2]);
+	for (unsigned i = 0; i < 2; i++) /* sockets, and how it ended */
+		take_report(jail);
 }
 
 /* --- result --- */
@@ -310,9 +375,6 @@ static int run_started(struct jail *jail, struct err *err)
 	siginfo_t info;
 
 	supervise(jail);
-	jail->reported = read(jail->status, &jail->report, sizeof(jail->report)) ==
-			 (ssize_t)sizeof(jail->report);
-	jail->report.detail[sizeof(jail->report.detail) - 1] = '\0';
 	while (waitid(P_PIDFD, (id_t)jail->pidfd, &info, WEXITED) < 0 && errno == EINTR)
 		continue;
 	return conclude(jail, err);

@@ -2,8 +2,9 @@
 /*
  * The cage an app runs in. The app is an adversary (trust.md 5): it gets pid, mount, network, ipc,
  * uts, cgroup and user namespaces of its own; its root is an unprivileged user outside; no
- * capability, no privilege by exec, a list of allowed system calls; a read-only image, and /input,
- * /output, /tmp, /dev/shm as mounts with limits.
+ * capability, no privilege by exec, a list of allowed system calls; the image, which it may change
+ * where the policy lets it, and /input, /output, /tmp, /dev/shm as mounts with limits. Its network
+ * is a loopback of its own, where the agent may listen.
  *
  * Two processes stand between agent and app. jail_run() starts a helper: this same executable,
  * executed anew, so that it holds no byte of the agent's memory. The helper is PID 1 inside: it
@@ -23,6 +24,8 @@
 	100000u /* uid 0 of an image is this one; rootfs_layer() gives files the same shift */
 #define JAIL_UID_COUNT 65536u
 
+#define JAIL_MAX_PORTS 4
+
 struct jail_limits {
 	long long memory_bytes;
 	long long pids;
@@ -34,8 +37,9 @@ struct jail_limits {
 };
 
 struct jail_conf {
-	const char *rootfs_dir; /* read-only inside */
-	const char *input_dir;	/* becomes /input, read-only; NULL: none */
+	const char *rootfs_dir;
+	bool is_root_writable; /* by the app; what it writes there counts as its memory in a VM */
+	const char *input_dir; /* becomes /input, read-only; NULL: none */
 	const char
 		*output_dir; /* an empty folder: a tmpfs is mounted there, and stays for outpack */
 	const char
@@ -45,6 +49,11 @@ struct jail_conf {
 	const char *cwd;	 /* NULL: "/" */
 	unsigned uid, gid;	 /* inside; 0 is the image's root */
 	struct jail_limits limits;
+	unsigned short ports[JAIL_MAX_PORTS + 1]; /* 127.0.0.1 inside; ends with 0 */
+	/* Called once, before the app is started, with their listening sockets in that order, which
+	 * are the callee's from then on. NULL without ports. */
+	void (*on_listening)(void *arg, const int *fds, size_t count);
+	void *on_listening_arg;
 	/* Asked every 2 s; -1: the app is killed, and jail_run() fails with that error. NULL: it
 	 * goes on. */
 	int (*may_go_on)(void *arg, struct err *err);

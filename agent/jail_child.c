@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -26,6 +27,8 @@
 
 #include "agent/jail_inner.h"
 #include "lib/mem.h"
+
+#define BACKLOG 64
 
 static void report(enum jail_report_kind kind, int value, const char *detail)
 {
@@ -50,6 +53,61 @@ static int loopback_up(struct err *err)
 	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &req) < 0)
 		return err_errno(err, "bring lo up");
 	return 0;
+}
+
+static int listen_on(unsigned short port, struct err *err)
+{
+	const struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+		listen(fd, BACKLOG) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return err_errno(err, "listen on port %u", port);
+}
+
+/* The agent answers on sockets of this network; what comes before it does waits in them. */
+static int hand_over(const int *fds, size_t count, struct err *err)
+{
+	struct jail_report report = { .kind = JAIL_LISTENS };
+	struct iovec iov = { &report, sizeof(report) };
+	union {
+		char space[CMSG_SPACE(sizeof(int) * JAIL_MAX_PORTS)];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct msghdr message = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE(sizeof(int) * count) };
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int) * count);
+	memcpy(CMSG_DATA(head), fds, sizeof(int) * count);
+	return sendmsg(JAIL_FD_STATUS, &message, MSG_NOSIGNAL) < 0
+		       ? err_errno(err, "hand the sockets over")
+		       : 0;
+}
+
+static int open_ports(const struct jail_conf *conf, struct err *err)
+{
+	int fds[JAIL_MAX_PORTS], rc;
+	size_t count = 0;
+
+	for (; count < JAIL_MAX_PORTS && conf->ports[count]; count++) {
+		fds[count] = listen_on(conf->ports[count], err);
+		if (fds[count] < 0)
+			return -1; /* the helper ends */
+	}
+	rc = count > 0 ? hand_over(fds, count, err) : 0;
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	return rc;
 }
 
 static int write_proc(int proc, pid_t pid, const char *file, const char *text, struct err *err)
@@ -215,7 +273,7 @@ int jail_child_main(void)
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (jail_conf_read(JAIL_FD_CONF, &conf, &err) < 0 || sethostname("sandbox", 7) < 0 ||
-		loopback_up(&err) < 0 || own_output(conf, &err) < 0 ||
+		loopback_up(&err) < 0 || open_ports(conf, &err) < 0 || own_output(conf, &err) < 0 ||
 		jail_mounts_build(conf, &proc, &err) < 0)
 		give_up(&err);
 	app = launch(conf, proc, &err);

@@ -46,6 +46,15 @@ static void limits_from_json(const json_t *array, struct jail_limits *ret_limits
 		*values[i] = json_integer_value(json_array_get(array, i));
 }
 
+static json_t *ports_to_json(const unsigned short *ports)
+{
+	json_t *array = json_array();
+
+	for (; *ports; ports++)
+		json_array_append_new(array, json_integer(*ports));
+	return array;
+}
+
 static void set_text(json_t *object, const char *name, const char *text)
 {
 	if (text)
@@ -66,6 +75,8 @@ static json_t *conf_to_json(const struct jail_conf *conf)
 	json_object_set_new(object, "uid", json_integer(conf->uid));
 	json_object_set_new(object, "gid", json_integer(conf->gid));
 	json_object_set_new(object, "limits", limits_to_json(&conf->limits));
+	json_object_set_new(object, "is_root_writable", json_boolean(conf->is_root_writable));
+	json_object_set_new(object, "ports", ports_to_json(conf->ports));
 	return object;
 }
 
@@ -105,6 +116,10 @@ int jail_conf_read(int fd, struct jail_conf **ret_conf, struct err *err)
 	conf->uid = (unsigned)json_integer_value(json_object_get(object, "uid"));
 	conf->gid = (unsigned)json_integer_value(json_object_get(object, "gid"));
 	limits_from_json(json_object_get(object, "limits"), &conf->limits);
+	conf->is_root_writable = json_is_true(json_object_get(object, "is_root_writable"));
+	for (size_t i = 0; i < JAIL_MAX_PORTS; i++)
+		conf->ports[i] = (unsigned short)json_integer_value(
+			json_array_get(json_object_get(object, "ports"), i));
 	*ret_conf = conf;
 	return 0;
 }

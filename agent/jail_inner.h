@@ -12,9 +12,10 @@
 #define JAIL_FD_STATUS 4
 
 enum jail_report_kind {
-	JAIL_FAILED, /* the cage could not be built; `detail` says where, `value` is errno */
-	JAIL_NO_APP, /* argv[0] could not be executed */
-	JAIL_ENDED,  /* `value` is the app's wait status */
+	JAIL_LISTENS, /* comes with the sockets of conf.ports; the app is not started yet */
+	JAIL_FAILED,  /* the cage could not be built; `detail` says where, `value` is errno */
+	JAIL_NO_APP,  /* argv[0] could not be executed */
+	JAIL_ENDED,   /* `value` is the app's wait status */
 };
 
 struct jail_report {

@@ -252,7 +252,9 @@ static int attach_all(const struct jail_conf *conf, const struct sources *source
 	if (sources->input >= 0 && attach(sources->input, "/input", err) < 0)
 		return -1;
 	umask(022);
-	return mask_proc(err) < 0 ? -1 : read_only("/", err);
+	if (mask_proc(err) < 0)
+		return -1;
+	return conf->is_root_writable ? 0 : read_only("/", err);
 }
 
 static int open_sources(const struct jail_conf *conf, struct sources *ret_sources, struct err *err)

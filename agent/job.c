@@ -2,9 +2,11 @@
 /* The steps of a run, in a table, and what becomes of a failure. */
 #include "agent/job.h"
 
+#include "agent/egress.h"
 #include "agent/execute.h"
 #include "agent/inputs.h"
 #include "agent/log_head.h"
+#include "agent/managed.h"
 #include "agent/output.h"
 #include "agent/pull.h"
 #include "agent/report.h"
@@ -66,25 +68,53 @@ static int run_steps(struct job *job, struct err *refusal)
 	return 0;
 }
 
-static void conclude(struct job *job, int rc, const struct err *refusal)
+static int refuse(struct job *job, const struct err *refusal)
 {
 	struct err err = { 0 };
 
-	if (rc == 0 && report_result(job, &err) == 0) {
-		log_info("run finished", "run", job->work.run, NULL);
-	} else if (rc == 0) {
-		log_failure("the result was not taken", &err);
-	} else if (work_is_lost(refusal)) { /* nobody waits for a result */
+	log_failure("run refused", refusal);
+	if (report_refusal(job, refusal, &err) == 0)
+		return 0;
+	log_failure("the refusal was not taken", &err);
+	return -1;
+}
+
+static int conclude(struct job *job, int rc, const struct err *refusal)
+{
+	struct err err = { 0 };
+
+	if (rc < 0 && !work_is_lost(refusal))
+		return refuse(job, refusal);
+	if (rc < 0) { /* nobody waits for a result */
 		log_failure("run given up", refusal);
-	} else {
-		log_failure("run refused", refusal);
-		if (report_refusal(job, refusal, &err) < 0)
-			log_failure("the refusal was not taken", &err);
+		return 0;
 	}
+	if (report_result(job, &err) < 0) {
+		log_failure("the result was not taken", &err);
+		return -1;
+	}
+	log_info("run finished", "run", job->work.run, NULL);
+	return 0;
+}
+
+/* Work of another shape, such as services newer than this agent hand out: its run ends here, if it
+ * says which one it is. */
+static int refuse_unknown(struct job *job, const json_t *json, const struct err *why)
+{
+	struct err refusal = { 0 };
+
+	log_failure("work not understood", why);
+	if (work_identify(json, &job->work) < 0)
+		return -1;
+	err_set(&refusal, ERR_UNPROCESSABLE, "work.not_understood",
+		"this agent (%s) does not know work of that shape", AGENT_VERSION);
+	return refuse(job, &refusal);
 }
 
 static void release(struct job *job)
 {
+	managed_free(job->managed);
+	egress_free(job->egress);
 	secrets_wipe(&job->secrets);
 	if (job->has_result)
 		jail_result_release(&job->result);
@@ -93,7 +123,7 @@ static void release(struct job *job)
 	json_decref(job->log_head);
 }
 
-void job_run(const struct agent_boot *boot, struct verify *verify, struct api *api, json_t *json)
+int job_run(const struct agent_boot *boot, struct verify *verify, struct api *api, json_t *json)
 {
 	auto_arena struct arena *arena = arena_new();
 	struct job job = { .boot = boot,
@@ -104,12 +134,11 @@ void job_run(const struct agent_boot *boot, struct verify *verify, struct api *a
 	struct err err = { 0 };
 	int rc;
 
-	if (work_decode(arena, json, &job.work, &err) < 0) {
-		log_failure("work not understood", &err);
-		return;
-	}
+	if (work_decode(arena, json, &job.work, &err) < 0)
+		return refuse_unknown(&job, json, &err);
 	log_info("run taken", "run", job.work.run, NULL);
 	rc = run_steps(&job, &err);
-	conclude(&job, rc, &err);
+	rc = conclude(&job, rc, &err);
 	release(&job);
+	return rc;
 }

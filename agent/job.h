@@ -36,6 +36,8 @@ struct job {
 	struct trust_policy policy;
 	struct trust_order order;
 	struct secrets secrets;
+	struct egress *egress;	 /* NULL: the policy gives none */
+	struct managed *managed; /* of the mode managed */
 	struct jail_result result;
 	bool has_result;
 	struct job_output output;
@@ -45,8 +47,9 @@ struct job {
 };
 
 /* `json` is what work_poll() gave. Ends in a result, a refusal, or, when the run is no longer ours,
- * in nothing; every key and byte of it is gone on return. */
-void job_run(const struct agent_boot *boot, struct verify *verify, struct api *api, json_t *json);
+ * in nothing; every key and byte of it is gone on return. -1: nobody was told of an end, so the
+ * same work will be handed out again. */
+int job_run(const struct agent_boot *boot, struct verify *verify, struct api *api, json_t *json);
 
 /* Empty folders below the work folder; a nameless file there. */
 int job_folders(struct job *job, struct err *err);

@@ -8,6 +8,7 @@
 
 #include "agent/job.h"
 #include "agent/rootfs_path.h"
+#include "lib/buf.h"
 #include "lib/mem.h"
 
 static const char *const names[] = { "rootfs", "input", "output" };
@@ -37,6 +38,8 @@ int job_folders(struct job *job, struct err *err)
 		if (mkdir(*paths[i], 0755) < 0)
 			return err_errno(err, "make %s", *paths[i]);
 	}
+	if (geteuid() == 0 && chown(job->rootfs_dir, JAIL_UID_BASE, JAIL_UID_BASE) < 0)
+		return err_errno(err, "give %s to the app", job->rootfs_dir);
 	return 0;
 }
 
@@ -62,18 +65,7 @@ int job_temporary(const struct job *job, int *ret_fd, struct err *err)
 
 int job_write(int fd, const void *data, size_t len, struct err *err)
 {
-	const char *at = data;
-
-	while (len > 0) {
-		ssize_t done = write(fd, at, len);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return err_set(err, ERR_TOO_LARGE, "agent.storage",
-				"the sandbox cannot hold it: %m");
-		at += done;
-		len -= (size_t)done;
-	}
-	return 0;
+	if (buf_write_all(fd, data, len) == 0)
+		return 0;
+	return err_set(err, ERR_TOO_LARGE, "agent.storage", "the sandbox cannot hold it: %m");
 }

@@ -2,6 +2,7 @@
 /* outpack -> stream_aead -> upload. */
 #include "agent/output.h"
 
+#include "agent/gates.h"
 #include "agent/outpack.h"
 #include "agent/receipt.h"
 #include "agent/upload.h"
@@ -23,7 +24,7 @@ static int pack(const struct job *job, struct stream_aead *stream, struct err *e
 {
 	const json_t *limits = json_object_get(job->policy.doc, "limits");
 	const struct jail_result *result = &job->result;
-	const struct outpack_conf conf = {
+	struct outpack_conf conf = {
 		.output_dir = job->output_dir,
 		.returncode = result->returncode,
 		.signal = result->signal,
@@ -36,7 +37,8 @@ static int pack(const struct job *job, struct stream_aead *stream, struct err *e
 		.max_files = json_integer_value(json_object_get(limits, "output_files")),
 	};
 
-	if (outpack_write(&conf, encrypt, stream, NULL, err) < 0)
+	if (gates_check(json_object_get(job->policy.doc, "gates"), &conf, err) < 0 ||
+		outpack_write(&conf, encrypt, stream, NULL, err) < 0)
 		return -1;
 	return stream_aead_finish(stream, err);
 }

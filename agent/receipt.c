@@ -2,20 +2,33 @@
 /* Every member of proto/README.md 1.6, gathered from policy, order, machine and result. */
 #include "agent/receipt.h"
 
+#include "agent/egress.h"
+#include "agent/managed.h"
 #include "lib/id.h"
 #include "lib/json.h"
 
-static json_t *inputs_of(const json_t *policy)
+/* What was fetched or stored where the agent did it, or held against the policy; not what the app
+ * reached itself. */
+static json_t *digest_of(const struct job *job, const json_t *entry)
 {
-	json_t *list = json_array(), *input;
+	const char *digest = managed_digest(job->managed, json_text(entry, "slot"));
+
+	if (!digest && !json_object_get(entry, "location"))
+		digest = json_text(entry, "digest");
+	return digest ? json_string(digest) : json_null();
+}
+
+static json_t *data_of(const struct job *job, const char *member)
+{
+	json_t *list = json_array(), *entry;
 	size_t i;
 
-	json_array_foreach (json_object_get(policy, "inputs"), i, input)
+	json_array_foreach (json_object_get(job->policy.doc, member), i, entry)
 		json_array_append_new(
-			list, json_pack("{s:O,s:O,s:O,s:O}", "slot", json_object_get(input, "slot"),
-				      "dataset", json_object_get(input, "dataset"), "version",
-				      json_object_get(input, "version"), "digest",
-				      json_object_get(input, "digest")));
+			list, json_pack("{s:O,s:O,s:O,s:o}", "slot", json_object_get(entry, "slot"),
+				      "dataset", json_object_get(entry, "dataset"), "version",
+				      json_object_get(entry, "version"), "digest",
+				      digest_of(job, entry)));
 	return list;
 }
 
@@ -43,12 +56,13 @@ static json_t *what_was_run(const struct job *job)
 	const struct trust_policy *policy = &job->policy;
 	const json_t *parties = json_object_get(policy->doc, "parties");
 
-	return json_pack("{s:s,s:s,s:s,s:I,s:s,s:{s:s,s:s},s:o,s:o,s:[],s:O}", "policy",
+	return json_pack("{s:s,s:s,s:s,s:I,s:s,s:{s:s,s:s},s:o,s:o,s:o,s:o,s:O}", "policy",
 		policy->hash, "run_nonce", job->order.run_nonce, "run", job->work.run, "fence",
 		(json_int_t)job->work.fence, "space", policy->space, "image", "manifest",
 		policy->manifest_digest, "config", policy->config_digest, "inputs",
-		inputs_of(policy->doc), "commitments", commitments_of(policy->doc), "egress",
-		"recipients", json_object_get(parties, "recipients"));
+		data_of(job, "inputs"), "outputs", data_of(job, "outputs"), "commitments",
+		commitments_of(policy->doc), "egress", egress_used(job->egress), "recipients",
+		json_object_get(parties, "recipients"));
 }
 
 static json_t *where_it_ran(const struct job *job)

@@ -50,12 +50,13 @@ static int open_folder(int root_fd, const char *path)
 	return (int)syscall(SYS_openat2, root_fd, *path ? path : ".", &how, sizeof(how));
 }
 
-/* Depth is bounded by rootfs_path_clean(). */
+/* Depth is bounded by rootfs_path_clean(). What is made is its parent's owner's. */
 static int make_folder(int root_fd, const char *path, struct err *err)
 {
 	int fd = open_folder(root_fd, path);
 	const char *name;
 	auto_fd int parent = -1;
+	struct stat st;
 
 	if (fd >= 0)
 		return fd;
@@ -64,7 +65,9 @@ static int make_folder(int root_fd, const char *path, struct err *err)
 	parent = rootfs_path_parent(root_fd, path, true, &name, err);
 	if (parent < 0)
 		return -1;
-	if (mkdirat(parent, name, 0755) < 0 || (fd = open_folder(root_fd, path)) < 0)
+	if (fstat(parent, &st) < 0 || mkdirat(parent, name, 0755) < 0 ||
+		fchownat(parent, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+		(fd = open_folder(root_fd, path)) < 0)
 		return err_set(err, ERR_INVALID, "image.layer_path", "'%s' cannot be made", path);
 	return fd;
 }

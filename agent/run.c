@@ -18,11 +18,21 @@
 
 /* A server that answers "nothing" at once instead of waiting must not be asked in a tight loop. */
 #define BEAT_MS 1000
+#define LONGEST_BEAT_MS 64000
+
+/* Before work is asked for again that nobody could be told the end of. */
+static void wait_longer(long *pause_ms)
+{
+	usleep((useconds_t)*pause_ms * 1000);
+	if (*pause_ms < LONGEST_BEAT_MS)
+		*pause_ms *= 2;
+}
 
 /* Work comes one at a time; a lost connection is no reason to end, the edge may be restarting. */
 static _Noreturn void serve(const struct agent_boot *boot, struct verify *verify, struct api *api)
 {
 	struct edge_patience patience = edge_patience_new();
+	long pause_ms = BEAT_MS;
 
 	for (;;) {
 		long long asked_ms = clock_monotonic_ms();
@@ -35,9 +45,11 @@ static _Noreturn void serve(const struct agent_boot *boot, struct verify *verify
 			continue;
 		}
 		edge_progress(&patience);
-		if (work)
-			job_run(boot, verify, api, work);
-		else if (clock_monotonic_ms() - asked_ms < BEAT_MS)
+		if (work && job_run(boot, verify, api, work) < 0)
+			wait_longer(&pause_ms);
+		else
+			pause_ms = BEAT_MS;
+		if (!work && clock_monotonic_ms() - asked_ms < BEAT_MS)
 			usleep(BEAT_MS * 1000);
 		if (getpid() == 1)
 			init_reap();

@@ -10,6 +10,8 @@
 #include "lib/digest.h"
 #include "lib/id.h"
 
+#define AGENT_VERSION "0.1.0"
+
 struct agent_boot {
 	json_t *initdata;	       /* parsed and checked to be canonical; launch-measured */
 	char *enrolment_secret;	       /* wiped by whoever used it */

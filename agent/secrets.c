@@ -47,6 +47,10 @@ static int keep(
 		opening->secrets->image = json_deep_copy(json_object_get(secret, "jwk"));
 		return opening->secrets->image ? 0 : bad_secret(slot, err);
 	}
+	if (strncmp(slot, "credentials/", 12) == 0) { /* its form was checked with the commitment */
+		json_object_set_new(opening->secrets->credentials, slot, json_deep_copy(secret));
+		return 0;
+	}
 	key = key_of(opening, slot);
 	if (!key || !text || codec_b64url_decode_fixed(text, key, STREAM_AEAD_KEY_SIZE, NULL) < 0)
 		return bad_secret(slot, err);
@@ -102,13 +106,14 @@ int secrets_open(const json_t *machine_enc, const struct trust_policy *policy,
 	struct err *err)
 {
 	auto_json json_t *seen = json_object();
-	struct secrets secrets = { 0 };
+	struct secrets secrets = { .credentials = json_object() };
 	const struct opening opening = { machine_enc, policy, order, &secrets, seen };
 	int rc = open_all(&opening, grants, err);
 
 	if (rc == 0) {
 		*ret_secrets = secrets;
 		secrets.image = NULL;
+		secrets.credentials = NULL;
 	}
 	secrets_wipe(&secrets);
 	return rc;
@@ -120,6 +125,12 @@ void secrets_wipe_image(struct secrets *secrets)
 	secrets->image = NULL;
 }
 
+void secrets_wipe_credentials(struct secrets *secrets)
+{
+	machine_wipe_json(secrets->credentials);
+	secrets->credentials = NULL;
+}
+
 void secrets_wipe_inputs(struct secrets *secrets)
 {
 	explicit_bzero(secrets->inputs, sizeof(secrets->inputs));
@@ -128,5 +139,6 @@ void secrets_wipe_inputs(struct secrets *secrets)
 void secrets_wipe(struct secrets *secrets)
 {
 	secrets_wipe_image(secrets);
+	secrets_wipe_credentials(secrets);
 	explicit_bzero(secrets, sizeof(*secrets));
 }

@@ -15,6 +15,7 @@ struct secrets {
 	json_t *image; /* the image's private JWK */
 	unsigned char inputs[SECRETS_MAX_INPUTS][STREAM_AEAD_KEY_SIZE]; /* in the policy's order */
 	unsigned char output[STREAM_AEAD_KEY_SIZE];
+	json_t *credentials; /* {"credentials/<port>/<name>": {"query_string", "encryption"}} */
 };
 
 /* Opens one grant for each slot of the policy, no more and no fewer. grant.missing, grant.repeated,
@@ -23,6 +24,7 @@ int secrets_open(const json_t *machine_enc, const struct trust_policy *policy,
 	const struct trust_order *order, const json_t *grants, struct secrets *ret_secrets,
 	struct err *err) __attribute__((warn_unused_result));
 void secrets_wipe_image(struct secrets *secrets);
+void secrets_wipe_credentials(struct secrets *secrets);
 void secrets_wipe_inputs(struct secrets *secrets);
 void secrets_wipe(struct secrets *secrets);
 

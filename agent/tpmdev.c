@@ -298,7 +298,8 @@ int tpmdev_quote(struct tpmdev *tpm, const unsigned char binding[DIGEST_SIZE], j
 	const TPML_PCR_SELECTION pcrs = { .count = 1,
 		.pcrSelections[0] = { .hash = TPM2_ALG_SHA256,
 			.sizeofSelect = 3,
-			.pcrSelect = { 0xff, 0x43, 0x00 } } };	    /* 0 to 9, and 14 */
+			.pcrSelect = { 0xff, 0x43, 0x00 } } }; /* 0 to 9, and 14 */
+	/* cppcheck-suppress legacyUninitvar */
 	const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_NULL }; /* the key's own */
 	auto_esys TPMT_SIGNATURE *signature = NULL;
 	auto_esys TPM2B_ATTEST *quote = NULL;

@@ -4,7 +4,9 @@
 
 #include <string.h>
 
+#include "agent/gates.h"
 #include "lib/json.h"
+#include "proto/trust_constraints.h"
 
 void verify_init(struct verify *verify, const struct machine *machine, const char *measurement)
 {
@@ -36,80 +38,56 @@ static int check_binding(
 	return 0;
 }
 
-static int check_template(
-	const struct verify *verify, const struct trust_policy *policy, struct err *err)
+static int unsupported(struct err *err, const char *what)
 {
-	const json_t *template = json_object_get(verify->machine->initdata, "template");
-	const char *id = json_text(template, "id");
-	long long version = json_integer_value(json_object_get(template, "version"));
-
-	if (!id || strcmp(id, policy->template_id) != 0 || version != policy->template_version)
-		return err_set(err, ERR_UNPROCESSABLE, "policy.wrong_template",
-			"the policy is for template '%s' version %lld, this sandbox is '%s' "
-			"version %lld",
-			policy->template_id, policy->template_version, id ? id : "", version);
-	return 0;
+	return err_set(err, ERR_UNPROCESSABLE, "policy.unsupported", "this agent %s", what);
 }
 
-static int check_class(
-	const struct verify *verify, const struct trust_policy *policy, struct err *err)
+static int check_modes(const struct trust_policy *policy, struct err *err)
 {
-	const char *minimum = json_text(json_object_get(policy->doc, "evidence"), "minimum");
+	const char *name;
+	json_t *slot;
 
-	if (trust_class_rank(verify->machine->class) < trust_class_rank(minimum))
-		return err_set(err, ERR_UNPROCESSABLE, "evidence.class_too_low",
-			"the class is '%s', at least '%s' is asked for", verify->machine->class,
-			minimum);
+	json_object_foreach (json_object_get(policy->doc, "slots"), name, slot) {
+		if (strcmp(json_text(slot, "mode"), "once") != 0)
+			return err_set(err, ERR_UNPROCESSABLE, "grant.lease_unsupported",
+				"this agent renews no lease, which the slot '%s' asks for", name);
+	}
 	return 0;
 }
 
 /* What is promised in the policy and cannot be kept here must not be run without it. */
 static int check_supported(const struct trust_policy *policy, struct err *err)
 {
-	const char *egress = json_text(json_object_get(policy->doc, "egress"), "mode"), *name;
-	json_t *slot;
+	const json_t *doc = policy->doc;
 
-	if (strcmp(egress, "none") != 0)
-		return err_set(err, ERR_UNPROCESSABLE, "policy.unsupported",
-			"this agent gives no egress of the mode '%s'", egress);
-	if (json_array_size(json_object_get(policy->doc, "config_files")) > 0)
-		return err_set(err, ERR_UNPROCESSABLE, "policy.unsupported",
-			"this agent places no config files");
-	json_object_foreach (json_object_get(policy->doc, "slots"), name, slot) {
-		if (strcmp(json_text(slot, "mode"), "once") != 0)
-			return err_set(err, ERR_UNPROCESSABLE, "policy.unsupported",
-				"this agent renews no lease, which the slot '%s' asks for", name);
-	}
-	return 0;
+	if (json_array_size(json_object_get(doc, "config_files")) > 0)
+		return unsupported(err, "places no config files");
+	if (gates_stand(json_object_get(doc, "gates")) &&
+		(json_array_size(json_object_get(doc, "outputs")) > 0 ||
+			json_text_is(json_object_get(doc, "egress"), "mode", "direct")))
+		return unsupported(err, "has no gates for what the app itself sends");
+	return check_modes(policy, err);
 }
 
-/* decrypt-output is the client's to tally: it is the client that decrypts. */
-static int check_measurements(
-	const struct verify *verify, const struct trust_policy *policy, struct err *err)
+/* Machine, deadline, scoped policies and approvals: what everybody could have read before. */
+static int check_clauses(const struct verify *verify, const struct trust_policy *policy,
+	const struct work *work, long long now, struct err *err)
 {
-	static const char *const own[] = { "encrypt-output", "decrypt-input" };
-	const json_t *measurements = json_object_get(policy->doc, "measurements");
+	const json_t *template = json_object_get(verify->machine->initdata, "template");
+	auto_json json_t *none = json_array(), *explanation = NULL;
+	const struct trust_facts facts = {
+		.now = now,
+		.class = verify->machine->class,
+		.template_id = json_text(template, "id") ? json_text(template, "id") : "",
+		.template_version = json_integer_value(json_object_get(template, "version")),
+		.measurement = verify->measurement,
+		.approvals = work->approvals ? work->approvals : none,
+		.constraints = work->constraints ? work->constraints : none,
+	};
 
-	for (size_t i = 0; i < 2; i++) {
-		if (strcmp(json_text(measurements, own[i]), verify->measurement) != 0)
-			return err_set(err, ERR_UNPROCESSABLE, "measurement.mismatch",
-				"%s is to be done by %.20s, this agent is %.20s", own[i],
-				json_text(measurements, own[i]), verify->measurement);
-	}
-	return 0;
-}
-
-static int check_policy(const struct verify *verify, const struct trust_policy *policy,
-	long long now, struct err *err)
-{
-	if (check_binding(verify, policy, err) < 0 || check_template(verify, policy, err) < 0 ||
-		check_class(verify, policy, err) < 0 || check_supported(policy, err) < 0 ||
-		check_measurements(verify, policy, err) < 0)
-		return -1;
-	if (now >= policy->deadline)
-		return err_set(
-			err, ERR_UNPROCESSABLE, "policy.expired", "the policy's deadline is over");
-	return 0;
+	explanation = trust_policy_explain(policy, &facts);
+	return trust_explanation_fail(explanation, err);
 }
 
 /* --- order --- */
@@ -136,8 +114,8 @@ int verify_work(struct verify *verify, struct arena *arena, const struct work *w
 	struct trust_order order;
 
 	if (trust_policy_parse(arena, work->policy, strlen(work->policy), &policy, err) < 0 ||
-		check_policy(verify, &policy, now, err) < 0 ||
-		trust_approvals_satisfy(&policy, work->approvals, now, err) < 0 ||
+		check_binding(verify, &policy, err) < 0 || check_supported(&policy, err) < 0 ||
+		check_clauses(verify, &policy, work, now, err) < 0 ||
 		check_order(verify, &policy, work, &order, err) < 0)
 		return -1;
 	snprintf(verify->policy, sizeof(verify->policy), "%s", policy.hash);

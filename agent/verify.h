@@ -28,8 +28,8 @@ void verify_release(struct verify *verify);
 
 /* `now` in Unix seconds. On success the policy is latched and the run nonce spent. Each refusal has
  * the code of its check: agent.other_policy, claim.wrong_policy, policy.wrong_template,
- * policy.expired, policy.unsupported, evidence.class_too_low, approval.*, order.*, order.replayed,
- * measurement.mismatch. */
+ * policy.expired, policy.unsupported, evidence.class_too_low, constraint.*, approval.*, order.*,
+ * order.replayed, measurement.mismatch. */
 int verify_work(struct verify *verify, struct arena *arena, const struct work *work, long long now,
 	struct trust_policy *ret_policy, struct trust_order *ret_order, struct err *err)
 	__attribute__((warn_unused_result));

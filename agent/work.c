@@ -13,7 +13,7 @@
 #define MAX_POLICY (1 << 20)
 
 struct outer {
-	json_t *run, *approvals, *order, *grants, *inputs;
+	json_t *run, *approvals, *order, *grants, *inputs, *constraints;
 	const char *policy;
 };
 
@@ -24,6 +24,7 @@ static const struct json_field outer_fields[] = {
 	{ "order", JSON_FIELD_OBJECT, offsetof(struct outer, order), true, 0 },
 	{ "grants", JSON_FIELD_ARRAY, offsetof(struct outer, grants), true, 0 },
 	{ "inputs", JSON_FIELD_ARRAY, offsetof(struct outer, inputs), true, 0 },
+	{ "constraints", JSON_FIELD_ARRAY, offsetof(struct outer, constraints), false, 0 },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
@@ -49,7 +50,19 @@ int work_decode(struct arena *arena, json_t *json, struct work *ret_work, struct
 	work.order = outer.order;
 	work.grants = outer.grants;
 	work.inputs = outer.inputs;
+	work.constraints = outer.constraints;
 	*ret_work = work;
+	return 0;
+}
+
+int work_identify(const json_t *json, struct work *ret_work)
+{
+	const json_t *run = json_object_get(json, "run"), *fence = json_object_get(run, "fence");
+	const char *id = json_text(run, "id");
+
+	if (!id || !id_is(id, "run") || !json_is_integer(fence))
+		return -1;
+	*ret_work = (struct work) { .run = id, .fence = json_integer_value(fence) };
 	return 0;
 }
 

@@ -13,11 +13,13 @@
 struct work {
 	const char *run, *pipeline, *policy; /* policy: the text as it came */
 	long long fence;
-	json_t *approvals, *order, *grants, *inputs;
+	json_t *approvals, *order, *grants, *inputs, *constraints;
 };
 
 /* Fills `ret_work` from `json`, which must outlive it. json.invalid_fields */
 int work_decode(struct arena *arena, json_t *json, struct work *ret_work, struct err *err);
+/* Of work that work_decode() refuses: run and fence only, which is what a refusal takes. */
+int work_identify(const json_t *json, struct work *ret_work);
 /* Waits for at most half a minute; *ret_json stays NULL when there is nothing to do. */
 int work_poll(struct api *api, json_t **ret_json, struct err *err);
 /* Whether the run is still this boot's. A run that was cancelled or taken away: run.stale_fence,

@@ -10,10 +10,10 @@ bench: install-deps
 	@$(MAKE) --no-print-directory bench-built
 
 bench-built: programs guest $(BUILD)/bench/encrypt_layer $(BUILD)/bench/decrypt_layer $(BUILD)/bench/verify_token \
-	$(BUILD)/bench/verify_evidence
+	$(BUILD)/bench/verify_evidence $(BUILD)/bench/explain_policy
 	@/usr/bin/python3 bench/run.py $(SECTIONS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@$(CC) $(LDFLAGS) $< $(LIB) $(PKG_L) -o $@
 -include $(BUILD)/bench/encrypt_layer.d $(BUILD)/bench/decrypt_layer.d $(BUILD)/bench/verify_token.d \
-	$(BUILD)/bench/verify_evidence.d
+	$(BUILD)/bench/verify_evidence.d $(BUILD)/bench/explain_policy.d

@@ -44,6 +44,16 @@ def conf_of(stack, service):
     return dict(map(str.strip, line.split("=", 1)) for line in lines if "=" in line and not line.startswith("#"))
 
 
+def same_user(pid):
+    """What makes a new process that of the same user, where that takes anything."""
+    ids = {}
+    with open(f"/proc/{pid}/status") as status:
+        for line in status:
+            name, _, values = line.partition(":")
+            ids[name] = [int(value) for value in values.split()] if name in ("Uid", "Gid", "Groups") else None
+    return {"user": ids["Uid"][0], "group": ids["Gid"][0], "extra_groups": ids["Groups"]} if os.geteuid() == 0 else {}
+
+
 @contextlib.contextmanager
 def second_service(bench, service, port, more=""):
     """The same program on the same database as the same user, listening on loopback TCP: wrk speaks no unix sockets.
@@ -54,15 +64,9 @@ def second_service(bench, service, port, more=""):
     text = re.sub(r"^listen = .*", f"listen = tcp:127.0.0.1:{port}", text, flags=re.M)
     conf.write_text(re.sub(r"^log_level = .*\n", "", text, flags=re.M) + "log_level = warn\n" + more)
     conf.chmod(0o644)
-    ids = {}
-    with open(f"/proc/{bench.pid(service)}/status") as status:
-        for line in status:
-            name, _, values = line.partition(":")
-            ids[name] = [int(value) for value in values.split()] if name in ("Uid", "Gid", "Groups") else None
-    become = {"user": ids["Uid"][0], "group": ids["Gid"][0], "extra_groups": ids["Groups"]} if os.geteuid() == 0 else {}
     with open(stack.folder / f"log/bench-{service}.log", "wb") as log:
         process = subprocess.Popen([stack.folder / f"bin/strongroom-{service}", "--config", conf], stdin=subprocess.DEVNULL,
-                                   stderr=log, cwd="/", **become)
+                                   stderr=log, cwd="/", **same_user(bench.pid(service)))
         try:
             yield process.pid
         finally:

@@ -7,13 +7,14 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import threading
 import time
 
 from figures import RUNS, Table, cpu_seconds, median
 from memory import resident_mib
-from read import SECONDS, second_service
+from read import SECONDS, same_user, second_service
 from tokens import wait_for_port
 
 GATEWAY_PORT, DIRECT_PORT = 18441, 18442
@@ -64,9 +65,11 @@ def direct(bench):
     conf = bench.folder / "registry.yml"
     conf.touch(mode=0o600)
     text = (bench.stack.folder / "etc/registry.yml").read_text()
+    if os.geteuid() == 0:
+        shutil.chown(conf, same_user(bench.pid("registry"))["user"])
     conf.write_text(re.sub(r"net: unix\n *addr: .*", f"addr: 127.0.0.1:{DIRECT_PORT}", text))
     process = subprocess.Popen(["docker-registry", "serve", conf], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.DEVNULL, cwd="/", **same_user(bench.pid("registry")))
     try:
         wait_for_port(DIRECT_PORT)
         yield process.pid

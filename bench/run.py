@@ -14,17 +14,23 @@ import certificates  # noqa: E402
 import evidence  # noqa: E402
 import layer  # noqa: E402
 import memory  # noqa: E402
+import motion  # noqa: E402
 import overhead  # noqa: E402
+import policy  # noqa: E402
+import pool  # noqa: E402
 import read  # noqa: E402
+import records  # noqa: E402
 import registry  # noqa: E402
 import sandbox  # noqa: E402
 import tokens  # noqa: E402
+import transfer  # noqa: E402
+import write as json_write  # noqa: E402
 from figures import RUNS  # noqa: E402
 from local_stack import BUILD, LocalStack  # noqa: E402
 
-SECTIONS = {"memory": memory, "layer": layer, "overhead": overhead, "sandbox": sandbox, "read": read,
-            "certificates": certificates, "evidence": evidence,
-            "tokens": tokens, "registry": registry}
+SECTIONS = {"memory": memory, "layer": layer, "overhead": overhead, "sandbox": sandbox, "read": read, "write": json_write,
+            "certificates": certificates, "tokens": tokens, "registry": registry, "transfer": transfer, "evidence": evidence,
+            "policy": policy, "pool": pool, "motion": motion, "records": records}
 
 
 class Bench:
@@ -70,8 +76,8 @@ def main():
         for name in names:
             print(f"{name}:", flush=True)
             tables.append(SECTIONS[name].run(bench))
-    if len(names) == len(SECTIONS):
-        write(tables)
+            if len(names) == len(SECTIONS):
+                write(tables)  # as it goes: an interrupted run has its first sections
 
 
 main()

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/json.h"
 #include "lib/mem.h"
 
 static int find_option(const struct cli_option *options, const char *name, size_t len)
@@ -45,12 +46,17 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i, struct er
 	return 0;
 }
 
+bool cli_is_help(const char *argument)
+{
+	return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
+}
+
 int cli_parse_globals(int argc, char **argv, struct cli *cli, struct err *err)
 {
 	int i = 1;
 
 	cli->options = cli_global_options;
-	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+	for (; i < argc && strncmp(argv[i], "--", 2) == 0 && !cli_is_help(argv[i]); i++) {
 		if (take_option(cli, argc, argv, &i, err) < 0)
 			return -1;
 	}
@@ -115,6 +121,25 @@ json_t *cli_list(const struct cli *cli, const char *name)
 		at += len + (at[len] == ',');
 	}
 	return list;
+}
+
+int cli_map(const struct cli *cli, const char *name, json_t **ret_map, struct err *err)
+{
+	auto_json json_t *list = cli_list(cli, name), *map = list ? json_object() : NULL;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (list, i, item) {
+		const char *text = json_string_value(item), *equals = strchr(text, '=');
+		auto_free char *key = equals ? mem_strndup(text, (size_t)(equals - text)) : NULL;
+
+		if (!key || !*key)
+			return err_set(err, ERR_INVALID, "usage.option",
+				"--%s is NAME=VALUE, several joined by commas", name);
+		json_object_set_new(map, key, json_string(equals + 1));
+	}
+	*ret_map = json_incref(map);
+	return 0;
 }
 
 bool cli_switch(const struct cli *cli, const char *name)

@@ -56,6 +56,7 @@ struct command {
 	int (*run)(const struct cli *cli, struct err *err);
 };
 
+bool cli_is_help(const char *argument); /* --help, -h */
 /* The options before the command; the place of what is behind them, or -1. */
 int cli_parse_globals(int argc, char **argv, struct cli *cli, struct err *err);
 /* Fills `cli` from the arguments behind the command's name. Code usage.*. */
@@ -67,6 +68,9 @@ int cli_number(const struct cli *cli, const char *name, long long max, long long
 	long long *ret_number, struct err *err) __attribute__((warn_unused_result));
 /* "a,b" as ["a","b"]; NULL when absent. New reference. */
 json_t *cli_list(const struct cli *cli, const char *name);
+/* "a=x,b=y" as {"a":"x","b":"y"}; NULL when absent. New reference. usage.option */
+int cli_map(const struct cli *cli, const char *name, json_t **ret_map, struct err *err)
+	__attribute__((warn_unused_result));
 bool cli_switch(const struct cli *cli, const char *name);
 /* --yes, or a yes at the terminal; otherwise client.not_confirmed. */
 int cli_confirm(const struct cli *cli, const char *what, struct err *err)
@@ -79,7 +83,9 @@ extern const struct command command_configure, command_setup, command_run, comma
 	command_status, command_sandbox, command_image, command_template, command_evidence,
 	command_encrypt, command_decrypt, command_output, command_cert, command_key, command_member,
 	command_tenant, command_space, command_peer, command_profile, command_audit,
-	command_projection, command_doctor, command_completion, command_help, command_version;
+	command_dataset, command_projection, command_app, command_app_config, command_task,
+	command_workflow, command_policy, command_approve, command_decline, command_offer,
+	command_release, command_doctor, command_completion, command_help, command_version;
 extern const struct command *const cli_commands[]; /* ends with NULL */
 extern const struct cli_option cli_global_options[];
 const struct command *cli_find(const char *name); /* NULL when there is none */

@@ -209,6 +209,7 @@ static int witness(struct session *session, const struct cli *cli, struct err *e
 		return -1;
 	line = note_signature(pair, &key, note, len, clock_unix_ms() / 1000, err);
 	vkey = note_key_text(&key);
+	ui_note(cli->ui, "verifier key, for the operator's witness_keys: %s", vkey);
 	if (!line || send_line(session, &checkpoint, line, err) < 0)
 		return -1;
 	ui_result(cli->ui,

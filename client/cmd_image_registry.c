@@ -11,6 +11,11 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 
+static void warned(void *arg, const char *text)
+{
+	ui_warn(arg, "%s", text);
+}
+
 int image_open_remote(struct session *session, const struct cli *cli, const struct image_ref *ref,
 	const char *actions, const char *session_file, struct image_remote **ret_remote,
 	struct err *err)
@@ -25,6 +30,8 @@ int image_open_remote(struct session *session, const struct cli *cli, const stru
 		.session_file = session_file,
 		.progress = ui_progress_stage,
 		.progress_arg = cli->ui,
+		.warned = warned,
+		.warned_arg = cli->ui,
 	};
 
 	return image_remote_new(&conf, ret_remote, err);

@@ -73,7 +73,7 @@ static int change_open(struct change *change, struct err *err)
 		image_keys_recipients(cli, false, &change->recipients, err) < 0 ||
 		image_ref_parse(cli->arguments[1], &change->ref, err) < 0 ||
 		image_find_record(change->session, &change->ref, &change->record, err) < 0 ||
-		image_open_remote(change->session, cli, &change->ref, "pull,push,delete", NULL,
+		image_open_remote(change->session, cli, &change->ref, "pull,push", NULL,
 			&change->remote, err) < 0)
 		return -1;
 	change->old = json_array();
@@ -155,61 +155,39 @@ static int keep_document(
 	return 0;
 }
 
-static int put_document(
-	struct change *change, const json_t *kept, const char *reference, struct err *err)
+static bool is_old(const struct change *change, const char *digest)
 {
-	const char *encoded = json_text(kept, "text");
-	auto_free unsigned char *text = NULL;
-	size_t len = 0;
-
-	if (codec_b64_decode(encoded, strlen(encoded), &text, &len, err) < 0)
-		return -1;
-	return oci_registry_put_manifest(image_remote_registry(change->remote), reference,
-		json_text(kept, "mediaType"), text, len, err);
-}
-
-/* The index before what it names. Of the latter another index may need something. */
-static int delete_old(struct change *change, struct err *err)
-{
-	struct oci_registry *registry = image_remote_registry(change->remote);
-	json_t *digest;
+	const json_t *old;
 	size_t i;
 
-	json_array_foreach (change->old, i, digest) {
-		struct err why = { .kind = ERR_NONE };
-
-		if (oci_registry_delete_manifest(registry, json_string_value(digest), &why) == 0)
-			continue;
-		if (i == 0) {
-			if (err)
-				*err = why;
-			return -1;
-		}
-		ui_warn(change->cli->ui, "%s stays: %s", json_string_value(digest), why.detail);
+	json_array_foreach (change->old, i, old) {
+		if (strcmp(json_string_value(old), digest) == 0)
+			return true;
 	}
-	return 0;
+	return false;
 }
 
-/* Tags move to what is there under that digest; then the old image goes. */
-static int move_tags(struct change *change, const json_t *top, struct err *err)
+/* What an index names, as far as it became something else. */
+static json_t *changed_children(const struct change *change)
 {
-	json_t *tag;
-	size_t i;
+	json_t *children = json_array();
+	size_t n = json_array_size(change->documents);
 
-	json_array_foreach (json_object_get(change->record, "tags"), i, tag) {
-		if (put_document(change, top, json_string_value(tag), err) < 0)
-			return -1;
+	for (size_t i = 0; i + 1 < n; i++) {
+		const json_t *kept = json_array_get(change->documents, i);
+
+		if (!is_old(change, json_text(kept, "digest")))
+			json_array_append(children, json_object_get(kept, "text"));
 	}
-	return delete_old(change, err);
+	return children;
 }
 
-/* The gateway takes one manifest for another in one step. */
-static int swap(struct change *change, const json_t *top, struct err *err)
+/* The gateway takes one image, or index with its images, for another in one step. */
+static int swap(struct change *change, const char *how, json_t *body, struct err *err)
 {
-	auto_free char *path = mem_printf("/v1/images/%s:rewrap", json_text(change->record, "id"));
-	auto_json json_t *body = json_pack("{s:O,s:O}", "manifest", json_object_get(top, "text"),
-		"tags", json_object_get(change->record, "tags"));
+	auto_free char *path = mem_printf("/v1/images/%s:%s", json_text(change->record, "id"), how);
 
+	json_object_set(body, "tags", json_object_get(change->record, "tags"));
 	return session_change(change->session,
 		&(const struct api_call) { .audience = "registry-gw",
 			.method = "POST",
@@ -219,18 +197,43 @@ static int swap(struct change *change, const json_t *top, struct err *err)
 		NULL, err);
 }
 
-/* An index leads to its images by their digests, so that these come first, beside the old ones. */
-static int put_index(struct change *change, struct err *err)
+static int swap_documents(struct change *change, struct err *err)
 {
-	size_t n = json_array_size(change->documents);
+	const json_t *top =
+		json_array_get(change->documents, json_array_size(change->documents) - 1);
+	auto_json json_t *body = json_pack("{s:O,s:o}", "manifest", json_object_get(top, "text"),
+		"children", changed_children(change));
 
-	for (size_t i = 0; i < n; i++) {
-		const json_t *kept = json_array_get(change->documents, i);
+	return swap(change, "rewrap", body, err);
+}
 
-		if (put_document(change, kept, json_text(kept, "digest"), err) < 0)
+/* Its old packets still open. */
+static int tell_staying(const struct change *change, const char *digest, struct err *err)
+{
+	auto_free char *path =
+		mem_printf("/v1/images?repository=%s&digest=%s", change->ref.repository, digest);
+	struct api_call call = {
+		.label = "find-images", .audience = "registry-gw", .method = "GET", .path = path
+	};
+	auto_json json_t *page = NULL;
+
+	if (api_call(change->session->api, &call, &page, NULL, err) < 0)
+		return -1;
+	if (json_array_size(json_object_get(page, "items")) > 0)
+		ui_warn(change->cli->ui, "%s stays as it was: an index or a tag names it", digest);
+	return 0;
+}
+
+static int tell_all_staying(const struct change *change, struct err *err)
+{
+	const json_t *old;
+	size_t i;
+
+	json_array_foreach (change->old, i, old) {
+		if (tell_staying(change, json_string_value(old), err) < 0)
 			return -1;
 	}
-	return move_tags(change, json_array_get(change->documents, n - 1), err);
+	return 0;
 }
 
 static int rewrap(struct change *change, struct err *err)
@@ -241,15 +244,11 @@ static int rewrap(struct change *change, struct err *err)
 		.write = keep_document,
 		.arg = change,
 	};
-	bool is_index;
 
 	change->documents = json_array();
 	if (change_open(change, err) < 0 || image_walk(&walk, change->descriptor, err) < 0 ||
-		confirm(change, err) < 0)
-		return -1;
-	is_index = oci_is_index(json_text(change->descriptor, "mediaType"));
-	if ((is_index ? put_index(change, err)
-		      : swap(change, json_array_get(change->documents, 0), err)) < 0)
+		confirm(change, err) < 0 || swap_documents(change, err) < 0 ||
+		tell_all_staying(change, err) < 0)
 		return -1;
 	return tell(change);
 }
@@ -265,26 +264,21 @@ int image_rewrap_verb(struct session *session, const struct cli *cli, struct err
 
 /* --- reencrypt --- */
 
-/* `to` is pushed, the tags move, the old image goes. */
+/* `to` is pushed by its digest; killed up to there, every tag is where it was. */
 static int replace(struct change *change, const char *to, struct err *err)
 {
-	auto_json json_t *index = NULL, *top = NULL;
-	auto_buf text = BUF_INIT(OCI_MAX_DOCUMENT);
-	auto_free char *encoded = NULL;
-	struct oci_blob blob;
+	auto_json json_t *index = NULL, *body = NULL;
 
 	if (oci_layout_list(to, &index, err) < 0)
 		return -1;
 	json_decref(change->descriptor);
 	change->descriptor = json_incref(json_array_get(json_object_get(index, "manifests"), 0));
-	if (image_remote_push(change->remote, to, change->descriptor, NULL, false, err) < 0 ||
-		oci_blob_read(change->descriptor, &blob, err) < 0 ||
-		oci_layout_read(to, &blob, &text, err) < 0)
+	if (image_remote_push(change->remote, to, change->descriptor, NULL, false, err) < 0)
 		return -1;
-	encoded = codec_b64_text(text.data, text.len);
-	top = oci_blob_json(&blob);
-	json_object_set_new(top, "text", json_string(encoded));
-	return move_tags(change, top, err);
+	body = json_pack("{s:O}", "digest", json_object_get(change->descriptor, "digest"));
+	if (swap(change, "replace", body, err) < 0)
+		return -1;
+	return tell_all_staying(change, err);
 }
 
 static int reencrypt_in(struct change *change, const char *work, struct err *err)

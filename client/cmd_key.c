@@ -21,14 +21,6 @@ static const struct cli_option options[] = {
 	{ NULL, NULL, NULL },
 };
 
-static int list(struct session *session, const struct cli *cli, struct err *err)
-{
-	static const char *const members[] = { "id", "name", "state", "scopes", "member",
-		"created_by", "expires_at", "last_used_at", NULL };
-
-	return session_list(session, cli, "certreg", "/v1/keys", members, err);
-}
-
 /* Puts the secret where it goes, sends what the server may know, shows what came of it. */
 static int send(struct session *session, const struct cli *cli, const char *path,
 	const json_t *body, const char *etag, const struct secret *key, struct err *err)
@@ -55,7 +47,7 @@ static int create(struct session *session, const struct cli *cli, struct err *er
 	auto_json json_t *body = NULL, *whose = NULL, *scopes = cli_list(cli, "scopes");
 	auto_secret key = { .id = "" };
 
-	if (member && session_find(session, "/v1/members", "mbr", member, &whose, err) < 0)
+	if (member && session_find(session, &collection_members, member, &whose, err) < 0)
 		return -1;
 	secret_new_key(&key);
 	body = json_pack("{s:s,s:s,s:s,s:O*,s:s*}", "id", key.id, "name", cli->arguments[1], "hash",
@@ -90,7 +82,7 @@ static int rotate(struct session *session, const struct cli *cli, struct err *er
 		return -1;
 	if (cli->n_arguments < 2)
 		return rotate_own(session, cli, overlap, err);
-	if (session_find(session, "/v1/keys", "key", cli->arguments[1], &record, err) < 0)
+	if (session_find(session, &collection_keys, cli->arguments[1], &record, err) < 0)
 		return -1;
 	secret_new_key(&key);
 	path = mem_printf("/v1/keys/%s:rotate", json_text(record, "id"));
@@ -99,22 +91,17 @@ static int rotate(struct session *session, const struct cli *cli, struct err *er
 	return send(session, cli, path, body, json_text(record, "etag"), &key, err);
 }
 
-static int revoke(struct session *session, const struct cli *cli, struct err *err)
-{
-	return session_act(session, cli, "/v1/keys", "key", "", err);
-}
-
 static const struct verb verbs[] = {
-	{ "list", list, 0, "" },
+	{ "list", NULL, 0, "" },
 	{ "create", create, 1, "NAME --out FILE" },
 	{ "rotate", rotate, 0, "[ID --out FILE]" },
-	{ "revoke", revoke, 1, "ID" },
+	{ "revoke", NULL, 1, "ID" },
 	{ NULL, NULL, 0, NULL },
 };
 
 static int key(const struct cli *cli, struct err *err)
 {
-	return session_verb(cli, "key", verbs, err);
+	return session_verb_of(cli, "key", verbs, &collection_keys, err);
 }
 
 const struct command command_key = { "key",

@@ -17,13 +17,6 @@ static const struct cli_option options[] = {
 	{ NULL, NULL, NULL },
 };
 
-static int list(struct session *session, const struct cli *cli, struct err *err)
-{
-	static const char *const members[] = { "id", "name", "kind", "state", "roles", NULL };
-
-	return session_list(session, cli, "certreg", "/v1/members", members, err);
-}
-
 static int show(struct session *session, const struct cli *cli, struct err *err)
 {
 	const char *called = cli->n_arguments > 1 ? cli->arguments[1] : "self";
@@ -31,7 +24,7 @@ static int show(struct session *session, const struct cli *cli, struct err *err)
 
 	if (strcmp(called, "self") == 0)
 		return session_show(session, cli, "certreg", "/v1/members/self", err);
-	if (session_find(session, "/v1/members", "mbr", called, &record, err) < 0)
+	if (session_find(session, &collection_members, called, &record, err) < 0)
 		return -1;
 	session_print(cli, record);
 	return 0;
@@ -66,14 +59,13 @@ static int invite(struct session *session, const struct cli *cli, struct err *er
 
 static int invitations(struct session *session, const struct cli *cli, struct err *err)
 {
-	static const char *const members[] = { "id", "name", "state", "roles", "expires_at", NULL };
-
-	return session_list(session, cli, "certreg", "/v1/invitations", members, err);
+	return session_list(session, cli, collection_invitations.audience,
+		collection_invitations.path, collection_invitations.columns, err);
 }
 
 static int withdraw(struct session *session, const struct cli *cli, struct err *err)
 {
-	return session_act(session, cli, "/v1/invitations", "inv", "", err);
+	return session_act(session, cli, &collection_invitations, "", err);
 }
 
 static int add_service(struct session *session, const struct cli *cli, struct err *err)
@@ -96,20 +88,12 @@ static int change(struct session *session, const struct cli *cli, json_t *roles,
 	struct err *err)
 {
 	auto_json json_t *record = NULL, *body = NULL, *answer = NULL;
-	auto_free char *path = NULL;
 
-	if (session_find(session, "/v1/members", "mbr", cli->arguments[1], &record, err) < 0)
+	if (session_find(session, &collection_members, cli->arguments[1], &record, err) < 0)
 		return -1;
-	path = mem_printf("/v1/members/%s", json_text(record, "id"));
 	body = json_pack("{s:O,s:s}", "roles", roles ? roles : json_object_get(record, "roles"),
 		"state", state ? state : json_text(record, "state"));
-	if (session_change(session,
-		    &(const struct api_call) { .audience = "certreg",
-			    .method = "PUT",
-			    .path = path,
-			    .body = body,
-			    .etag = json_text(record, "etag") },
-		    &answer, err) < 0)
+	if (session_replace(session, &collection_members, record, "", body, &answer, err) < 0)
 		return -1;
 	ui_result(cli->ui, json_incref(answer), "%s %s", json_text(record, "id"),
 		json_text(answer, "state"));
@@ -135,13 +119,8 @@ static int enable(struct session *session, const struct cli *cli, struct err *er
 	return change(session, cli, NULL, "active", err);
 }
 
-static int drop(struct session *session, const struct cli *cli, struct err *err)
-{
-	return session_act(session, cli, "/v1/members", "mbr", "", err);
-}
-
 static const struct verb verbs[] = {
-	{ "list", list, 0, "" },
+	{ "list", NULL, 0, "" },
 	{ "show", show, 0, "[NAME]" },
 	{ "invite", invite, 1, "NAME --roles LIST --out FILE" },
 	{ "invitations", invitations, 0, "" },
@@ -149,7 +128,7 @@ static const struct verb verbs[] = {
 	{ "set", set, 1, "NAME --roles LIST" },
 	{ "disable", disable, 1, "NAME" },
 	{ "enable", enable, 1, "NAME" },
-	{ "remove", drop, 1, "NAME" },
+	{ "remove", NULL, 1, "NAME" },
 	{ "add-service", add_service, 1, "NAME --roles LIST" },
 	{ NULL, NULL, 0, NULL },
 };
@@ -158,7 +137,7 @@ static const struct verb verbs[] = {
 static int member(const struct cli *cli, struct err *err)
 {
 	if (strcmp(cli->arguments[0], "accept") != 0)
-		return session_verb(cli, "member", verbs, err);
+		return session_verb_of(cli, "member", verbs, &collection_members, err);
 	if (cli->n_arguments < 2)
 		return err_set(err, ERR_INVALID, "usage.arguments",
 			"usage: strongroom member accept FILE");

@@ -59,13 +59,6 @@ static int change_as_asked(struct session *session, const struct cli *cli, struc
 	return change(session, cli, cli->arguments[0], err);
 }
 
-static int list(struct session *session, const struct cli *cli, struct err *err)
-{
-	static const char *const members[] = { "id", "name", "state", "boot", "created_at", NULL };
-
-	return session_list(session, cli, "provisioner", "/v1/sandboxes", members, err);
-}
-
 static int show(struct session *session, const struct cli *cli, struct err *err)
 {
 	auto_free char *path = mem_printf("/v1/sandboxes/%s", cli->arguments[1]);
@@ -74,7 +67,7 @@ static int show(struct session *session, const struct cli *cli, struct err *err)
 }
 
 static const struct verb verbs[] = {
-	{ "list", list, 0, "" },
+	{ "list", NULL, 0, "" },
 	{ "show", show, 1, "ID" },
 	{ "stop", change_as_asked, 1, "ID" },
 	{ "delete", change_as_asked, 1, "ID" },
@@ -161,7 +154,7 @@ static int sandbox(const struct cli *cli, struct err *err)
 		if (strcmp(cli->arguments[0], in_project[i]) == 0)
 			return with_project(cli, cli->arguments[0], err);
 	}
-	return session_verb(cli, "sandbox", verbs, err);
+	return session_verb_of(cli, "sandbox", verbs, &collection_sandboxes, err);
 }
 
 const struct command command_sandbox = { "sandbox",

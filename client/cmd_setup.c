@@ -35,6 +35,8 @@ static const struct question {
 	{ "code.ref", "Branch, tag or commit (empty: as it comes)", "" },
 	{ "code.path", "Folder of the Containerfile within it", "." },
 	{ "image.archive", "OCI or docker archive instead of building (empty: build)", "" },
+	{ "app.name", "Application that the image is (empty: none)", "" },
+	{ "app.config", "Its configuration (empty: none)", "" },
 	{ "data", "Data file (CSV)", "" },
 	{ "projection.name", "Projection", "" },
 	{ "projection.columns", "Its columns (A,B; empty: all that the data file has now)", "" },

@@ -35,13 +35,6 @@ static int usage(struct err *err, const char *what)
 	return err_set(err, ERR_INVALID, "usage.arguments", "usage: strongroom space %s", what);
 }
 
-static int list(struct session *session, const struct cli *cli, struct err *err)
-{
-	static const char *const members[] = { "id", "name", "founder", "created_at", NULL };
-
-	return session_list(session, cli, "certreg", "/v1/spaces", members, err);
-}
-
 static int create(struct session *session, const struct cli *cli, struct err *err)
 {
 	auto_json json_t *body = json_pack("{s:s}", "name", cli->arguments[1]), *record = NULL;
@@ -57,9 +50,9 @@ static int find(struct session *session, const char *called, json_t **ret_space,
 {
 	auto_json json_t *found = NULL;
 
-	if (session_find(session, "/v1/spaces", "spc", called, &found, err) < 0)
+	if (session_find(session, &collection_spaces, called, &found, err) < 0)
 		return -1;
-	return session_find(session, "/v1/spaces", "spc", json_text(found, "id"), ret_space, err);
+	return session_find(session, &collection_spaces, json_text(found, "id"), ret_space, err);
 }
 
 /* Of the key that --key names, if it is given. */
@@ -300,8 +293,7 @@ static int drop(struct session *session, const struct cli *cli, struct err *err)
 	if (find(session, cli->arguments[1], &space, err) < 0)
 		return -1;
 	json_array_foreach (json_object_get(space, "members"), i, member) {
-		if (strcmp(json_text(member, "name"), whom) == 0 ||
-			strcmp(json_text(member, "tenant"), whom) == 0)
+		if (json_text_is(member, "name", whom) || json_text_is(member, "tenant", whom))
 			return take_out(session, cli, json_text(space, "id"),
 				json_text(member, "tenant"), err);
 	}
@@ -309,7 +301,7 @@ static int drop(struct session *session, const struct cli *cli, struct err *err)
 }
 
 static const struct verb verbs[] = {
-	{ "list", list, 0, "" },
+	{ "list", NULL, 0, "" },
 	{ "show", show, 1, "NAME" },
 	{ "create", create, 1, "NAME" },
 	{ "invite", invite, 1, "NAME --to PEER --key FILE --out FILE" },
@@ -321,7 +313,7 @@ static const struct verb verbs[] = {
 
 static int space(const struct cli *cli, struct err *err)
 {
-	return session_verb(cli, "space", verbs, err);
+	return session_verb_of(cli, "space", verbs, &collection_spaces, err);
 }
 
 const struct command command_space = { "space",

@@ -97,22 +97,6 @@ static int read_inputs(const struct cli *cli, struct inputs *inputs, struct err 
 }
 
 /* PCR 9 is each sandbox's own: its initdata stands in the initrd. */
-static json_t *pcrs_of(const struct reference *reference, struct err *err)
-{
-	char hex[CODEC_HEX_SIZE(DIGEST_SIZE)], name[8];
-	struct reference_boot boot;
-	json_t *pcrs = json_object();
-
-	if (reference_boot(reference, "", 0, &boot, err) < 0)
-		return pcrs;
-	for (unsigned i = 0; i + 1 < REFERENCE_PCRS; i++) {
-		codec_hex(boot.pcrs[i], DIGEST_SIZE, hex);
-		snprintf(name, sizeof(name), "%u", i);
-		json_object_set_new(pcrs, name, json_string(hex));
-	}
-	return pcrs;
-}
-
 static void show_pcrs(const struct cli *cli, const json_t *pcrs)
 {
 	json_t *value;
@@ -136,7 +120,7 @@ static int measure(const struct cli *cli, struct err *err)
 		reference_predict(&inputs.files, &reference, err) < 0)
 		return -1;
 	json = reference_encode(&reference);
-	pcrs = pcrs_of(&reference, err);
+	pcrs = reference_pcrs(&reference);
 	if (!cli->ui->json)
 		show_pcrs(cli, pcrs);
 	text = json_encode(json, &len);
@@ -146,13 +130,6 @@ static int measure(const struct cli *cli, struct err *err)
 
 /* --- of the server --- */
 
-static int list(struct session *session, const struct cli *cli, struct err *err)
-{
-	static const char *const members[] = { "id", "version", "title", "driver", NULL };
-
-	return session_list(session, cli, "provisioner", "/v1/templates", members, err);
-}
-
 static int show(struct session *session, const struct cli *cli, struct err *err)
 {
 	auto_free char *path = mem_printf("/v1/templates/%s", cli->arguments[1]);
@@ -161,7 +138,7 @@ static int show(struct session *session, const struct cli *cli, struct err *err)
 }
 
 static const struct verb verbs[] = {
-	{ "list", list, 0, "" },
+	{ "list", NULL, 0, "" },
 	{ "show", show, 1, "ID" },
 	{ NULL, NULL, 0, NULL },
 };
@@ -170,7 +147,7 @@ static int template(const struct cli *cli, struct err *err)
 {
 	if (strcmp(cli->arguments[0], "measure") == 0)
 		return measure(cli, err);
-	return session_verb(cli, "template", verbs, err);
+	return session_verb_of(cli, "template", verbs, &collection_templates, err);
 }
 
 const struct command command_template = { "template",

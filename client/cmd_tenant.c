@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* strongroom tenant: for operators of the instance, who make and end tenants and see nothing in
- * them. */
+ * them; `quota` of its own is for each member. */
 #include "client/invitation.h"
 #include "client/session.h"
+#include "client/tenant_quota.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
 static const struct cli_option options[] = {
 	{ "owner", "NAME", "create: name of the first owner (owner)" },
 	INVITATION_OPTION,
+	TENANT_QUOTA_OPTION,
 	SECRET_OPTIONS,
 	{ NULL, NULL, NULL },
 };
-
-static int list(struct session *session, const struct cli *cli, struct err *err)
-{
-	static const char *const members[] = { "id", "name", "state", "created_at", NULL };
-
-	return session_list(session, cli, "certreg", "/v1/tenants", members, err);
-}
 
 static int create(struct session *session, const struct cli *cli, struct err *err)
 {
@@ -37,33 +32,30 @@ static int create(struct session *session, const struct cli *cli, struct err *er
 
 static int suspend(struct session *session, const struct cli *cli, struct err *err)
 {
-	return session_act(session, cli, "/v1/tenants", "tnt", ":suspend", err);
+	return session_act(session, cli, &collection_tenants, ":suspend", err);
 }
 
 static int resume(struct session *session, const struct cli *cli, struct err *err)
 {
-	return session_act(session, cli, "/v1/tenants", "tnt", ":resume", err);
-}
-
-static int drop(struct session *session, const struct cli *cli, struct err *err)
-{
-	return session_act(session, cli, "/v1/tenants", "tnt", "", err);
+	return session_act(session, cli, &collection_tenants, ":resume", err);
 }
 
 static const struct verb verbs[] = {
-	{ "list", list, 0, "" },
+	{ "list", NULL, 0, "" },
 	{ "create", create, 1, "NAME --owner NAME --out FILE" },
 	{ "suspend", suspend, 1, "NAME" },
 	{ "resume", resume, 1, "NAME" },
-	{ "delete", drop, 1, "NAME" },
+	{ "delete", NULL, 1, "NAME" },
+	{ "quota", tenant_quota, 0, "[NAME [--set bytes=50g,vcpus=8,images=default]]" },
 	{ NULL, NULL, 0, NULL },
 };
 
 static int tenant(const struct cli *cli, struct err *err)
 {
-	return session_verb(cli, "tenant", verbs, err);
+	return session_verb_of(cli, "tenant", verbs, &collection_tenants, err);
 }
 
 const struct command command_tenant = { "tenant",
-	"list | create NAME --owner NAME --out FILE | suspend NAME | resume NAME | delete NAME",
-	"tenants of the instance, for its operators", options, 1, 2, tenant };
+	"list | create NAME --owner NAME --out FILE | suspend NAME | resume NAME | delete NAME | "
+	"quota [NAME]",
+	"tenants of the instance, for its operators; quotas", options, 1, 2, tenant };

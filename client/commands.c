@@ -7,7 +7,9 @@
 const struct command *const cli_commands[] = { &command_configure, &command_setup, &command_run,
 	&command_plan, &command_status, &command_sandbox, &command_image, &command_template,
 	&command_evidence, &command_cert, &command_key, &command_member, &command_tenant,
-	&command_space, &command_peer, &command_profile, &command_audit, &command_projection,
+	&command_space, &command_peer, &command_profile, &command_audit, &command_dataset,
+	&command_projection, &command_app, &command_app_config, &command_task, &command_workflow,
+	&command_policy, &command_approve, &command_decline, &command_offer, &command_release,
 	&command_output, &command_encrypt, &command_decrypt, &command_doctor, &command_completion,
 	&command_help, &command_version, NULL };
 

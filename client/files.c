@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/buf.h"
 #include "lib/mem.h"
 
 int files_make_dirs(const char *path, unsigned mode, struct err *err)
@@ -31,19 +32,22 @@ int files_make_dirs(const char *path, unsigned mode, struct err *err)
 
 int files_write_all(int fd, const void *data, size_t len, struct err *err)
 {
-	const char *at = data;
+	return buf_write_all(fd, data, len) < 0 ? err_errno(err, "write") : 0;
+}
 
-	while (len > 0) {
-		ssize_t done = write(fd, at, len);
+bool files_is_plain_name(const char *name)
+{
+	if (!*name || strlen(name) > FILES_MAX_NAME)
+		return false;
+	while (*name) {
+		size_t len = strcspn(name, "/");
 
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return err_errno(err, "write");
-		at += done;
-		len -= (size_t)done;
+		if (len == 0 || (len == 1 && *name == '.') ||
+			(len == 2 && memcmp(name, "..", 2) == 0))
+			return false;
+		name += len + (name[len] == '/');
 	}
-	return 0;
+	return true;
 }
 
 int files_unnamed(const char *dir, struct err *err)
@@ -203,7 +207,7 @@ static int copy_walk(const char *from, const char *to, struct err *err)
 
 int files_tree_copy(const char *from, const char *to, struct err *err)
 {
-	auto_free char *part = mem_printf("%s.part", to);
+	auto_free char *part = mem_printf("%s.strongroom-part", to);
 
 	if (files_tree_remove(part, err) < 0 || copy_walk(from, part, err) < 0 ||
 		files_tree_remove(to, err) < 0)

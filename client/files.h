@@ -4,6 +4,8 @@
 #ifndef STRONGROOM_CLIENT_FILES_H
 #define STRONGROOM_CLIENT_FILES_H
 
+#include <stdbool.h>
+
 #include "lib/digest.h"
 #include "lib/err.h"
 
@@ -18,6 +20,9 @@ int files_tree_remove(const char *path, struct err *err); /* absent is fine */
 /* A file without a name below `dir`, 0600: for plaintext that must not stay. -1 or the descriptor.
  */
 int files_unnamed(const char *dir, struct err *err);
+/* Relative, no empty, "." or ".." part; one slash may end it. */
+#define FILES_MAX_NAME 4000u
+bool files_is_plain_name(const char *name);
 int files_write_all(int fd, const void *data, size_t len, struct err *err);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "client/peers.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
@@ -53,6 +54,28 @@ static int show_events(struct task *task, const char *run_id, struct err *err)
 	return 0;
 }
 
+/* Whose grants the run waits for, by the names under which their keys are pinned. */
+static int show_awaiting(struct task *task, const json_t *run, struct err *err)
+{
+	auto_json json_t *peers = NULL;
+	json_t *item;
+	size_t i;
+
+	if (json_array_size(json_object_get(run, "awaiting")) == 0)
+		return 0;
+	if (peers_load(&task->project->profile, &peers, err) < 0)
+		return -1;
+	json_array_foreach (json_object_get(run, "awaiting"), i, item) {
+		const char *owner = json_text(item, "owner");
+		const json_t *peer = owner ? peers_of_key(peers, owner) : NULL;
+
+		ui_note(task->project->ui, "waits for %s: strongroom release %s at %s",
+			json_text(item, "slot"), json_text(run, "id"),
+			peer ? json_text(peer, "name") : owner);
+	}
+	return 0;
+}
+
 bool follow_is_final(const char *state)
 {
 	static const char *const final[] = { "succeeded", "failed", "refused", "cancelled" };
@@ -81,6 +104,7 @@ int follow(struct task *task, const char *run_id, bool patient, enum follow_end 
 	json_t **ret_run, struct err *err)
 {
 	auto_json json_t *run = NULL;
+	bool is_new = !patient;
 
 	if (get_run(task, run_id, NULL, &run, err) < 0)
 		return -1;
@@ -91,13 +115,15 @@ int follow(struct task *task, const char *run_id, bool patient, enum follow_end 
 		if (!state || !id || strcmp(id, run_id) != 0)
 			return err_set(err, ERR_UPSTREAM, "upstream.answer",
 				"the run has no state, or is another one");
-		if (show_events(task, run_id, err) < 0)
+		if (show_events(task, run_id, err) < 0 ||
+			(is_new && show_awaiting(task, run, err) < 0))
 			return -1;
 		if (follow_is_final(state) || (!patient && strcmp(state, "awaiting_grants") == 0))
 			break;
 		if (get_run(task, run_id, json_text(run, "etag"), &next, err) < 0)
 			return -1;
 		patient = false;
+		is_new = next;
 		if (next) {
 			json_decref(run);
 			run = next;

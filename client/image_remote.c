@@ -88,6 +88,8 @@ int image_remote_new(
 		.session_file = conf->session_file,
 		.progress = show,
 		.progress_arg = remote,
+		.warned = conf->warned,
+		.warned_arg = conf->warned_arg,
 	};
 
 	remote->progress = conf->progress;

@@ -34,6 +34,8 @@ struct image_remote_conf {
 	const char *session_file; /* of uploads; or NULL */
 	image_progress *progress; /* may be NULL */
 	void *progress_arg;
+	void (*warned)(void *arg, const char *text); /* as oci_registry_conf.warned */
+	void *warned_arg;
 };
 struct image_remote;
 

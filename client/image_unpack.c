@@ -38,22 +38,6 @@ static int broken(const struct unpack *unpack, struct err *err)
 	return err_set(err, ERR_INVALID, "image.archive", "%s", text ? text : "cannot be read");
 }
 
-/* No empty, "." or ".." part; one slash may end it. */
-static bool is_plain_name(const char *name)
-{
-	if (!*name || strlen(name) > MAX_NAME)
-		return false;
-	while (*name) {
-		size_t len = strcspn(name, "/");
-
-		if (len == 0 || (len == 1 && *name == '.') ||
-			(len == 2 && memcmp(name, "..", 2) == 0))
-			return false;
-		name += len + (name[len] == '/');
-	}
-	return true;
-}
-
 static bool is_blob_name(const char *name)
 {
 	size_t len = strlen(BLOBS "/");
@@ -142,7 +126,7 @@ static int unpack_entry(struct unpack *unpack, struct archive_entry *entry, stru
 		name += 2;
 	if (name && !*name && archive_entry_filetype(entry) == AE_IFDIR)
 		return 0; /* "./" */
-	if (!name || !is_plain_name(name))
+	if (!name || !files_is_plain_name(name))
 		return unsafe(err, name, "not a plain name");
 	if (archive_entry_hardlink(entry))
 		return unsafe(err, name, "a hard link");

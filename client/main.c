@@ -50,6 +50,15 @@ static int drop_json(int argc, char **argv, bool *ret_json)
 	return n;
 }
 
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (cli_is_help(argv[i]))
+			return true;
+	}
+	return false;
+}
+
 static int run_command(const struct command *command, const struct cli *global, int argc,
 	char **argv, struct err *err)
 {
@@ -60,6 +69,10 @@ static int run_command(const struct command *command, const struct cli *global, 
 	struct cli cli = { .ui = &ui, .profile = cli_value(global, "profile") };
 	int result;
 
+	if (asks_for_help(argc, argv)) {
+		cli_usage(command);
+		return CLI_OK;
+	}
 	argc = drop_json(argc, argv, &json);
 	ui_open(&ui, json);
 	if (!cli.profile)
@@ -90,7 +103,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "strongroom: %s: %s\n", err.code, err.detail);
 		return CLI_USAGE;
 	}
-	command = at >= argc || strcmp(argv[at], "-h") == 0 ? &command_help : cli_find(argv[at]);
+	command = at >= argc || cli_is_help(argv[at]) ? &command_help : cli_find(argv[at]);
 	if (!command) {
 		fprintf(stderr,
 			"strongroom: usage.command: no command '%s'\n  next: strongroom help\n",
@@ -98,6 +111,6 @@ int main(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	if (at < argc)
-		at++;
+		at++; /* behind the command's name */
 	return run_command(command, &global, argc - at, argv + at, &err);
 }

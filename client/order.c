@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/keystore.h"
+#include "client/offer.h"
 #include "client/parties.h"
 #include "client/sandbox.h"
 #include "lib/cert.h"
@@ -43,21 +43,24 @@ static const char *nonce_of(struct task *task, const char *name, struct err *err
 	return json_text(task_kept_json(task, name), "nonce");
 }
 
+/* The slots of other keys are theirs to release, also where we hold the secret. */
 static int make_grants(struct task *task, const struct trust_policy *policy, const char *nonce,
 	json_t *grants, struct err *err)
 {
+	const char *own = task_after_text(task, "get-certs", "spki", err);
 	const json_t *machine = json_object_get(sandbox_verified(task->project), "enc");
-	const char *path = task_after_text(task, "prepare-policy", "openings", err);
 	auto_json json_t *openings = NULL;
 	const char *slot;
-	json_t *ignored;
+	json_t *owned;
 
-	if (!path || keystore_read(task->project->profile.storage, path, &openings, err) < 0)
+	if (!own || offer_openings(task->project->profile.storage, policy->doc, &openings, err) < 0)
 		return -1;
-	json_object_foreach (json_object_get(policy->doc, "slots"), slot, ignored) {
+	json_object_foreach (json_object_get(policy->doc, "slots"), slot, owned) {
 		const json_t *opening = json_object_get(openings, slot);
 		json_t *grant = NULL;
 
+		if (!json_text_is(owned, "owner", own))
+			continue;
 		if (!opening)
 			return err_set(err, ERR_INVALID, "policy.slot",
 				"we hold no secret for the slot '%s' of this policy", slot);

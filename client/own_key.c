@@ -51,7 +51,7 @@ static int announce(
 		"overlap_seconds", (json_int_t)overlap);
 	auto_json json_t *record = NULL;
 
-	if (session_find(session, "/v1/keys", "key", old, &record, err) < 0)
+	if (session_find(session, &collection_keys, old, &record, err) < 0)
 		return -1;
 	return session_change(session,
 		&(const struct api_call) { .audience = "certreg",

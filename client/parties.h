@@ -10,4 +10,9 @@
 int parties_check(const struct task *task, const json_t *policy, struct err *err)
 	__attribute__((warn_unused_result));
 
+/* The same for a policy that others wrote; `own` is the key that will sign, `peers` the pinned
+ * ones. */
+int parties_check_keys(const json_t *policy, const char *own, const json_t *peers, struct err *err)
+	__attribute__((warn_unused_result));
+
 #endif

@@ -88,6 +88,7 @@ static const struct task_field sandbox_fields[] = {
 	MAPPED("template_id"),
 	MAPPED("name"),
 	MAPPED("parameters.*"),
+	MAPPED("space"),
 	MAPPED_ONE("accept_evidence", "tee|software-tpm|none", "tee", NULL),
 	MAPPED_OR("wait_seconds", "600"),
 	CERTIFICATE_FIELDS,
@@ -116,6 +117,7 @@ static const struct task_field data_fields[] = {
 	MAPPED("projection_id"),
 	MAPPED_PATH("data_identifier", NULL),
 	MAPPED("slot"),
+	MAPPED("space"),
 	END,
 };
 
@@ -126,6 +128,15 @@ static const struct task_field bundle_fields[] = {
 };
 
 static const struct task_field policy_fields[] = {
+	MAPPED("approvers.*"),
+	MAPPED("space"),
+	MAPPED("app"),
+	MAPPED("app_config"),
+	MAPPED("workflow"),
+	MAPPED_PATH("offers", NULL),
+	MAPPED_ONE("egress.mode", "none|managed|direct", "none", NULL),
+	MAPPED("egress.domains.*"),
+	MAPPED("egress.roots.*"),
 	MAPPED("template_id"),
 	MAPPED("algo_image"),
 	MAPPED_PATH("pub_client", NULL),
@@ -193,7 +204,7 @@ const struct task_kind plan_kinds[13] = {
 		false, task_algokey },
 	{ "set-sandbox-specs", "sandbox_metadata", sandbox_fields,
 		"instance_id instance_name template_id template_name template_version public_key "
-		"measurement status evidence_class accept_evidence",
+		"measurement status evidence_class accept_evidence space",
 		{ { "get-certs", "spki" } }, true, task_sandbox },
 	{ "dockerize-algo", "algo_metadata", image_fields,
 		"algo_image image repository manifest config layout key_algo mrenclave",

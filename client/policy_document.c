@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/policy_reach.h"
+#include "client/policy_records.h"
+#include "client/policy_rules.h"
 #include "lib/buf.h"
 #include "lib/id.h"
 #include "lib/json.h"
@@ -12,18 +15,12 @@
 
 #define DAY 86400
 
-/* Who may read the output: the receiver's key of get-client-keypair when the plan names it, else
- * the owner. */
-static int recipient(const struct task *task, const char *owner, char ret_spki[DIGEST_TEXT_SIZE],
-	struct err *err)
+/* The digest in an .spki file. */
+static int read_spki(const char *path, char ret_spki[DIGEST_TEXT_SIZE], struct err *err)
 {
-	const char *path = task_field(task, "pub_client");
 	unsigned char digest[DIGEST_SIZE];
 	auto_buf text = BUF_INIT(4096);
 
-	snprintf(ret_spki, DIGEST_TEXT_SIZE, "%s", owner);
-	if (!path)
-		return 0;
 	if (buf_read_file(&text, path, err) < 0 || buf_add_text(&text, "", err) < 0)
 		return -1;
 	text.data[strcspn((char *)text.data, "\r\n")] = '\0';
@@ -33,18 +30,41 @@ static int recipient(const struct task *task, const char *owner, char ret_spki[D
 	return 0;
 }
 
-static int add_parties(const struct task *task, json_t *document, struct err *err)
+/* Whoever else must agree: files of approvers.0, approvers.1, … of the plan. */
+static int read_approvers(const struct task *task, json_t *approvers, struct err *err)
 {
-	const char *owner = task_after_text(task, "get-certs", "spki", err);
+	for (unsigned i = 0;; i++) {
+		auto_free char *name = mem_printf("approvers.%u", i);
+		char spki[DIGEST_TEXT_SIZE];
+
+		if (!task_field(task, name))
+			return 0;
+		if (read_spki(task_field(task, name), spki, err) < 0)
+			return -1;
+		json_array_append_new(approvers, json_string(spki));
+	}
+}
+
+/* The output is for whoever offers its key; else for the receiver's key of get-client-keypair when
+ * the plan names it, or for the owner. */
+static int add_parties(
+	const struct task *task, const json_t *offered, json_t *document, struct err *err)
+{
+	const char *elsewhere = json_text(json_object_get(offered, "output"), "owner");
+	const char *owner = task_after_text(task, "get-certs", "spki", err),
+		   *path = task_field(task, "pub_client");
+	auto_json json_t *approvers = json_array();
 	char receiver[DIGEST_TEXT_SIZE];
 
-	if (!owner || recipient(task, owner, receiver, err) < 0)
+	if (!owner || (path && read_spki(path, receiver, err) < 0) ||
+		read_approvers(task, approvers, err) < 0)
 		return -1;
 	json_object_set_new(document, "parties",
-		json_pack("{s:[s],s:[],s:[s],s:[s]}", "authors", owner, "approvers", "runners",
-			owner, "recipients", receiver));
-	json_object_set_new(document, "approval",
-		json_pack("{s:s,s:s,s:i}", "scope", "author", "of", "authors", "k", 1));
+		json_pack("{s:[s],s:O,s:[s],s:[s]}", "authors", owner, "approvers", approvers,
+			"runners", owner, "recipients",
+			elsewhere ? elsewhere
+			: path	  ? receiver
+				  : owner));
 	return 0;
 }
 
@@ -94,16 +114,19 @@ static json_t *argv_of(const struct task *task, const json_t *image)
 	return argv;
 }
 
-static int add_image(const struct task *task, json_t *document, struct err *err)
+/* Our own, or another's as its owner offers it, who agrees to what the plan makes of it. */
+static int add_image(
+	const struct task *task, const json_t *offer, json_t *document, struct err *err)
 {
-	const json_t *image = task_after(task, "dockerize-algo", err);
+	const json_t *offered = json_object_get(offer, "image"),
+		     *image = offered ? offered : task_after(task, "dockerize-algo", err);
 	const char *named = task_field(task, "algo_image"), *cwd = task_field(task, "cwd");
 	auto_json json_t *own_env = task_fields_below(task, "env");
 	json_t *env;
 
 	if (!image)
 		return -1;
-	if (named && strcmp(named, json_text(image, "algo_image")) != 0)
+	if (named && !offered && strcmp(named, json_text(image, "algo_image")) != 0)
 		return err_set(err, ERR_INVALID, "plan.field_value", "algo_image is not %s",
 			json_text(image, "algo_image"));
 	env = json_copy(json_object_get(image, "env"));
@@ -119,14 +142,17 @@ static int add_image(const struct task *task, json_t *document, struct err *err)
 	return 0;
 }
 
-static int add_input(const struct task *task, json_t *document, struct err *err)
+/* Our own data, unless all of it is what others offer. */
+static int add_input(const struct task *task, json_t *inputs, struct err *err)
 {
 	static const char *const same[] = { "slot", "version", "object", "file", "digest", "size" };
-	const json_t *data = task_after(task, "get-data-projection", err);
+	const json_t *data = state_outputs(&task->project->state, "get-data-projection");
 	const char *cid = task_field(task, "dataset.cid");
 	json_t *input;
 
-	if (!data)
+	if (!data && task_field(task, "offers"))
+		return 0;
+	if (!task_after(task, "get-data-projection", err))
 		return -1;
 	if (cid && strcmp(cid, json_text(data, "cid")) != 0)
 		return err_set(err, ERR_INVALID, "plan.field_value", "dataset.cid is not %s",
@@ -134,8 +160,27 @@ static int add_input(const struct task *task, json_t *document, struct err *err)
 	input = json_pack("{s:O}", "dataset", json_object_get(data, "dataset_id"));
 	for (size_t i = 0; i < ARRAY_LEN(same); i++)
 		json_object_set(input, same[i], json_object_get(data, same[i]));
-	json_object_set_new(document, "inputs", json_pack("[o]", input));
-	return 0;
+	return json_array_append_new(inputs, input);
+}
+
+/* Behind our own slots and inputs those of others. */
+static int add_inputs(
+	const struct task *task, const json_t *offer, json_t *document, struct err *err)
+{
+	json_t *inputs = json_array(), *slots = json_object_get(document, "slots"), *slot;
+	const char *name;
+
+	json_object_set_new(document, "inputs", inputs);
+	if (add_input(task, inputs, err) < 0)
+		return -1;
+	json_object_foreach (json_object_get(offer, "slots"), name, slot) {
+		if (json_object_get(slots, name))
+			return err_set(err, ERR_CONFLICT, "offer.twice",
+				"there are two secrets for the slot '%s'", name);
+		json_object_set(slots, name, slot);
+	}
+	json_array_extend(json_object_get(document, "outputs"), json_object_get(offer, "outputs"));
+	return json_array_extend(inputs, json_object_get(offer, "inputs"));
 }
 
 static int add_spaces(const struct task *task, json_t *document, struct err *err)
@@ -179,23 +224,34 @@ static int add_bounds(const struct task *task, json_t *document, struct err *err
 	return 0;
 }
 
-int policy_document(const struct task *task, json_t *slots, json_t **ret_document, struct err *err)
+int policy_document(const struct task *task, json_t *slots, const json_t *offer,
+	json_t **ret_document, struct err *err)
 {
 	const json_t *tenant = api_tenant(task->project->api, err);
-	const char *name = task_field(task, "pipeline_name");
+	const char *name = task_field(task, "pipeline_name"), *space = task_field(task, "space");
 	auto_json json_t *document = NULL;
 
 	if (!tenant)
 		return -1;
 	if (!name)
 		name = task->project->plan.name ? task->project->plan.name : "project";
-	document = json_pack("{s:s,s:s,s:s,s:O,s:[],s:{},s:{s:s,s:[]}}", "v", "strongroom-policy-1",
-		"name", name, "space", json_text(tenant, "space"), "slots", slots, "config_files",
-		"ports", "egress", "mode", "none", "domains");
-	if (add_parties(task, document, err) < 0 || add_image(task, document, err) < 0 ||
-		add_input(task, document, err) < 0 || add_spaces(task, document, err) < 0 ||
-		add_limits(task, document, err) < 0 || add_bounds(task, document, err) < 0)
+	document = json_pack("{s:s,s:s,s:s,s:o,s:[],s:[],s:[],s:{},s:n,s:s,s:{s:n,s:n,s:n,s:n},"
+			     "s:{s:s,s:[],s:n}}",
+		"v", "strongroom-policy-1", "name", name, "space",
+		space ? space : json_text(tenant, "space"), "slots", json_copy(slots),
+		"constraints", "outputs", "config_files", "ports", "app", "root_filesystem",
+		"writable", "gates", "max_bytes", "max_files", "file_types", "minimum_rows",
+		"egress", "mode", "none", "domains", "roots");
+	if (add_parties(task, json_object_get(offer, "slots"), document, err) < 0 ||
+		add_image(task, offer, document, err) < 0 ||
+		add_inputs(task, offer, document, err) < 0 ||
+		policy_add_reach(task, document, err) < 0 ||
+		policy_add_app(task, document, err) < 0 ||
+		policy_add_constraints(task, document, err) < 0 ||
+		add_spaces(task, document, err) < 0 || add_limits(task, document, err) < 0 ||
+		add_bounds(task, document, err) < 0)
 		return -1;
+	json_object_set_new(document, "approval", policy_rules(document));
 	*ret_document = take_ptr(document);
 	return 0;
 }

@@ -6,8 +6,8 @@
 
 #include "client/task.h"
 
-/* `slots`: {slot: {commitment, mode, owner}} */
-int policy_document(const struct task *task, json_t *slots, json_t **ret_document, struct err *err)
-	__attribute__((warn_unused_result));
+/* `slots`: {slot: {commitment, mode, owner}} of our own; `offer`: what others add. offer.twice */
+int policy_document(const struct task *task, json_t *slots, const json_t *offer,
+	json_t **ret_document, struct err *err) __attribute__((warn_unused_result));
 
 #endif

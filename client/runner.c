@@ -27,7 +27,8 @@ static int run_task(
 	struct task task = { project, plan, plan->kind->key, fields, outputs, made };
 	struct err ignored = { 0 };
 
-	if (task_owner_check(&task, err) == 0 && plan->kind->run(&task, err) == 0)
+	if (task_owner_check(&task, err) == 0 && task_find_space(&task, err) == 0 &&
+		plan->kind->run(&task, err) == 0)
 		return finish(&task, err);
 	ui_task(project->ui, task.key, "failed", err->code);
 	state_fail(&project->state, task.key, err->code, &ignored);

@@ -38,8 +38,15 @@ int sandbox_get(
 		.method = "GET",
 		.path = path,
 		.etag = etag };
+	auto_json json_t *sandbox = NULL;
 
-	return api_call(api, &call, ret_sandbox, NULL, err);
+	if (api_call(api, &call, &sandbox, NULL, err) < 0)
+		return -1;
+	if (sandbox && (!json_text_is(sandbox, "id", id) || !json_text(sandbox, "state")))
+		return err_set(err, ERR_UPSTREAM, "upstream.answer",
+			"the sandbox has no state, or is another one");
+	*ret_sandbox = take_ptr(sandbox);
+	return 0;
 }
 
 static bool is_state(const json_t *sandbox, const char *state)
@@ -146,6 +153,8 @@ static json_t *create_body(const struct sandbox_conf *conf, json_t *claim)
 	json_decref(parameters);
 	if (conf->name)
 		json_object_set_new(body, "name", json_string(conf->name));
+	if (conf->space)
+		json_object_set_new(body, "space", json_string(conf->space));
 	return body;
 }
 
@@ -314,6 +323,7 @@ int sandbox_conf_of(const struct task *task, struct sandbox_conf *ret_conf, stru
 	*ret_conf = (struct sandbox_conf) {
 		.template_id = json_text(outputs, "template_id"),
 		.name = json_text(outputs, "instance_name"),
+		.space = json_text(outputs, "space"),
 		.parameters = json_object_get(outputs, "parameters"),
 		.accept = json_text(outputs, "accept_evidence"),
 		.wait_ms = DEFAULT_WAIT_MS,

@@ -16,6 +16,7 @@
 struct sandbox_conf {
 	const char *template_id;
 	const char *name;
+	const char *space;	  /* whose members may look at it; NULL: our tenant's own */
 	const json_t *parameters; /* object of texts; numbers are sent as numbers */
 	const char *accept;	  /* weakest evidence class that will do */
 	long long wait_ms;

@@ -53,21 +53,22 @@ static int verify_one(struct ui *ui, const json_t *evidence, const struct trust_
 
 /* The second question, of a measured sandbox. */
 static int ask_again(const struct project *project, const json_t *enrolled,
-	struct trust_expect *expect, json_t **ret_result, struct err *err)
+	const struct trust_expect *first, json_t **ret_result, struct err *err)
 {
 	auto_attestation attestation = { .evidence = NULL };
+	struct trust_expect expect = *first;
 
-	if (attest(project->api, expect->sandbox_id, &attestation, err) < 0)
+	if (attest(project->api, expect.sandbox_id, &attestation, err) < 0)
 		return -1;
-	expect->nonce = attestation.nonce;
-	expect->activation = attestation.activation;
-	if (verify_one(project->ui, attestation.evidence, expect, ret_result, err) < 0)
+	expect.nonce = attestation.nonce;
+	expect.activation = attestation.activation;
+	if (verify_one(project->ui, attestation.evidence, &expect, ret_result, err) < 0)
 		return -1;
 	return check_same_machine(enrolled, attestation.evidence, err);
 }
 
 static int verify_all(const struct project *project, const json_t *evidence,
-	struct trust_expect *expect, json_t **ret_result, struct err *err)
+	const struct trust_expect *expect, json_t **ret_result, struct err *err)
 {
 	auto_json json_t *again = NULL;
 

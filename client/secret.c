@@ -101,7 +101,7 @@ static int ask_terminal(const char *prompt, char *ret_line, size_t size, struct 
 
 static int ask_stdin(const char *prompt, struct buf *ret_text, struct err *err)
 {
-	char line[SECRET_TEXT_SIZE * 2] = "";
+	char line[SECRET_ASK_MAX] = "";
 	int result;
 
 	if (isatty(STDIN_FILENO))

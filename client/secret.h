@@ -15,6 +15,7 @@
 #include "lib/id.h"
 
 #define SECRET_TEXT_SIZE 96u
+#define SECRET_ASK_MAX 8192u /* of a word that comes in */
 
 struct secret {
 	char id[ID_SIZE]; /* key_…, inv_… */

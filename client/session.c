@@ -50,8 +50,8 @@ static const struct verb *choose(
 	return verbs;
 }
 
-int session_verb(
-	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err)
+int session_verb_of(const struct cli *cli, const char *command, const struct verb *verbs,
+	const struct collection *kind, struct err *err)
 {
 	const struct verb *verb = choose(cli, command, verbs, err);
 	struct session session;
@@ -59,9 +59,16 @@ int session_verb(
 
 	if (!verb || session_open(&session, cli, err) < 0)
 		return -1;
-	result = verb->act(&session, cli, err);
+	result = verb->act ? verb->act(&session, cli, err)
+			   : collection_verb_named(verb->name)(&session, cli, kind, err);
 	session_close(&session);
 	return result;
+}
+
+int session_verb(
+	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err)
+{
+	return session_verb_of(cli, command, verbs, NULL, err);
 }
 
 int session_local_verb(
@@ -70,24 +77,6 @@ int session_local_verb(
 	const struct verb *verb = choose(cli, command, verbs, err);
 
 	return verb ? verb->act(NULL, cli, err) : -1;
-}
-
-int session_find(struct session *session, const char *path, const char *prefix, const char *called,
-	json_t **ret_record, struct err *err)
-{
-	auto_free char *url = mem_printf("%s/%s", path, called);
-	struct api_call call = {
-		.label = "show", .audience = "certreg", .method = "GET", .path = url
-	};
-	int found;
-
-	if (id_is(called, prefix))
-		return api_call(session->api, &call, ret_record, NULL, err);
-	found = api_find(session->api, "certreg", path, "name", called, ret_record, err);
-	if (found == 0)
-		return err_set(
-			err, ERR_NOT_FOUND, "client.not_found", "nothing is called '%s'", called);
-	return found < 0 ? -1 : 0;
 }
 
 char *session_list_text(const json_t *list)
@@ -115,15 +104,26 @@ static char *column_of(const json_t *value)
 	return json_array_size(value) > 0 ? session_list_text(value) : mem_strdup("-");
 }
 
+/* "build.status": that of the member `build`. */
+static const json_t *member_of(const json_t *item, const char *name)
+{
+	const char *dot = strchr(name, '.');
+	auto_free char *first = dot ? mem_strndup(name, (size_t)(dot - name)) : NULL;
+
+	return dot ? json_object_get(json_object_get(item, first), dot + 1)
+		   : json_object_get(item, name);
+}
+
 static void print_item(const struct cli *cli, json_t *item, const char *const *members)
 {
 	auto_buf line = BUF_INIT(8192);
 	struct err ignored = { 0 };
 
 	for (; *members; members++) {
-		auto_free char *column = column_of(json_object_get(item, *members));
+		auto_free char *column = column_of(member_of(item, *members)),
+			       *plain = ui_plain(column); /* others wrote it: it is no line */
 
-		buf_printf(&line, &ignored, "%-12s  ", column);
+		buf_printf(&line, &ignored, "%-12s  ", plain);
 	}
 	ui_result(cli->ui, json_incref(item), "%s", line.data ? (char *)line.data : "");
 }
@@ -197,27 +197,4 @@ int session_post(struct session *session, const char *audience, const char *path
 	};
 
 	return session_change(session, &call, ret_json, err);
-}
-
-int session_act(struct session *session, const struct cli *cli, const char *path,
-	const char *prefix, const char *action, struct err *err)
-{
-	auto_json json_t *record = NULL, *answer = NULL;
-	auto_free char *target = NULL;
-	const char *state;
-
-	if (session_find(session, path, prefix, cli->arguments[1], &record, err) < 0)
-		return -1;
-	target = mem_printf("%s/%s%s", path, json_text(record, "id"), action);
-	if (session_change(session,
-		    &(const struct api_call) { .audience = "certreg",
-			    .method = *action ? "POST" : "DELETE",
-			    .path = target,
-			    .etag = json_text(record, "etag") },
-		    &answer, err) < 0)
-		return -1;
-	state = json_text(answer, "state");
-	ui_result(cli->ui, json_incref(answer ? answer : record), "%s %s", json_text(record, "id"),
-		state ? state : "deleted");
-	return 0;
 }

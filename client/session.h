@@ -5,6 +5,7 @@
 
 #include "client/api.h"
 #include "client/cli.h"
+#include "client/collection.h"
 
 struct session {
 	struct profile profile;
@@ -17,6 +18,7 @@ void session_close(struct session *session);
 /* One verb of a command such as `member`: what it takes behind its name, and what it does. */
 struct verb {
 	const char *name;
+	/* NULL: the collection's verb of this name (collection.h) */
 	int (*act)(struct session *session, const struct cli *cli, struct err *err);
 	unsigned min_arguments;
 	const char *usage; /* of the arguments */
@@ -24,21 +26,16 @@ struct verb {
 /* Runs the verb that the first argument names; the table ends with name NULL. */
 int session_verb(
 	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err);
+/* The same of a command on records of one kind, whose usual verbs are collection.h's. */
+int session_verb_of(const struct cli *cli, const char *command, const struct verb *verbs,
+	const struct collection *kind, struct err *err);
 /* The same for verbs that need neither profile nor server: their `session` is NULL. */
 int session_local_verb(
 	const struct cli *cli, const char *command, const struct verb *verbs, struct err *err);
 bool session_has_verb(const struct verb *verbs, const char *name);
 
-/* The record under `path` that is called so: by id (with that prefix), or by name from the list.
- * The error of a missing one is the server's, or client.not_found. */
-int session_find(struct session *session, const char *path, const char *prefix, const char *called,
-	json_t **ret_record, struct err *err);
-
-/* DELETE of the record that the second argument calls, or POST of an action on it (":suspend"). */
-int session_act(struct session *session, const struct cli *cli, const char *path,
-	const char *prefix, const char *action, struct err *err);
-
-/* All items of a list, as one line each: the texts of `members` (ends with NULL). */
+/* All items of a list, as one line each: the texts of `members` (ends with NULL); "build.status" is
+ * a member of a member. */
 int session_list(struct session *session, const struct cli *cli, const char *audience,
 	const char *path, const char *const *members, struct err *err);
 /* GET and print the object. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/collection.h"
 #include "client/files.h"
 #include "client/keystore.h"
 #include "lib/buf.h"
@@ -61,6 +62,19 @@ json_t *task_fields_below(const struct task *task, const char *prefix)
 			json_object_set(below, name + len + 1, value);
 	}
 	return below;
+}
+
+int task_find_space(struct task *task, struct err *err)
+{
+	const char *called = task_field(task, "space");
+	auto_json json_t *space = NULL;
+
+	if (!called || id_is(called, collection_spaces.prefix))
+		return 0;
+	if (collection_find(task->project->api, &collection_spaces, called, &space, err) < 0)
+		return err_wrap(err, "space '%s'", called);
+	json_object_set(task->fields, "space", json_object_get(space, "id"));
+	return 0;
 }
 
 const json_t *task_after(const struct task *task, const char *key, struct err *err)

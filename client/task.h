@@ -34,6 +34,9 @@ int task_number(const struct task *task, const char *name, long long min, long l
 /* Fields below "prefix." as {name: text}; new reference. */
 json_t *task_fields_below(const struct task *task, const char *prefix);
 
+/* The field `space`, which may be a name, as an id from now on. */
+int task_find_space(struct task *task, struct err *err);
+
 /* --- results of earlier tasks: plan.missing_task when there are none --- */
 const json_t *task_after(const struct task *task, const char *key, struct err *err);
 const char *task_after_text(

@@ -22,13 +22,21 @@ static bool is_empty_or_absent(const char *path)
 	if (!dir)
 		return access(path, F_OK) < 0;
 	while ((entry = readdir(dir)))
-		n += entry->d_name[0] != '.';
+		n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 	closedir(dir);
 	return n == 0;
 }
 
-/* What stands in ./app may be replaced only when it is the same already, or when an earlier run put
- * it there unaltered. */
+/* No digest tells of it, and nobody but its owner puts it there. */
+static bool is_repository(const char *path)
+{
+	auto_free char *git = mem_printf("%s/.git", path);
+
+	return access(git, F_OK) == 0;
+}
+
+/* What stands in ./app stays when it is the same already (0), and may be replaced (1) only when an
+ * earlier run put it there unaltered. */
 static int check_free(
 	const struct task *task, const char *dest, const char *source, struct err *err)
 {
@@ -37,12 +45,14 @@ static int check_free(
 	char digest[DIGEST_TEXT_SIZE];
 
 	if (is_empty_or_absent(dest))
-		return 0;
+		return 1;
 	if (files_tree_digest(dest, digest, err) < 0)
 		return -1;
-	if (strcmp(source, digest) == 0 || (before && strcmp(before, digest) == 0) ||
-		(kept && strcmp(kept, digest) == 0))
+	if (strcmp(source, digest) == 0)
 		return 0;
+	if (!is_repository(dest) &&
+		((before && strcmp(before, digest) == 0) || (kept && strcmp(kept, digest) == 0)))
+		return 1;
 	return err_set(err, ERR_CONFLICT, "codebase.in_the_way",
 		"'%s' holds something else; move it away", dest);
 }
@@ -58,14 +68,16 @@ static bool is_same_folder(const char *a, const char *b)
 static int take_folder(struct task *task, const char *from, const char *dest, struct err *err)
 {
 	char digest[DIGEST_TEXT_SIZE];
+	int is_free;
 
 	if (is_same_folder(from, dest))
 		return 0;
-	if (files_tree_digest(from, digest, err) < 0 || check_free(task, dest, digest, err) < 0 ||
+	if (files_tree_digest(from, digest, err) < 0 ||
+		(is_free = check_free(task, dest, digest, err)) < 0 ||
 		task_keep(task, "tree", digest, err) < 0)
 		return -1;
 	task_put(task, "tree", digest);
-	return files_tree_copy(from, dest, err);
+	return is_free ? files_tree_copy(from, dest, err) : 0;
 }
 
 static int fetch_clone(struct task *task, const char *url, char ret_commit[41], struct err *err)

@@ -28,15 +28,20 @@ static int find_projection(
 	struct api_call call = {
 		.label = "get-projection", .audience = "policy", .method = "GET", .path = path
 	};
-	int found;
+	int found = 1;
 
-	if (id_is(which, "prj"))
-		return api_call(task->project->api, &call, ret_projection, NULL, err);
-	found = api_find(task->project->api, "policy", "/v1/projections", "name", which,
-		ret_projection, err);
+	if (!id_is(which, "prj"))
+		found = api_find(task->project->api, "policy", "/v1/projections", "name", which,
+			ret_projection, err);
+	else if (api_call(task->project->api, &call, ret_projection, NULL, err) < 0)
+		return -1;
 	if (found == 0)
 		return err_set(err, ERR_NOT_FOUND, "projection.missing",
 			"no projection '%s': strongroom projection create", which);
+	if (found > 0 && (!id_is(json_text(*ret_projection, "id"), "prj") ||
+				 !json_text(*ret_projection, "name")))
+		return err_set(err, ERR_UPSTREAM, "upstream.answer",
+			"the server's answer is not the projection '%s'", which);
 	return found < 0 ? -1 : 0;
 }
 
@@ -58,6 +63,9 @@ static int find_dataset(struct task *task, const json_t *projection, struct err 
 	if (found == 0 &&
 		task_create(task, "create-dataset", "policy", "/v1/datasets", body, &id, err) < 0)
 		return -1;
+	if (found > 0 && !id_is(json_text(dataset, "id"), "dst"))
+		return err_set(err, ERR_UPSTREAM, "upstream.answer",
+			"the server's answer is not the dataset '%s'", name);
 	if (found > 0 && task_keep(task, "create-dataset", json_text(dataset, "id"), err) < 0)
 		return -1;
 	return task_keep_json(task, "version",
@@ -167,7 +175,7 @@ static int is_our_version(struct task *task, const char *path, const char *objec
 		return -1;
 	json_array_foreach (json_object_get(page, "items"), i, item) {
 		if (json_equal(json_object_get(item, "version"), task_kept_json(task, "version")))
-			return strcmp(json_text(item, "object"), object) == 0;
+			return json_text_is(item, "object", object);
 	}
 	return 0;
 }

@@ -30,11 +30,13 @@ static int read_policy(struct task *task, struct arena *arena, struct buf *text,
 	return 0;
 }
 
-static int start_run(struct task *task, const char *pipeline, const char *order,
-	const char **ret_run, struct err *err)
+/* In the policy's space, so that owners of its slots see whom they wait for. */
+static int start_run(struct task *task, const struct trust_policy *policy, const char *pipeline,
+	const char *order, const char **ret_run, struct err *err)
 {
-	auto_json json_t *body = json_pack("{s:s,s:s,s:s}", "pipeline", pipeline, "sandbox",
-		json_text(sandbox_verified(task->project), "id"), "order", order);
+	auto_json json_t *body = json_pack("{s:s,s:s,s:s,s:s}", "pipeline", pipeline, "sandbox",
+		json_text(sandbox_verified(task->project), "id"), "order", order, "space",
+		policy->space);
 
 	return task_create(task, "create-run", "orchestrator", "/v1/runs", body, ret_run, err);
 }
@@ -163,7 +165,7 @@ static int execute(
 		return -1;
 	if (!task_kept(task, "create-run") &&
 		(order_place(task, policy, 1, &order, err) < 0 ||
-			start_run(task, pipeline, order, &run_id, err) < 0))
+			start_run(task, policy, pipeline, order, &run_id, err) < 0))
 		return -1;
 	run_id = task_kept(task, "create-run");
 	if (last_run_keep(task->project, run_id, err) < 0)

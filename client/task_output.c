@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * retrieve-output and decrypt-output. The receipt is verified first; the plaintext goes to a file
- * without a name, and only behind the last verified segment is it unpacked, beside ./output, and
- * renamed.
+ * retrieve-output and decrypt-output, which leaves an output closed that is for somebody else.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,13 +10,12 @@
 #include "client/audit_log.h"
 #include "client/files.h"
 #include "client/keystore.h"
+#include "client/output.h"
 #include "client/task.h"
-#include "client/untar.h"
 #include "client/upload.h"
 #include "lib/buf.h"
 #include "lib/json.h"
 #include "lib/mem.h"
-#include "lib/stream_aead.h"
 #include "proto/trust.h"
 
 static int write_receipt(
@@ -46,8 +42,11 @@ int task_retrieve(struct task *task, struct err *err)
 	path = mem_printf("%s/%s.enc", dest, json_text(run, "id"));
 	receipt = mem_printf("%s/%s.receipt.json", dest, json_text(run, "id"));
 	if (files_make_dirs(dest, 0755, err) < 0 ||
-		download_object(task, json_text(run, "object"), path, json_text(run, "digest"),
-			json_integer_value(json_object_get(run, "size")), err) < 0 ||
+		download_object(task->project->api, task->project->ui,
+			&(const struct download) { json_text(run, "object"),
+				json_text(run, "digest"),
+				json_integer_value(json_object_get(run, "size")) },
+			path, err) < 0 ||
 		write_receipt(task, receipt, json_object_get(run, "receipt"), err) < 0)
 		return -1;
 	task_put(task, "path", path);
@@ -59,116 +58,34 @@ int task_retrieve(struct task *task, struct err *err)
 
 /* --- decrypt --- */
 
-static int check_receipt(struct task *task, const char *path, const char *receipt_path,
-	json_t **ret_statement, struct err *err)
+static int output_of(
+	struct task *task, const char *path, struct output *ret_output, struct err *err)
 {
 	const json_t *run = task_after(task, "execute-policy", err);
-	auto_buf text = BUF_INIT(1024 * 1024);
-	auto_json json_t *receipt = NULL;
-	char digest[DIGEST_TEXT_SIZE];
-	struct trust_receipt_expect expect = {
+
+	*ret_output = (struct output) {
+		.path = path,
 		.policy_hash = task_after_text(task, "upload-policy", "policy_hash", err),
+		.name = task_after_text(task, "output-encrypt-bundle", "name", err),
 		.run_nonce = json_text(run, "run_nonce"),
-		.output_digest = digest,
+		.run = json_text(run, "id"),
+		.sandbox = json_text(run, "sandbox"),
+		.evidence = json_text(run, "evidence"),
+		.machine = json_object_get(run, "machine"),
 	};
-
-	if (!run || !expect.policy_hash || buf_read_file(&text, receipt_path, err) < 0 ||
-		digest_file(path, digest, &expect.output_size, err) < 0)
-		return -1;
-	receipt = json_parse((char *)text.data, text.len, err);
-	if (!receipt)
-		return -1;
-	return trust_receipt_check(
-		json_object_get(run, "machine"), receipt, &expect, ret_statement, err);
+	return run && ret_output->policy_hash && ret_output->name ? 0 : -1;
 }
 
-/* What the receipt says beyond what trust_receipt_check() compares: the machine that we believed,
- * and that run. */
-static int check_machine(const struct task *task, const json_t *statement, struct err *err)
+/* Ours unless somebody else offered the key: then nobody but him opens it. */
+static int is_ours(struct task *task, bool *ret_ours, struct err *err)
 {
-	const json_t *run = task_after(task, "execute-policy", err);
-	const json_t *predicate = json_object_get(statement, "predicate");
-	static const char *const same[][2] = { { "sandbox", "sandbox" }, { "evidence", "evidence" },
-		{ "run", "id" } };
+	const char *path = task_after_text(task, "prepare-policy", "openings", err);
+	auto_json json_t *openings = NULL;
 
-	for (size_t i = 0; i < ARRAY_LEN(same); i++) {
-		const char *said = json_text(predicate, same[i][0]);
-		const char *expected = json_text(run, same[i][1]);
-
-		if (!said || !expected || strcmp(said, expected) != 0)
-			return err_set(err, ERR_FORBIDDEN, "receipt.wrong_machine",
-				"the receipt's %s is not the one that was ordered", same[i][0]);
-	}
+	if (!path || keystore_read(task->project->profile.storage, path, &openings, err) < 0)
+		return -1;
+	*ret_ours = json_object_get(openings, "output");
 	return 0;
-}
-
-static int to_fd(void *arg, const void *data, size_t len, struct err *err)
-{
-	return files_write_all(*(int *)arg, data, len, err);
-}
-
-static int pump(struct stream_aead *aead, const char *path, struct err *err)
-{
-	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	unsigned char chunk[65536];
-	ssize_t got;
-
-	if (fd < 0)
-		return err_errno(err, "open '%s'", path);
-	while ((got = read(fd, chunk, sizeof(chunk))) != 0) {
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return err_errno(err, "read '%s'", path);
-		if (stream_aead_add(aead, chunk, (size_t)got, err) < 0)
-			return -1;
-	}
-	return stream_aead_finish(aead, err);
-}
-
-static int decrypt_to(
-	struct task *task, const char *path, const json_t *statement, int fd, struct err *err)
-{
-	const char *key_path = task_after_text(task, "output-encrypt-bundle", "key", err);
-	const char *name = task_after_text(task, "output-encrypt-bundle", "name", err);
-	const char *hash = task_after_text(task, "upload-policy", "policy_hash", err);
-	const json_t *predicate = json_object_get(statement, "predicate");
-	auto_json json_t *secret = NULL;
-	auto_free char *aad = NULL;
-	struct stream_aead *aead;
-	unsigned char key[32];
-	size_t len = 0;
-	int result;
-
-	if (!key_path || !name || !hash ||
-		keystore_read(task->project->profile.storage, key_path, &secret, err) < 0 ||
-		keystore_symmetric(secret, key, err) < 0 ||
-		trust_output_aad(hash, json_text(predicate, "run_nonce"), name, &aad, &len, err) <
-			0)
-		return -1;
-	aead = stream_aead_decrypter(key, aad, len, to_fd, &fd);
-	explicit_bzero(key, sizeof(key));
-	result = pump(aead, path, err);
-	stream_aead_free(aead);
-	return result;
-}
-
-/* `dest` is replaced at once: there is never a half of one output beside a half of another. */
-static int unpack(int fd, const char *dest, struct err *err)
-{
-	auto_free char *part = mem_printf("%s.new", dest);
-	auto_free char *old = mem_printf("%s.old", dest);
-
-	if (files_tree_remove(part, err) < 0 || files_make_dirs(part, 0755, err) < 0 ||
-		untar(fd, part, err) < 0)
-		return -1;
-	if (files_tree_remove(old, err) < 0)
-		return -1;
-	if (rename(dest, old) < 0 && errno != ENOENT)
-		return err_errno(err, "move '%s' away", dest);
-	if (rename(part, dest) < 0)
-		return err_errno(err, "rename '%s'", part);
-	return files_tree_remove(old, err);
 }
 
 static int put_result(struct task *task, const char *dest, struct err *err)
@@ -201,27 +118,52 @@ static bool keeps_original(const struct task *task)
 	return *text == 't' || *text == 'y' || *text == 'T';
 }
 
-/* The agent saw the same log as we do. */
-static int check_log(struct task *task, const json_t *statement, struct err *err)
+static int read_receipt(const char *path, json_t **ret_receipt, struct err *err)
 {
-	const json_t *predicate = json_object_get(statement, "predicate");
+	auto_buf text = BUF_INIT(1024 * 1024);
 
-	return audit_log_check(task->project->api, json_object_get(predicate, "log_head"), err);
+	if (buf_read_file(&text, path, err) < 0)
+		return -1;
+	*ret_receipt = json_parse((char *)text.data, text.len, err);
+	return *ret_receipt ? 0 : -1;
+}
+
+static int check_output(struct task *task, const char *path, const char *receipt_path,
+	struct output *ret_output, struct err *err)
+{
+	auto_json json_t *receipt = NULL;
+
+	if (output_of(task, path, ret_output, err) < 0 ||
+		read_receipt(receipt_path, &receipt, err) < 0)
+		return -1;
+	return output_check(task->project->api, ret_output, receipt, err);
 }
 
 static int decrypt_output(
 	struct task *task, const char *path, const char *receipt, const char *dest, struct err *err)
 {
-	auto_json json_t *statement = NULL;
-	auto_fd int fd = -1;
+	const char *key = task_after_text(task, "output-encrypt-bundle", "key", err);
+	auto_json json_t *secret = NULL;
+	struct output output;
 
-	if (check_receipt(task, path, receipt, &statement, err) < 0 ||
-		check_machine(task, statement, err) < 0 || check_log(task, statement, err) < 0)
+	if (!key || check_output(task, path, receipt, &output, err) < 0 ||
+		keystore_read(task->project->profile.storage, key, &secret, err) < 0)
 		return -1;
-	fd = files_unnamed(".", err);
-	if (fd < 0 || decrypt_to(task, path, statement, fd, err) < 0)
+	return output_open(&output, secret, dest, err);
+}
+
+/* The receipt of what somebody else will open. */
+static int leave_closed(struct task *task, const char *path, const char *receipt, struct err *err)
+{
+	struct output output;
+
+	if (check_output(task, path, receipt, &output, err) < 0)
 		return -1;
-	return unpack(fd, dest, err);
+	ui_note(task->project->ui,
+		"receipt verified; the output is its receiver's to open: strongroom output fetch "
+		"%s",
+		output.run);
+	return 0;
 }
 
 /* An interrupted task may have removed the original already: then all before that is done. */
@@ -244,11 +186,14 @@ int task_decrypt(struct task *task, struct err *err)
 	const char *path = task_field(task, "from"), *dest = task_field(task, "dest");
 	const char *receipt = task_after_text(task, "retrieve-output", "receipt", err);
 	struct note_key key;
+	bool ours;
 
 	if (!path)
 		path = task_after_text(task, "retrieve-output", "path", err);
-	if (!path || !receipt)
+	if (!path || !receipt || is_ours(task, &ours, err) < 0)
 		return -1;
+	if (!ours)
+		return leave_closed(task, path, receipt, err);
 	if (!is_removed(task, path) && decrypt_output(task, path, receipt, dest, err) < 0)
 		return -1;
 	if (put_result(task, dest, err) < 0)

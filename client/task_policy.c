@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * output-encrypt-bundle (output key and the three measurements) and prepare-policy: commitments to
- * the three secrets, and the canonical document that says what may run on what. Nothing is wrapped
- * here: the hash comes first.
+ * those of the three secrets that nobody else offers, and the canonical document that says what may
+ * run on what. Nothing is wrapped here: the hash comes first.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/files.h"
 #include "client/keystore.h"
+#include "client/offer.h"
 #include "client/parties.h"
 #include "client/policy_document.h"
 #include "client/task.h"
@@ -98,37 +99,43 @@ static int commit(struct task *task, const char *slot, const char *key_path, jso
 	return 0;
 }
 
-/* Commitments are salted: made once per attempt, the openings sealed before anything names them. */
-static int make_slots(struct task *task, const char *openings_path, struct err *err)
+/* The secrets that nobody else offers: image, data, output. */
+static int commit_own(
+	struct task *task, const json_t *offered, json_t *openings, json_t *slots, struct err *err)
 {
-	auto_json json_t *openings = json_object();
-	json_t *slots;
-	int result;
+	bool has_data = state_outputs(&task->project->state, "get-data-projection");
+
+	if (!json_object_get(offered, "image") &&
+		commit(task, "image", task_after_text(task, "dockerize-algo", "key_algo", err),
+			openings, slots, err) < 0)
+		return -1;
+	if ((has_data || !task_field(task, "offers")) &&
+		commit(task, task_after_text(task, "get-data-projection", "slot", err),
+			task_after_text(task, "get-data-projection", "data_sym_ekey", err),
+			openings, slots, err) < 0)
+		return -1;
+	return json_object_get(offered, "output")
+		       ? 0
+		       : commit(task, "output",
+				 task_after_text(task, "output-encrypt-bundle", "key", err),
+				 openings, slots, err);
+}
+
+/* Commitments are salted: made once per attempt, the openings sealed before anything names them. */
+static int make_slots(
+	struct task *task, const char *openings_path, const json_t *offered, struct err *err)
+{
+	auto_json json_t *openings = json_object(), *slots = json_object();
 
 	if (task_kept_json(task, "slots"))
 		return 0;
-	slots = json_object();
-	result = commit(task, "image", task_after_text(task, "dockerize-algo", "key_algo", err),
-		openings, slots, err);
-	if (result == 0)
-		result = commit(task, task_after_text(task, "get-data-projection", "slot", err),
-			task_after_text(task, "get-data-projection", "data_sym_ekey", err),
-			openings, slots, err);
-	if (result == 0)
-		result = commit(task, "output",
-			task_after_text(task, "output-encrypt-bundle", "key", err), openings, slots,
-			err);
-	if (result == 0)
-		result = keystore_write(
-			task->project->profile.storage, openings_path, openings, err);
-	if (result < 0) {
-		json_decref(slots);
+	if (commit_own(task, offered, openings, slots, err) < 0 ||
+		keystore_write(task->project->profile.storage, openings_path, openings, err) < 0)
 		return -1;
-	}
-	return task_keep_json(task, "slots", slots, err);
+	return task_keep_json(task, "slots", take_ptr(slots), err);
 }
 
-static int write_policy(struct task *task, struct err *err)
+static int write_policy(struct task *task, const json_t *offer, struct err *err)
 {
 	auto_json json_t *document = NULL;
 	auto_arena struct arena *arena = arena_new();
@@ -136,7 +143,7 @@ static int write_policy(struct task *task, struct err *err)
 	auto_free char *text = NULL;
 	size_t len = 0;
 
-	if (policy_document(task, task_kept_json(task, "slots"), &document, err) < 0 ||
+	if (policy_document(task, task_kept_json(task, "slots"), offer, &document, err) < 0 ||
 		trust_policy_read(arena, document, &policy, err) < 0 ||
 		parties_check(task, document, err) < 0 ||
 		jcs_encode(document, &text, &len, err) < 0 ||
@@ -154,8 +161,11 @@ int task_policy(struct task *task, struct err *err)
 {
 	const char *bundle = task_after_text(task, "output-encrypt-bundle", "id", err);
 	auto_free char *openings = mem_printf("keys/%s-openings.jwe", bundle ? bundle : "");
+	auto_json json_t *offer = NULL;
 
-	if (!bundle || make_slots(task, openings, err) < 0 || write_policy(task, err) < 0)
+	if (!bundle || offer_read_all(task_field(task, "offers"), &offer, err) < 0 ||
+		make_slots(task, openings, json_object_get(offer, "slots"), err) < 0 ||
+		write_policy(task, offer, err) < 0)
 		return -1;
 	task_put(task, "openings", openings);
 	task_made_present(task, openings);

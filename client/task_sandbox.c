@@ -38,6 +38,8 @@ static void put_outputs(struct task *task, const struct sandbox_conf *conf, cons
 	task_put(task, "status", "ready");
 	task_put(task, "evidence_class", json_text(sandbox, "class"));
 	task_put(task, "accept_evidence", conf->accept);
+	if (conf->space)
+		task_put(task, "space", conf->space);
 	json_object_set(task->outputs, "parameters", (json_t *)conf->parameters);
 }
 
@@ -45,6 +47,7 @@ int task_sandbox(struct task *task, struct err *err)
 {
 	auto_json json_t *parameters = task_fields_below(task, "parameters");
 	struct sandbox_conf conf = { .name = task_field(task, "name"),
+		.space = task_field(task, "space"),
 		.parameters = parameters,
 		.accept = task_field(task, "accept_evidence") };
 	const json_t *reference;

@@ -23,7 +23,12 @@ static int post_policy(
 
 	if (audit_log_head(task->project->api, &head, err) < 0 ||
 		task_owner_key(task, &key, err) < 0 ||
-		trust_approval_make(key, policy, "author", true, now, policy->deadline, head,
+		trust_approval_make(key, policy,
+			&(const struct trust_vote) { .scope = "author",
+				.decision = "approve",
+				.iat = now,
+				.exp = policy->deadline,
+				.log_head = head },
 			&approval, err) < 0)
 		return -1;
 	body = json_pack("{s:O,s:[o]}", "policy", policy->doc, "approvals", approval);

@@ -35,18 +35,41 @@ static void tame(char *text, const char *keep)
 	}
 }
 
+/* U+061C, U+200B to U+200F, U+2028 to U+202E, U+2060 to U+2069, U+FEFF: they are not seen, and do
+ * something to what is. */
+static bool is_unseen(const unsigned char *at)
+{
+	if (at[0] == 0xd8)
+		return at[1] == 0x9c;
+	if (at[0] == 0xef)
+		return at[1] == 0xbb && at[2] == 0xbf;
+	if (at[0] != 0xe2)
+		return false;
+	return (at[1] == 0x80 &&
+		       ((at[2] >= 0x8b && at[2] <= 0x8f) || (at[2] >= 0xa8 && at[2] <= 0xae))) ||
+	       (at[1] == 0x81 && at[2] >= 0xa0 && at[2] <= 0xa9);
+}
+
+char *ui_plain(const char *text)
+{
+	char *plain = mem_strdup(text ? text : "");
+
+	tame(plain, "");
+	for (unsigned char *at = (unsigned char *)plain; *at; at++)
+		if (is_unseen(at))
+			memset(at, '?', at[0] == 0xd8 ? 2 : 3);
+	return plain;
+}
+
 __attribute__((format(printf, 3, 4))) static void show(
 	FILE *out, const char *keep, const char *fmt, ...)
 {
 	auto_free char *text = NULL;
 	va_list args;
-	int len;
 
 	va_start(args, fmt);
-	len = vasprintf(&text, fmt, args);
+	text = mem_vprintf(fmt, args);
 	va_end(args);
-	if (len < 0)
-		return;
 	tame(text, keep);
 	fprintf(out, "%s\n", text);
 }
@@ -102,10 +125,8 @@ void ui_task(struct ui *ui, const char *task, const char *what, const char *why)
 __attribute__((format(printf, 4, 0))) static void say(
 	struct ui *ui, const char *type, const char *prefix, const char *fmt, va_list args)
 {
-	auto_free char *text = NULL;
+	auto_free char *text = mem_vprintf(fmt, args);
 
-	if (vasprintf(&text, fmt, args) < 0)
-		return;
 	if (ui->json) {
 		ui_object(ui, type, json_pack("{s:s}", "text", text));
 		return;
@@ -173,23 +194,35 @@ void ui_progress_stage(void *ui, const char *stage, long long done, long long to
 	ui_progress(ui, stage, done, total);
 }
 
+/* The line's own "type" says what line it is: a record's is told as "kind". */
+static json_t *without_type(json_t *object)
+{
+	json_t *type = json_object_get(object, "type"), *copy;
+
+	if (!type)
+		return object;
+	copy = json_copy(object);
+	json_object_set(copy, "kind", type);
+	json_object_del(copy, "type");
+	json_decref(object);
+	return copy;
+}
+
 void ui_result(struct ui *ui, json_t *object, const char *fmt, ...)
 {
 	auto_free char *text = NULL;
 	va_list args;
-	int len;
 
 	bar_close(ui);
 	if (ui->json) {
-		ui_object(ui, "result", object);
+		ui_object(ui, "result", without_type(object));
 		return;
 	}
 	va_start(args, fmt);
-	len = vasprintf(&text, fmt, args); /* may speak of the object */
+	text = mem_vprintf(fmt, args); /* may speak of the object */
 	va_end(args);
 	json_decref(object);
-	if (len >= 0)
-		show(stdout, "\n\t", "%s", text);
+	show(stdout, "\n\t", "%s", text);
 	fflush(stdout);
 }
 

@@ -31,9 +31,13 @@ void ui_progress(struct ui *ui, const char *label, long long done, long long tot
 void ui_progress_stage(void *ui, const char *stage, long long done, long long total);
 /* With --json only: `object` is taken over; "type" and "time" are added. */
 void ui_object(struct ui *ui, const char *type, json_t *object);
-/* Data on stdout in both modes: a text line, or {"type":type,...}. */
+/* Data on stdout in both modes: a text line, or {"type":"result",...}, where a "type" of the
+ * object's own is called "kind". */
 void ui_result(struct ui *ui, json_t *object, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Somebody else's words for the middle of a line: no character in them ends it, moves the cursor or
+ * turns the direction of what follows. NULL, which a server left out, is "". Caller frees. */
+char *ui_plain(const char *text);
 void ui_error(struct ui *ui, const struct err *err, int exit_code);
 
 #endif

@@ -39,22 +39,6 @@ static int unsafe(struct err *err, const char *name, const char *what)
 	return err_set(err, ERR_INVALID, "output.unsafe", "'%.100s': %s", name ? name : "", what);
 }
 
-/* No empty, "." or ".." component; a slash only between names, or one behind a folder's. */
-static bool is_plain_name(const char *name)
-{
-	if (!*name || strlen(name) > 4000)
-		return false;
-	while (*name) {
-		size_t len = strcspn(name, "/");
-
-		if (len == 0 || (len == 1 && *name == '.') ||
-			(len == 2 && memcmp(name, "..", 2) == 0))
-			return false;
-		name += len + (name[len] == '/');
-	}
-	return true;
-}
-
 static int make_folder(struct untar *untar, const char *name, struct err *err)
 {
 	auto_free char *path = mem_strdup(name);
@@ -114,7 +98,7 @@ static int unpack_entry(struct untar *untar, struct archive_entry *entry, struct
 
 	if (++untar->files > UNTAR_MAX_FILES)
 		return unsafe(err, name, "too many files");
-	if (!name || !is_plain_name(name))
+	if (!name || !files_is_plain_name(name))
 		return unsafe(err, name, "not a plain name");
 	if (archive_entry_hardlink(entry) || archive_entry_symlink(entry))
 		return unsafe(err, name, "a link");

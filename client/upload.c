@@ -18,7 +18,8 @@
 #define MAX_STALLS 20
 
 struct transfer {
-	struct task *task;
+	struct api *api;
+	struct ui *ui;
 	const char *label;
 	long long base, size; /* bytes before this request; of the whole */
 	int fd;
@@ -29,19 +30,18 @@ static void on_progress(void *arg, long long done, long long total)
 	const struct transfer *transfer = arg;
 
 	(void)total;
-	ui_progress(transfer->task->project->ui, transfer->label, transfer->base + done,
-		transfer->size);
+	ui_progress(transfer->ui, transfer->label, transfer->base + done, transfer->size);
 }
 
 /* How far the upload came, and whether it was closed before we could note that. */
-static int get_offset(struct task *task, const char *url, long long *ret_offset, bool *ret_closed,
-	struct err *err)
+static int get_offset(
+	struct api *api, const char *url, long long *ret_offset, bool *ret_closed, struct err *err)
 {
 	struct fetch_request req = { .method = "HEAD", .url = url };
 	auto_response res = { 0 };
 	auto_free char *offset = NULL, *state = NULL;
 
-	if (api_raw(task->project->api, "object-offset", "orchestrator", &req, &res, err) < 0)
+	if (api_raw(api, "object-offset", "orchestrator", &req, &res, err) < 0)
 		return -1;
 	if (res.status >= 400)
 		return api_problem(&res, err);
@@ -72,8 +72,7 @@ static int send_chunk(struct transfer *transfer, const char *url, long long offs
 	auto_response res = { 0 };
 
 	transfer->base = offset;
-	if (api_raw(transfer->task->project->api, "object-patch", "orchestrator", &req, &res, err) <
-		0)
+	if (api_raw(transfer->api, "object-patch", "orchestrator", &req, &res, err) < 0)
 		return -1;
 	return res.status >= 400 ? api_problem(&res, err) : 0;
 }
@@ -84,7 +83,7 @@ static int send_all(struct transfer *transfer, const char *url, bool *ret_closed
 	struct err reason = { 0 };
 
 	for (int stalls = 0; stalls < MAX_STALLS; stalls++) {
-		if (get_offset(transfer->task, url, &offset, ret_closed, err) < 0)
+		if (get_offset(transfer->api, url, &offset, ret_closed, err) < 0)
 			return -1;
 		if (offset >= transfer->size)
 			return 0;
@@ -114,9 +113,14 @@ static int close_object(struct task *task, const char *url, const char *digest, 
 int upload_object(struct task *task, const char *path, const char *digest, long long size,
 	const char **ret_object, struct err *err)
 {
-	auto_json json_t *body = json_pack("{s:s}", "role", "input");
+	auto_json json_t *body =
+		json_pack("{s:s,s:s*}", "role", "input", "space", task_field(task, "space"));
 	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct transfer transfer = { .task = task, .label = "upload", .size = size, .fd = fd };
+	struct transfer transfer = { .api = task->project->api,
+		.ui = task->project->ui,
+		.label = "upload",
+		.size = size,
+		.fd = fd };
 	auto_free char *url = NULL;
 	bool is_closed = false;
 	const char *id;
@@ -159,8 +163,7 @@ static int receive(struct transfer *transfer, const char *url, struct err *err)
 	auto_response res = { 0 };
 	long long start = transfer->base;
 
-	if (api_raw(transfer->task->project->api, "object-get", "orchestrator", &req, &res, err) <
-		0)
+	if (api_raw(transfer->api, "object-get", "orchestrator", &req, &res, err) < 0)
 		return -1;
 	if (res.status == 200 || res.status == 206) {
 		if ((res.status == 206) == (start > 0))
@@ -197,13 +200,15 @@ static int receive_all(struct transfer *transfer, const char *url, struct err *e
 	return err_wrap(err, "download stopped at byte %lld", transfer->base);
 }
 
-int download_object(struct task *task, const char *object, const char *path, const char *digest,
-	long long size, struct err *err)
+int download_object(struct api *api, struct ui *ui, const struct download *wanted, const char *path,
+	struct err *err)
 {
-	auto_free char *url = mem_printf("%s/v1/objects/%s", task->project->profile.url, object);
+	auto_free char *url = mem_printf("%s/v1/objects/%s", api_profile(api)->url, wanted->object);
 	auto_free char *part = mem_printf("%s.part", path);
 	auto_fd int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	struct transfer transfer = { .task = task, .label = "download", .size = size, .fd = fd };
+	struct transfer transfer = {
+		.api = api, .ui = ui, .label = "download", .size = wanted->size, .fd = fd
+	};
 	char actual[DIGEST_TEXT_SIZE];
 	long long actual_size = 0;
 
@@ -212,7 +217,7 @@ int download_object(struct task *task, const char *object, const char *path, con
 	if (receive_all(&transfer, url, err) < 0 ||
 		digest_file(part, actual, &actual_size, err) < 0)
 		return -1;
-	if (strcmp(actual, digest) != 0 || actual_size != size) {
+	if (strcmp(actual, wanted->digest) != 0 || actual_size != wanted->size) {
 		unlink(part);
 		return err_set(err, ERR_UNPROCESSABLE, "digest.mismatch",
 			"the object is not the one that the run names");

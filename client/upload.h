@@ -11,7 +11,11 @@
 int upload_object(struct task *task, const char *path, const char *digest, long long size,
 	const char **ret_object, struct err *err) __attribute__((warn_unused_result));
 /* Fetches into `path` by way of `path`.part, which goes on where it stopped. digest.mismatch */
-int download_object(struct task *task, const char *object, const char *path, const char *digest,
-	long long size, struct err *err) __attribute__((warn_unused_result));
+struct download {
+	const char *object, *digest;
+	long long size;
+};
+int download_object(struct api *api, struct ui *ui, const struct download *wanted, const char *path,
+	struct err *err) __attribute__((warn_unused_result));
 
 #endif

@@ -58,6 +58,12 @@ programs: $(if $(wildcard launcher/main.c),$(BUILD)/bin/strongroom-launch)
 $(BUILD)/tests/hostile: tests/support/hostile.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 $(WARNINGS) -Wno-null-dereference -static -s $< -o $@
+# examples/second-way: the shell's one tool that busybox does not have.
+$(BUILD)/examples/aes-gcm: examples/second-way/shell/aes-gcm.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 $(WARNINGS) -Wno-null-dereference -static -s $< -lcrypto -Wl,--no-warnings -o $@
+.PHONY: examples-second-way
+examples-second-way: $(BUILD)/examples/aes-gcm
 .PHONY: guest-tests
 guest-tests: guest $(BUILD)/tests/hostile $(BUILD)/bin/strongroom-launch
 $(BUILD)/tests/test_launch: | $(BUILD)/bin/strongroom-launch

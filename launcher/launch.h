@@ -35,14 +35,15 @@ struct launch_vm {
 	const char *firmware;	  /* OVMF's code; NULL: SeaBIOS, and no vTPM */
 	const char *vars;	  /* in the folder: OVMF's variables, a fresh copy for each boot */
 	int tpm;		  /* with firmware: our end of the socket to swtpm */
-	unsigned memory_mib;
-	bool kvm; /* launch_probe_kvm() said so */
+	unsigned memory_mib, vcpus; /* of the latter at least 1 */
+	bool kvm;		    /* launch_probe_kvm() said so */
 };
 
 struct launch_vtpm {
 	const char *swtpm; /* NULL: "/usr/bin/swtpm" */
 	const char *state; /* folder of the TPM's state: all of the host that it may write to */
 	int socket;	   /* the other end of launch_vm.tpm; with it the TPM ends */
+	bool is_listening; /* `socket` is where somebody else's QEMU will connect, once */
 };
 
 #define LAUNCH_VIEW_MAX 40
@@ -82,13 +83,18 @@ int launch_vm_start(const struct launch_vm *vm, const struct launch_conf *conf, 
 /* launch_start() of a sandbox's swtpm; of `conf`, argv, view, port and file are filled in here. */
 int launch_vtpm_start(const struct launch_vtpm *vtpm, const struct launch_conf *conf,
 	pid_t *ret_pid, struct err *err) __attribute__((warn_unused_result));
+/* launch_start() of a QEMU without a machine: of one VM that somebody else runs, the network card's
+ * frames come over the socket that listens as conf->file, and leave as those of launch_vm_start()
+ * do. Of `conf`, argv and view are filled in here. */
+int launch_switch_start(const char *name, const struct launch_conf *conf, pid_t *ret_pid,
+	int *ret_listener, struct err *err) __attribute__((warn_unused_result));
 /* /dev/kvm may exist and hang, or not be for that user: boots the guest in the same cage with
  * strongroom.probe=1 and believes it only when that has powered off by itself within the limit.
  * `vm` is the sandbox to come, with the plain initramfs as its initrd. */
 bool launch_probe_kvm(const struct launch_vm *vm, const struct launch_conf *conf, long limit_ms);
 
 /* The guest's initrd: the initramfs and the initdata behind it (lib/cpio.h). The bytes depend on
- * the two alone, so that a verifier can make them itself. Written like buf_write_file(). */
+ * the two alone, so that a verifier can make them itself. For a boot that begins behind it. */
 int launch_initrd_write(const char *initramfs, const void *initdata, size_t len, const char *path,
 	struct err *err) __attribute__((warn_unused_result));
 

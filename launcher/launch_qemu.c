@@ -2,11 +2,14 @@
 /* QEMU's arguments and what it sees of the host, the question whether KVM works here, and the
  * initrd with a sandbox's initdata behind it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,7 +20,6 @@
 
 #define MAX_ARGS 64
 #define QEMU "/usr/bin/qemu-system-x86_64"
-#define INITRD_MAX (256u << 20)
 #define CONSOLE_MAX (5u << 20) /* more than the launcher lets it become */
 #define KVM "/dev/kvm"
 #define KILL_MS 1000
@@ -55,21 +57,27 @@ static char *escape(const char *path)
 	return text;
 }
 
+static void add_limits(char **argv)
+{
+	add(argv, "-nodefaults");
+	add(argv, "-no-user-config");
+	add_pair(argv, "-display", "none");
+	add_pair(argv, "-monitor", "none");
+	add_pair(argv, "-sandbox",
+		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+}
+
 static void add_machine(char **argv, const struct launch_vm *vm)
 {
 	add(argv, "-machine");
 	add(argv, "q35,accel=%s%s", vm->kvm ? "kvm" : "tcg", vm->firmware ? ",smm=off" : "");
 	add_pair(argv, "-cpu", vm->kvm ? "host" : "max");
-	add_pair(argv, "-smp", "1");
+	add(argv, "-smp");
+	add(argv, "%u", vm->vcpus);
 	add(argv, "-m");
 	add(argv, "%u", vm->memory_mib);
-	add(argv, "-nodefaults");
-	add(argv, "-no-user-config");
 	add(argv, "-no-reboot");
-	add_pair(argv, "-display", "none");
-	add_pair(argv, "-monitor", "none");
-	add_pair(argv, "-sandbox",
-		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	add_limits(argv);
 }
 
 /* What is measured with these options, attestation in docs/threat-model.md rests on: see
@@ -159,6 +167,37 @@ int launch_vm_start(const struct launch_vm *vm, const struct launch_conf *conf, 
 	return rc;
 }
 
+/* Two ports of one hub: the user network, and the frames that come in. */
+static char **switch_argv(const char *name)
+{
+	char **argv = mem_array(MAX_ARGS, sizeof(*argv));
+
+	add(argv, QEMU);
+	add_pair(argv, "-name", name);
+	add_pair(argv, "-machine", "none");
+	add_limits(argv);
+	add_pair(argv, "-netdev", "user,id=net,ipv6=off");
+	add(argv, "-netdev");
+	add(argv, "stream,id=card,server=on,addr.type=fd,addr.str=%d", LAUNCH_FILE);
+	add_pair(argv, "-netdev", "hubport,id=out,hubid=0,netdev=net");
+	add_pair(argv, "-netdev", "hubport,id=in,hubid=0,netdev=card");
+	return argv;
+}
+
+int launch_switch_start(const char *name, const struct launch_conf *conf, pid_t *ret_pid,
+	int *ret_listener, struct err *err)
+{
+	char **argv = switch_argv(name);
+	struct launch_conf caged = *conf;
+	int rc;
+
+	caged.argv = argv;
+	launch_show_program(&caged, argv[0]);
+	rc = launch_start(&caged, ret_pid, ret_listener, err);
+	launch_argv_free(argv);
+	return rc;
+}
+
 /* Waits for a process's end, kills it at the limit; true when it ended by itself. */
 static bool ends_within(pid_t pid, long limit_ms)
 {
@@ -202,13 +241,37 @@ bool launch_probe_kvm(const struct launch_vm *vm, const struct launch_conf *conf
 
 /* --- initrd --- */
 
+/* By the kernel, from page to page: nothing of it is in this process. */
+static int copy(int from, int to, off_t *ret_size)
+{
+	struct stat info;
+	off_t at = 0;
+
+	if (from < 0 || to < 0 || fstat(from, &info) < 0)
+		return -1;
+	while (at < info.st_size) {
+		if (sendfile(to, from, &at, (size_t)(info.st_size - at)) <= 0)
+			return -1;
+	}
+	*ret_size = at;
+	return 0;
+}
+
 int launch_initrd_write(
 	const char *initramfs, const void *initdata, size_t len, const char *path, struct err *err)
 {
-	auto_buf out = BUF_INIT(INITRD_MAX);
+	auto_fd int from = open(initramfs, O_RDONLY | O_CLOEXEC);
+	auto_fd int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	auto_buf archive = BUF_INIT(CPIO_INITDATA_SIZE);
+	off_t size;
 
-	if (buf_read_file(&out, initramfs, err) < 0 || cpio_pad(&out, err) < 0 ||
-		cpio_add_initdata(&out, initdata, len, err) < 0)
+	if (cpio_add_initdata(&archive, initdata, len, err) < 0)
 		return -1;
-	return buf_write_file(path, out.data, out.len, 0644, err);
+	if (copy(from, to, &size) < 0)
+		return err_errno(err, "copy '%s' to '%s'", initramfs, path);
+	size += (CPIO_INITDATA_SIZE - size % CPIO_INITDATA_SIZE) % CPIO_INITDATA_SIZE;
+	if (fchmod(to, 0644) < 0 ||
+		pwrite(to, archive.data, archive.len, size) != (ssize_t)archive.len)
+		return err_errno(err, "write '%s'", path);
+	return 0;
 }

@@ -13,7 +13,8 @@ int launch_vtpm_start(const struct launch_vtpm *vtpm, const struct launch_conf *
 {
 	const char *program = vtpm->swtpm ? vtpm->swtpm : SWTPM;
 	auto_free char *state = mem_printf("dir=%s", vtpm->state);
-	auto_free char *control = mem_printf("type=unixio,clientfd=%d", LAUNCH_FILE);
+	auto_free char *control = mem_printf(
+		"type=unixio,%s=%d", vtpm->is_listening ? "fd" : "clientfd", LAUNCH_FILE);
 	const char *const argv[] = { program, "socket", "--tpm2", "--tpmstate", state, "--ctrl",
 		control, "--terminate", "--flags", "startup-clear", NULL };
 	struct launch_conf caged = *conf;

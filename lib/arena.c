@@ -31,11 +31,12 @@ struct arena {
 	struct deferred *deferred;
 };
 
+/* Its bytes are zeroed as they are given away: most requests touch a part of their block only. */
 static struct block *block_new(size_t size)
 {
-	struct block *block = mem_alloc(sizeof(*block) + size);
+	struct block *block = mem_grow(NULL, 1, sizeof(*block) + size);
 
-	block->size = size;
+	*block = (struct block) { .size = size };
 	return block;
 }
 
@@ -97,7 +98,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 	}
 	ptr = block->data + block->used;
 	block->used += need;
-	return ptr;
+	return memset(ptr, 0, need);
 }
 
 void *arena_dup(struct arena *arena, const void *data, size_t len)

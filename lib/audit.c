@@ -30,6 +30,8 @@ static const struct sql SQL_FEED = { "lib_audit_feed",
 static const struct {
 	const char *prefix, *thing;
 } things[] = {
+	{ "acf_", "app_config" },
+	{ "app_", "app" },
 	{ "crt_", "certificate" },
 	{ "dst_", "dataset" },
 	{ "inv_", "invitation" },
@@ -44,6 +46,8 @@ static const struct {
 	{ "sbx_", "sandbox" },
 	{ "spc_", "space" },
 	{ "tnt_", "tenant" },
+	{ "tsk_", "task" },
+	{ "wfl_", "workflow" },
 };
 
 static json_t *action_of(const struct audit_act *act)

@@ -471,16 +471,21 @@ int auth_refresh(struct auth *auth, struct fetch *fetch, struct err *err)
 	return replace_state(auth, state, asked_ms, err);
 }
 
+EVP_PKEY *auth_service_key(struct auth *auth, struct err *err)
+{
+	if (!auth->service_key)
+		err_set(err, ERR_INTERNAL, "auth.no_service_key", "service_key is not configured");
+	return auth->service_key;
+}
+
 char *auth_assertion_header(struct auth *auth, const char *audience, struct err *err)
 {
 	long long now = clock_unix_ms() / 1000;
 	auto_json json_t *claims = NULL;
 	char *token = NULL, *header, jti[ID_SIZE];
 
-	if (!auth->service_key) {
-		err_set(err, ERR_INTERNAL, "auth.no_service_key", "service_key is not configured");
+	if (!auth_service_key(auth, err))
 		return NULL;
-	}
 	id_new("jti", jti);
 	claims = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "iss", auth->service_name, "sub",
 		auth->service_name, "aud", audience, "iat", (json_int_t)now, "exp",

@@ -19,6 +19,7 @@
 #define STRONGROOM_AUTH_H
 
 #include <jansson.h>
+#include <openssl/types.h>
 #include <stdbool.h>
 
 #include "lib/digest.h"
@@ -94,6 +95,13 @@ int auth_refresh(struct auth *auth, struct fetch *fetch, struct err *err);
 
 /* A fresh assertion of this service for `audience`; "Authorization: Bearer …", caller frees. */
 char *auth_assertion_header(struct auth *auth, const char *audience, struct err *err);
+
+/* What this service says about something, as a JWT of that type by its service key, and the public
+ * key to check it with ({kty,crv,x,y,use,alg,kid}; kid is its thumbprint). auth.no_service_key */
+int auth_statement(struct auth *auth, const char *typ, const json_t *claims, char **ret_token,
+	struct err *err);
+int auth_statement_key(struct auth *auth, json_t **ret_jwk, struct err *err);
+EVP_PKEY *auth_service_key(struct auth *auth, struct err *err); /* theirs; NULL: none */
 
 bool principal_has_role(const struct principal *principal, const char *role);
 /* One of the space-separated roles, or auth.role_missing (403). */

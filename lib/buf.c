@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 
 #include "lib/mem.h"
 
-static int reserve(struct buf *buf, size_t more, struct err *err)
+int buf_reserve(struct buf *buf, size_t more, struct err *err)
 {
 	size_t want;
 
@@ -32,7 +33,7 @@ static int reserve(struct buf *buf, size_t more, struct err *err)
 
 int buf_add(struct buf *buf, const void *data, size_t len, struct err *err)
 {
-	if (reserve(buf, len, err) < 0)
+	if (buf_reserve(buf, len, err) < 0)
 		return -1;
 	if (len)
 		memcpy(buf->data + buf->len, data, len);
@@ -50,14 +51,11 @@ int buf_printf(struct buf *buf, struct err *err, const char *fmt, ...)
 {
 	auto_free char *text = NULL;
 	va_list args;
-	int len;
 
 	va_start(args, fmt);
-	len = vasprintf(&text, fmt, args);
+	text = mem_vprintf(fmt, args);
 	va_end(args);
-	if (len < 0)
-		abort();
-	return buf_add(buf, text, (size_t)len, err);
+	return buf_add(buf, text, strlen(text), err);
 }
 
 int buf_read_file(struct buf *buf, const char *path, struct err *err)
@@ -80,16 +78,18 @@ int buf_read_file(struct buf *buf, const char *path, struct err *err)
 	return 0;
 }
 
-static int write_all(int fd, const unsigned char *data, size_t len)
+int buf_write_all(int fd, const void *data, size_t len)
 {
+	const char *at = data;
+
 	while (len > 0) {
-		ssize_t done = write(fd, data, len);
+		ssize_t done = write(fd, at, len);
 
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
 			return -1;
-		data += done;
+		at += done;
 		len -= (size_t)done;
 	}
 	return 0;
@@ -103,19 +103,32 @@ static int sync_directory_of(const char *path)
 	return fd < 0 ? -1 : fsync(fd);
 }
 
-int buf_write_file(const char *path, const void *data, size_t len, unsigned mode, struct err *err)
+static int replace(
+	const char *path, const void *data, size_t len, unsigned mode, bool syncs, struct err *err)
 {
 	auto_free char *temporary = mem_printf("%s.XXXXXX", path);
 	auto_fd int fd = mkostemp(temporary, O_CLOEXEC);
 
 	if (fd < 0)
 		return err_errno(err, "create a file beside '%s'", path);
-	if (fchmod(fd, mode) < 0 || write_all(fd, data, len) < 0 || fsync(fd) < 0 ||
+	if (fchmod(fd, mode) < 0 || buf_write_all(fd, data, len) < 0 || (syncs && fsync(fd) < 0) ||
 		rename(temporary, path) < 0) {
 		err_errno(err, "write '%s'", path);
 		unlink(temporary);
 		return -1;
 	}
+	return 0;
+}
+
+int buf_replace_file(const char *path, const void *data, size_t len, unsigned mode, struct err *err)
+{
+	return replace(path, data, len, mode, false, err);
+}
+
+int buf_write_file(const char *path, const void *data, size_t len, unsigned mode, struct err *err)
+{
+	if (replace(path, data, len, mode, true, err) < 0)
+		return -1;
 	if (sync_directory_of(path) < 0)
 		return err_errno(err, "sync the directory of '%s'", path);
 	return 0;

@@ -19,6 +19,8 @@ struct buf {
 		.max = (max_bytes)                                                                 \
 	}
 
+/* Room for so many more bytes (and their NUL), for those who write them there themselves. */
+int buf_reserve(struct buf *buf, size_t more, struct err *err);
 /* Appends; -1 with code "limit.buffer" (ERR_TOO_LARGE) when `max` would be passed. */
 int buf_add(struct buf *buf, const void *data, size_t len, struct err *err);
 int buf_add_text(struct buf *buf, const char *text, struct err *err);
@@ -29,7 +31,13 @@ int buf_printf(struct buf *buf, struct err *err, const char *fmt, ...)
 int buf_read_file(struct buf *buf, const char *path, struct err *err);
 
 /* Writes via a temporary name, fsync, rename, fsync of the directory. `mode` as for open(2). */
+/* All of it, however often it is interrupted; -1 with errno. */
+int buf_write_all(int fd, const void *data, size_t len);
 int buf_write_file(const char *path, const void *data, size_t len, unsigned mode, struct err *err);
+/* The same without the syncs: whole or not there for every process, but not for the next boot of
+ * this machine. */
+int buf_replace_file(
+	const char *path, const void *data, size_t len, unsigned mode, struct err *err);
 
 void buf_release(struct buf *buf); /* frees; the struct may be used again */
 void buf_wipe(struct buf *buf);	   /* wipes, then frees: for secrets */

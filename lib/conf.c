@@ -136,10 +136,13 @@ static int find(const struct values *values, const char *key)
 	return -1;
 }
 
+/* Space around it does not count, wherever it comes from. */
 static void replace(struct values *values, size_t i, const char *text)
 {
+	auto_free char *copy = mem_strdup(text);
+
 	free(values->text[i]);
-	values->text[i] = mem_strdup(text);
+	values->text[i] = mem_strdup(trim(copy));
 }
 
 static int take_line(struct values *values, char *text, int line, struct err *err)
@@ -161,7 +164,7 @@ static int take_line(struct values *values, char *text, int line, struct err *er
 		return err_set(err, ERR_INVALID, "conf.syntax",
 			"line %d: key '%s' was given in line %d", line, key, values->line[i]);
 	values->line[i] = line;
-	replace(values, (size_t)i, trim(equals + 1));
+	replace(values, (size_t)i, equals + 1);
 	return 0;
 }
 
@@ -233,19 +236,27 @@ int conf_load(const struct conf_item *items, void *config, const char *path, str
 	return 0;
 }
 
+static void print_value(const struct conf_item *item, const void *value, FILE *out)
+{
+	if (item->type == CONF_TEXT)
+		fprintf(out, "%s\n", *(char *const *)value ? *(char *const *)value : "");
+	else if (item->type == CONF_BOOL)
+		fprintf(out, "%s\n", *(const bool *)value ? "true" : "false");
+	else
+		fprintf(out, "%ld%s\n", *(const long *)value, item->type == CONF_MS ? "ms" : "");
+}
+
 void conf_print(const struct conf_item *items, const void *config, FILE *out)
 {
 	for (; items->key; items++) {
-		const void *value = (const char *)config + items->offset;
+		const bool is_needed = !config && !items->fallback;
 
-		fprintf(out, "# %s\n%s = ", items->help, items->key);
-		if (items->type == CONF_TEXT)
-			fprintf(out, "%s\n", *(char *const *)value ? *(char *const *)value : "");
-		else if (items->type == CONF_BOOL)
-			fprintf(out, "%s\n", *(const bool *)value ? "true" : "false");
+		fprintf(out, "# %s%s\n%s = ", items->help, is_needed ? " (must be given)" : "",
+			items->key);
+		if (config)
+			print_value(items, (const char *)config + items->offset, out);
 		else
-			fprintf(out, "%ld%s\n", *(const long *)value,
-				items->type == CONF_MS ? "ms" : "");
+			fprintf(out, "%s\n", is_needed ? "" : items->fallback);
 	}
 }
 

@@ -30,6 +30,7 @@ struct conf_item {
 
 /* `items` ends with a row whose key is NULL. `path` may be NULL. */
 int conf_load(const struct conf_item *items, void *config, const char *path, struct err *err);
+/* `config` NULL: the rows with their fallbacks, whether or not one could start with them. */
 void conf_print(const struct conf_item *items, const void *config, FILE *out);
 void conf_release(const struct conf_item *items, void *config);
 

@@ -27,16 +27,19 @@ static void __attribute__((noreturn)) fail(const char *what, const char *column)
 	abort();
 }
 
+/* Columns are mostly asked for in their order: looks on from where the last one was found. */
 static int column_of(const struct db_rows *rows, size_t row, const char *column)
 {
-	int number = 0, count = PQnfields(result_of(rows));
+	static _Thread_local int last;
+	int count = PQnfields(result_of(rows)), number = last < count ? last : 0, seen = 0;
 
-	while (number < count && strcmp(PQfname(result_of(rows), number), column) != 0)
-		number++;
-	if (number == count)
+	for (; seen < count && strcmp(PQfname(result_of(rows), number), column) != 0; seen++)
+		number = number + 1 < count ? number + 1 : 0;
+	if (seen == count)
 		fail("result has no such column", column);
 	if (row >= db_count(rows))
 		fail("result has no such row", column);
+	last = number;
 	return number;
 }
 

@@ -14,7 +14,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "lib/fetch_pin.h"
+#include "lib/fetch_inner.h"
 #include "lib/mem.h"
 
 #define DEFAULT_CONNECT_TIMEOUT_MS 5000L
@@ -22,13 +22,6 @@
 #define DEFAULT_MAX_RESPONSE (4u << 20)
 #define MAX_HEADER_BYTES (64u << 10)
 #define STALL_SECONDS 60L
-
-struct fetch {
-	CURL *curl;
-	char *ca_file, *ca_spki, *client_cert, *client_key, *tls13_ciphers, *user_agent;
-	long connect_timeout_ms;
-	struct fetch_pin pin;
-};
 
 /* One request under way; `failure` is set by a callback that stops it. */
 struct exchange {
@@ -56,6 +49,7 @@ static const struct {
 	{ CURLE_SSL_CERTPROBLEM, ERR_UPSTREAM, "upstream.tls" },
 	{ CURLE_SSL_CACERT_BADFILE, ERR_UPSTREAM, "upstream.tls" },
 	{ CURLE_SSL_CIPHER, ERR_UPSTREAM, "upstream.tls" },
+	{ CURLE_SSL_CLIENTCERT, ERR_UPSTREAM, "upstream.tls" },
 	{ CURLE_SSL_ISSUER_ERROR, ERR_UPSTREAM, "upstream.tls" },
 	{ CURLE_URL_MALFORMAT, ERR_INTERNAL, "fetch.bad_url" },
 	{ CURLE_LOGIN_DENIED, ERR_INTERNAL, "fetch.bad_url" },
@@ -83,6 +77,7 @@ struct fetch *fetch_new(const struct fetch_conf *conf)
 	if (!fetch->curl)
 		abort();
 	fetch->ca_file = copy(conf->ca_file);
+	fetch->ca_pem = copy(conf->ca_pem);
 	fetch->ca_spki = copy(conf->ca_spki);
 	fetch->client_cert = copy(conf->client_cert);
 	fetch->client_key = copy(conf->client_key);
@@ -90,7 +85,7 @@ struct fetch *fetch_new(const struct fetch_conf *conf)
 	fetch->user_agent = copy(conf->user_agent);
 	fetch->connect_timeout_ms =
 		conf->connect_timeout_ms ? conf->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS;
-	fetch->pin = (struct fetch_pin) { fetch->ca_spki, fetch->ca_file != NULL };
+	fetch->pin = (struct fetch_pin) { fetch->ca_spki, fetch->ca_file || fetch->ca_pem };
 	return fetch;
 }
 
@@ -100,6 +95,7 @@ void fetch_free(struct fetch *fetch)
 		return;
 	curl_easy_cleanup(fetch->curl);
 	free(fetch->ca_file);
+	free(fetch->ca_pem);
 	free(fetch->ca_spki);
 	free(fetch->client_cert);
 	free(fetch->client_key);
@@ -199,17 +195,26 @@ static CURLcode on_ssl_ctx(CURL *curl, void *ssl_ctx, void *arg)
 	return CURLE_OK;
 }
 
-static void set_tls(struct fetch *fetch)
+static void set_roots(const struct fetch *fetch, CURL *curl)
 {
-	CURL *curl = fetch->curl;
+	struct curl_blob pem = { .data = fetch->ca_pem, .flags = CURL_BLOB_COPY };
 
+	if (!fetch->ca_file && !fetch->ca_spki && !fetch->ca_pem)
+		return;
+	curl_easy_setopt(curl, CURLOPT_CAINFO, fetch->ca_file);
+	curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+	if (fetch->ca_pem) {
+		pem.len = strlen(fetch->ca_pem);
+		curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &pem);
+	}
+}
+
+static void set_tls(const struct fetch *fetch, CURL *curl)
+{
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (fetch->ca_file || fetch->ca_spki) {
-		curl_easy_setopt(curl, CURLOPT_CAINFO, fetch->ca_file);
-		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-	}
+	set_roots(fetch, curl);
 	if (fetch->ca_spki) {
 		curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
 		curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, &fetch->pin);
@@ -222,10 +227,8 @@ static void set_tls(struct fetch *fetch)
 		curl_easy_setopt(curl, CURLOPT_TLS13_CIPHERS, fetch->tls13_ciphers);
 }
 
-static void set_limits(struct fetch *fetch, long timeout_ms)
+static void set_limits(const struct fetch *fetch, CURL *curl, long timeout_ms)
 {
-	CURL *curl = fetch->curl;
-
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, fetch->connect_timeout_ms);
 	if (timeout_ms < 0) {
 		curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -236,10 +239,8 @@ static void set_limits(struct fetch *fetch, long timeout_ms)
 	}
 }
 
-static void set_surroundings(struct fetch *fetch)
+static void set_surroundings(const struct fetch *fetch, CURL *curl)
 {
-	CURL *curl = fetch->curl;
-
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
@@ -251,6 +252,14 @@ static void set_surroundings(struct fetch *fetch)
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
 	if (fetch->user_agent)
 		curl_easy_setopt(curl, CURLOPT_USERAGENT, fetch->user_agent);
+}
+
+void fetch_prepare(const struct fetch *fetch, CURL *curl, long timeout_ms)
+{
+	curl_easy_reset(curl);
+	set_surroundings(fetch, curl);
+	set_tls(fetch, curl);
+	set_limits(fetch, curl, timeout_ms);
 }
 
 static bool takes_body(const char *method)
@@ -343,14 +352,8 @@ static int set_url(CURL *curl, const struct fetch_request *req, struct err *err)
 	return 0;
 }
 
-static int failed(
-	CURLcode result, const char *text, const struct exchange *exchange, struct err *err)
+int fetch_failed(CURLcode result, const char *text, struct err *err)
 {
-	if (exchange->failure.kind != ERR_NONE) {
-		if (err)
-			*err = exchange->failure;
-		return -1;
-	}
 	if (!*text)
 		text = curl_easy_strerror(result);
 	for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
@@ -358,6 +361,13 @@ static int failed(
 			return err_set(err, failures[i].kind, failures[i].code, "%s", text);
 	}
 	return err_set(err, ERR_UPSTREAM, "upstream.protocol", "%s", text);
+}
+
+/* Whether the other side does not take our certificate: TLS 1.3 says so behind the handshake. */
+static bool is_refused(CURLcode result, const char *text)
+{
+	return (result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR) &&
+	       strstr(text, " alert ");
 }
 
 /* Whether the handshake was broken off, as by a server that is killed, and not refused. */
@@ -371,8 +381,9 @@ static bool is_cut(CURL *curl, CURLcode result, const char *text)
 
 static int perform(struct fetch *fetch, struct exchange *exchange, struct err *err)
 {
+	const char *resolved = exchange->req->resolved;
 	char text[CURL_ERROR_SIZE] = "";
-	struct curl_slist *headers = NULL;
+	struct curl_slist *headers = NULL, *hosts = NULL;
 	CURLcode result;
 
 	if (set_url(fetch->curl, exchange->req, err) < 0 ||
@@ -380,13 +391,22 @@ static int perform(struct fetch *fetch, struct exchange *exchange, struct err *e
 		return -1;
 	curl_easy_setopt(fetch->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(fetch->curl, CURLOPT_ERRORBUFFER, text);
+	hosts = resolved ? append(NULL, resolved) : NULL;
+	curl_easy_setopt(fetch->curl, CURLOPT_RESOLVE, hosts);
 	result = curl_easy_perform(fetch->curl);
 	if (is_cut(fetch->curl, result, text))
 		result = CURLE_GOT_NOTHING;
+	else if (is_refused(result, text))
+		result = CURLE_SSL_CLIENTCERT;
 	curl_easy_getinfo(fetch->curl, CURLINFO_RESPONSE_CODE, &exchange->res.status);
 	curl_easy_reset(fetch->curl); /* forgets `text`, `headers` and `exchange` */
 	curl_slist_free_all(headers);
-	return result == CURLE_OK ? 0 : failed(result, text, exchange, err);
+	curl_slist_free_all(hosts);
+	if (exchange->failure.kind == ERR_NONE)
+		return result == CURLE_OK ? 0 : fetch_failed(result, text, err);
+	if (err)
+		*err = exchange->failure;
+	return -1;
 }
 
 int fetch_do(struct fetch *fetch, const struct fetch_request *req, struct fetch_response *ret_res,
@@ -396,10 +416,9 @@ int fetch_do(struct fetch *fetch, const struct fetch_request *req, struct fetch_
 
 	exchange.res.body.max = req->max_response ? req->max_response : DEFAULT_MAX_RESPONSE;
 	exchange.res.headers.max = MAX_HEADER_BYTES;
-	curl_easy_reset(fetch->curl);
-	set_surroundings(fetch);
-	set_tls(fetch);
-	set_limits(fetch, req->timeout_ms);
+	fetch_prepare(fetch, fetch->curl, req->timeout_ms);
+	if (req->abstract_socket)
+		curl_easy_setopt(fetch->curl, CURLOPT_ABSTRACT_UNIX_SOCKET, req->abstract_socket);
 	set_body(fetch->curl, &exchange);
 	set_callbacks(fetch->curl, &exchange);
 	if (perform(fetch, &exchange, err) < 0) {
@@ -412,11 +431,16 @@ int fetch_do(struct fetch *fetch, const struct fetch_request *req, struct fetch_
 
 char *fetch_header(const struct fetch_response *res, const char *name)
 {
+	return fetch_header_at(res, name, 0);
+}
+
+char *fetch_header_at(const struct fetch_response *res, const char *name, size_t n)
+{
 	const char *line = (const char *)res->headers.data;
 	size_t len = strlen(name);
 
 	while (line && *line) {
-		if (strncasecmp(line, name, len) == 0 && line[len] == ':') {
+		if (strncasecmp(line, name, len) == 0 && line[len] == ':' && n-- == 0) {
 			line += len + 1;
 			line += strspn(line, " \t");
 			return mem_strndup(line, strcspn(line, "\r\n"));

@@ -20,6 +20,7 @@ struct fetch;
 
 struct fetch_conf {
 	const char *ca_file;	 /* PEM bundle; NULL: the system's */
+	const char *ca_pem;	 /* instead of ca_file: the certificates themselves, or NULL */
 	const char *ca_spki;	 /* "sha256:…" of the CA's SPKI that must be in the chain, or NULL
 				    (agent) */
 	const char *client_cert; /* PEM files of our own certificate and its key, shown to who asks;
@@ -34,9 +35,13 @@ struct fetch *fetch_new(const struct fetch_conf *conf);
 void fetch_free(struct fetch *fetch);
 
 struct fetch_request {
-	const char *method;	    /* "GET" */
-	const char *url;	    /* http(s)://host/path?query, or /path with unix_socket */
-	const char *unix_socket;    /* path, or NULL */
+	const char *method;	 /* "GET" */
+	const char *url;	 /* http(s)://host/path?query, or /path with unix_socket */
+	const char *unix_socket; /* path, or NULL */
+	const char *resolved;	 /* "host:port:address,…": where the host is, and nowhere else; or
+				    NULL */
+	const char
+		*abstract_socket; /* name of one that leads to the host (TLS ends there), or NULL */
 	const char *const *headers; /* "Name: value", ends with NULL; may be NULL */
 	const void *body;
 	size_t body_len;
@@ -69,6 +74,8 @@ int fetch_do(struct fetch *fetch, const struct fetch_request *req, struct fetch_
 	struct err *err) __attribute__((warn_unused_result));
 /* Value of a header (arena-less copy, caller frees) or NULL. */
 char *fetch_header(const struct fetch_response *res, const char *name);
+/* The same of one that may come several times: its n-th line from 0. */
+char *fetch_header_at(const struct fetch_response *res, const char *name, size_t n);
 void fetch_response_release(struct fetch_response *res);
 #define auto_response __attribute__((cleanup(fetch_response_release))) struct fetch_response
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/fetch.h"
+#include "lib/fetch_inner.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
@@ -66,7 +66,7 @@ static void take_fields(const json_t *problem, struct err *err)
 	}
 }
 
-static int refused(const struct fetch_response *res, struct err *err)
+int fetch_refused(const struct fetch_response *res, struct err *err)
 {
 	auto_json json_t *problem = json_parse((const char *)res->body.data, res->body.len, NULL);
 	const char *code = json_text(problem, "code"), *detail = json_text(problem, "detail");
@@ -143,7 +143,7 @@ int fetch_json(struct fetch *fetch, struct fetch_request *req, const json_t *bod
 	if (result < 0)
 		return -1;
 	if (res.status >= 400)
-		return refused(&res, err);
+		return fetch_refused(&res, err);
 	if (take_json(&res, ret_json, err) < 0)
 		return -1;
 	if (ret_status)

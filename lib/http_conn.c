@@ -8,6 +8,7 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
+#include <limits.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,11 @@ size_t http_conn_queued(const struct http_conn *conn)
 bool http_conn_tls(const struct http_conn *conn)
 {
 	return conn->tls;
+}
+
+bool http_conn_is_local(const struct http_conn *conn)
+{
+	return conn->local;
 }
 
 static bool is_edge(const struct http_conn *conn)
@@ -76,8 +82,19 @@ void http_conn_set_deadline(struct http_conn *conn, long ms)
 	conn->deadline_ms = ms ? clock_monotonic_ms() + ms : 0;
 }
 
+void http_conn_touch(struct http_conn *conn)
+{
+	long ms = conn->idle_ms;
+
+	if ((conn->eof || conn->is_ending) && ms > conn->server->conf.limits.half_ms)
+		ms = conn->server->conf.limits.half_ms;
+	if (ms > 0 && !(conn->tls && conn->output_ended))
+		http_conn_set_deadline(conn, ms);
+}
+
 /* Otherwise libevent would fill its buffer in small pieces. That the client is gone is seen when
- * reading goes on, or when what it waits for fails. */
+ * reading goes on, or when what it waits for fails; of an upgraded one, which may wait for long,
+ * its end is asked for. */
 void http_conn_hold(struct http_conn *conn, bool held)
 {
 	if (conn->held == held || conn->state == CONN_DEAD)
@@ -87,6 +104,10 @@ void http_conn_hold(struct http_conn *conn, bool held)
 		bufferevent_disable(conn->bev, EV_READ);
 	else
 		bufferevent_enable(conn->bev, EV_READ);
+	if (conn->end && held && !conn->is_ending)
+		event_add(conn->end, NULL);
+	else if (conn->end)
+		event_del(conn->end);
 }
 
 /* --- closing --- */
@@ -101,6 +122,8 @@ void http_conn_close(struct http_conn *conn)
 	conn->state = CONN_DEAD;
 	bufferevent_setcb(conn->bev, NULL, NULL, NULL, NULL);
 	bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
+	if (conn->end)
+		event_free(take_ptr(conn->end));
 	TAILQ_REMOVE(&server->conns, conn, link);
 	TAILQ_INSERT_TAIL(&server->dead, conn, link);
 	event_active(server->reap_event, 0, 0);
@@ -145,7 +168,7 @@ void http_conn_send(struct http_conn *conn, struct evbuffer *data)
 	if (conn->state == CONN_DEAD)
 		return;
 	if (http_conn_queued(conn) == 0) {
-		conn->taken_at_ms = clock_monotonic_ms();
+		http_conn_touch(conn);
 		if (!conn->tls)
 			(void)evbuffer_write(data, bufferevent_getfd(conn->bev));
 	}
@@ -159,6 +182,7 @@ void http_conn_finish(struct http_conn *conn, struct web_call *call)
 
 	http_conn_hold(conn, false);
 	conn->call = NULL;
+	conn->idle_ms = 0;
 	web_call_free(call);
 	if (!keep) {
 		conn->state = CONN_CLOSING;
@@ -180,9 +204,50 @@ void http_conn_answer(struct http_conn *conn, struct web_call *call)
 	http_conn_finish(conn, call);
 }
 
-void http_conn_take_body(struct http_conn *conn)
+static void on_end(evutil_socket_t fd, short what, void *arg)
 {
-	http_read_begin_body(conn);
+	struct http_conn *conn = arg;
+
+	(void)fd;
+	(void)what;
+	conn->is_ending = true;
+	http_conn_touch(conn);
+}
+
+void http_conn_upgrade(struct http_conn *conn, long idle_ms)
+{
+	conn->end = event_new(
+		conn->server->base, bufferevent_getfd(conn->bev), EV_CLOSED, on_end, conn);
+	if (!conn->end)
+		abort();
+	conn->idle_ms = idle_ms;
+	conn->body_done = false;
+	conn->body_left = LLONG_MAX;
+	http_conn_touch(conn);
+}
+
+static void end_drained_output(struct http_conn *conn)
+{
+	if (!conn->output_ended || http_conn_queued(conn) > 0)
+		return;
+	if (conn->tls)
+		http_conn_set_deadline(conn, 1);
+	else
+		shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
+}
+
+void http_conn_end_output(struct http_conn *conn)
+{
+	conn->output_ended = true;
+	end_drained_output(conn);
+}
+
+void http_conn_admitted(struct http_conn *conn)
+{
+	if (conn->call->entry->route->stream)
+		http_read_begin_stream(conn);
+	else
+		http_read_begin_body(conn);
 	advance(conn);
 }
 
@@ -246,6 +311,7 @@ static void on_write(struct bufferevent *bev, void *arg)
 	struct http_conn *conn = arg;
 
 	(void)bev;
+	end_drained_output(conn);
 	if (conn->state == CONN_CALL && conn->call->stream)
 		web_stream_drained(conn->call->stream);
 	else if (conn->state == CONN_CLOSING && http_conn_queued(conn) == 0)
@@ -255,11 +321,13 @@ static void on_write(struct bufferevent *bev, void *arg)
 }
 
 /* Who waits or streams is told at once; a plain answer may still reach a client that only ended its
- * side. */
+ * side, and so does what comes the other way behind an upgrade. */
 static bool ends_with_input(const struct http_conn *conn)
 {
 	const struct web_call *call = conn->call;
 
+	if (conn->idle_ms > 0)
+		return false;
 	if (conn->state == CONN_CLOSING)
 		return http_conn_queued(conn) == 0;
 	return conn->state == CONN_CALL &&
@@ -276,22 +344,26 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 		return;
 	}
 	conn->eof = true;
+	http_conn_touch(conn);
 	if (!(what & BEV_EVENT_EOF) || ends_with_input(conn))
 		http_conn_close(conn);
 	else
 		advance(conn);
 }
 
+/* What was queued first has the whole time before it; so has what is left when some was taken. */
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct http_conn *conn = arg;
 
 	(void)output;
-	if (info->n_deleted > 0)
+	if (info->n_deleted > 0 || info->orig_size == 0)
 		conn->taken_at_ms = clock_monotonic_ms();
+	if (info->n_deleted > 0)
+		http_conn_touch(conn);
 }
 
-void http_conn_new(struct web_server *server, struct bufferevent *bev, bool tls)
+void http_conn_new(struct web_server *server, struct bufferevent *bev, bool tls, bool local)
 {
 	struct http_conn *conn = mem_alloc(sizeof(*conn));
 	const struct web_limits *limits = &server->conf.limits;
@@ -299,6 +371,7 @@ void http_conn_new(struct web_server *server, struct bufferevent *bev, bool tls)
 	conn->server = server;
 	conn->bev = bev;
 	conn->tls = tls;
+	conn->local = local;
 	conn->parse = http_parse_new();
 	conn->body_done = true;
 	http_conn_set_deadline(conn, tls ? limits->head_ms : limits->idle_ms);
@@ -333,7 +406,7 @@ void http_conn_tick(struct web_server *server, long long now_ms)
 
 	while (conn) {
 		struct http_conn *next = TAILQ_NEXT(conn, link);
-		bool stalls = http_conn_queued(conn) > 0 &&
+		bool stalls = http_conn_queued(conn) > 0 && conn->idle_ms == 0 &&
 			      now_ms - conn->taken_at_ms > server->conf.limits.write_ms;
 
 		if (stalls)

@@ -17,7 +17,7 @@ struct http_conn;
 struct web_call;
 struct web_server;
 
-void http_conn_new(struct web_server *server, struct bufferevent *bev, bool tls);
+void http_conn_new(struct web_server *server, struct bufferevent *bev, bool tls, bool local);
 /* No further callback; it and its call are told and freed soon. */
 void http_conn_close(struct http_conn *conn);
 void http_conn_reap(struct web_server *server); /* frees what was closed */
@@ -31,14 +31,15 @@ bool http_conn_ended(const struct http_conn *conn); /* the client sends no more 
 
 /* Sends the call's answer, frees the call, goes on with the next request or closes. */
 void http_conn_answer(struct http_conn *conn, struct web_call *call);
-/* The call may have its body: gathers it, then runs the handler. */
-void http_conn_take_body(struct http_conn *conn);
+/* The call may go on: its stream begins, or its body is gathered for the handler. */
+void http_conn_admitted(struct http_conn *conn);
 /* Pieces of an answer that go out before its end (100, events, relays). */
 void http_conn_send(struct http_conn *conn, struct evbuffer *data);
 /* The end of such an answer: as http_conn_answer(), with all already sent. */
 void http_conn_finish(struct http_conn *conn, struct web_call *call);
 size_t http_conn_queued(const struct http_conn *conn);
 bool http_conn_tls(const struct http_conn *conn);
+bool http_conn_is_local(const struct http_conn *conn);
 /* Whether this peer may ask for that path. Over TLS the edge is who shows a certificate with the
  * common name `edge`: it hands on what comes from outside, and gets nothing below /internal. Other
  * certificates are services', which get that, /healthz, /readyz and /metrics only, so that nobody
@@ -49,6 +50,11 @@ bool http_conn_may_ask(const struct http_conn *conn, const char *path);
  * more is to come, -1: request.bad_framing. */
 int http_conn_body(struct http_conn *conn, struct evbuffer *in, size_t room, struct err *err);
 void http_conn_continue(struct http_conn *conn); /* 100 Continue, where it is waited for */
+/* What follows the head is no longer HTTP: a body until the client's end, and no time but
+ * `idle_ms` without a byte of either side. */
+void http_conn_upgrade(struct http_conn *conn, long idle_ms);
+/* Says that no more comes, when all was taken; over TLS, which knows no half, it closes then. */
+void http_conn_end_output(struct http_conn *conn);
 /* Whether bytes of the body are outstanding. */
 bool http_conn_has_body(const struct http_conn *conn);
 void http_conn_pause(struct http_conn *conn, bool paused);

@@ -25,8 +25,7 @@ struct http_parse {
 	uint16_t value_len[HTTP_MAX_HEADERS];
 	size_t target_len;
 	size_t n_names;
-	bool headers_done;
-	bool message_done;
+	bool headers_done, message_done, is_proxy;
 	/* chunked bodies */
 	http_sink *sink;
 	void *sink_arg;
@@ -151,6 +150,14 @@ struct http_parse *http_parse_new(void)
 	return mem_alloc(sizeof(struct http_parse));
 }
 
+struct http_parse *http_parse_new_proxy(void)
+{
+	struct http_parse *parse = http_parse_new();
+
+	parse->is_proxy = true;
+	return parse;
+}
+
 void http_parse_free(struct http_parse *parse)
 {
 	mem_cleanup_free(&parse);
@@ -247,24 +254,16 @@ static size_t count_of(const struct http_head *head, const char *name)
 	return count;
 }
 
-static const char *method_of(unsigned method)
+static const char *method_of(unsigned method, bool is_proxy)
 {
-	static const struct {
-		unsigned number;
-		const char *name;
-	} known[] = {
-		{ HTTP_GET, "GET" },
-		{ HTTP_HEAD, "HEAD" },
-		{ HTTP_POST, "POST" },
-		{ HTTP_PUT, "PUT" },
-		{ HTTP_PATCH, "PATCH" },
-		{ HTTP_DELETE, "DELETE" },
-		{ HTTP_OPTIONS, "OPTIONS" },
-	};
+	static const unsigned known[] = { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH,
+		HTTP_DELETE, HTTP_OPTIONS, HTTP_LOCK, HTTP_UNLOCK };
 
+	if (is_proxy && method == HTTP_CONNECT)
+		return "CONNECT";
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		if (known[i].number == method)
-			return known[i].name;
+		if (known[i] == method)
+			return llhttp_method_name((llhttp_method_t)method);
 	}
 	return NULL;
 }
@@ -314,9 +313,10 @@ static int check_head(struct http_head *head, int *ret_status, struct err *err)
 	const char *expect = http_head_find(head, "expect");
 	const char *host = http_head_find(head, "host");
 	const char *repeated = repeated_header(head);
+	/* A proxy's clients need none: the target says it, and CONNECT may be of HTTP/1.0. */
+	bool is_optional = strcmp(head->method, "CONNECT") == 0;
 
-	if (!head->target || head->n_headers == 0 || !host || count_of(head, "host") != 1 ||
-		!is_host(host))
+	if (!head->target || (host ? count_of(head, "host") != 1 || !is_host(host) : !is_optional))
 		return refuse(ret_status, 400, err, "request.bad_host",
 			"not exactly one valid Host header");
 	if (repeated)
@@ -352,7 +352,7 @@ static int take_facts(
 	if (llhttp->http_major != 1 || llhttp->http_minor > 1)
 		return refuse(ret_status, 505, err, "request.bad_version", "only HTTP/1.0 and 1.1");
 	head->http_1_0 = llhttp->http_minor == 0;
-	head->method = method_of(llhttp->method);
+	head->method = method_of(llhttp->method, parse->is_proxy);
 	if (!head->method)
 		return refuse(ret_status, 400, err, "request.unknown_method", "unknown method");
 	if (check_head(head, ret_status, err) < 0)
@@ -409,7 +409,7 @@ int http_parse_head(struct http_parse *parse, char *text, size_t len, struct htt
 	const char *fault;
 
 	*ret_head = (struct http_head) { .content_length = -1 };
-	*parse = (struct http_parse) { .head = ret_head };
+	*parse = (struct http_parse) { .head = ret_head, .is_proxy = parse->is_proxy };
 	llhttp_init(&parse->llhttp, HTTP_REQUEST, &settings);
 	parse->llhttp.data = parse;
 	code = llhttp_execute(&parse->llhttp, text, len);

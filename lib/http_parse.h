@@ -42,6 +42,7 @@ struct http_head {
 };
 
 struct http_parse *http_parse_new(void);
+struct http_parse *http_parse_new_proxy(void); /* CONNECT host:port is a request, too */
 void http_parse_free(struct http_parse *parse);
 
 /* Looks at data[scan->seen..len). 1: the head ends at scan->seen; 0: more is needed; -1: refused,

@@ -8,13 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "lib/http_inner.h"
+#include "lib/http_recv.h"
 #include "lib/mem.h"
 
-#define DIRECT_READ_BYTES (256u * 1024u)
 #define DIRECT_CHUNK_BYTES (64u * 1024u)
 #define BODY_STEP_BYTES (16u * 1024u)
 
@@ -94,6 +93,11 @@ static void submit(struct http_conn *conn, enum web_phase phase)
 	refuse(conn, 0, &err);
 }
 
+void http_read_begin_stream(struct http_conn *conn)
+{
+	submit(conn, WEB_BEGIN);
+}
+
 bool http_read_body(struct http_conn *conn)
 {
 	struct web_call *call = conn->call;
@@ -118,29 +122,8 @@ bool http_read_body(struct http_conn *conn)
 	return conn->state != CONN_BODY;
 }
 
-/* More than libevent's 4 KiB at a time, past its buffer, which is empty here. */
-static void read_direct(struct http_conn *conn, struct evbuffer *in, size_t room)
-{
-	struct evbuffer_iovec space;
-	size_t want = room < DIRECT_READ_BYTES ? room : DIRECT_READ_BYTES;
-	int waiting = 0;
-	ssize_t got;
-
-	if (ioctl(bufferevent_getfd(conn->bev), FIONREAD, &waiting) < 0 || waiting <= 0)
-		return;
-	if (want > (size_t)waiting)
-		want = (size_t)waiting;
-	if ((long long)want > conn->body_left)
-		want = (size_t)conn->body_left;
-	if (want == 0 || evbuffer_reserve_space(in, (ev_ssize_t)want, &space, 1) != 1)
-		return;
-	got = recv(bufferevent_getfd(conn->bev), space.iov_base, want, MSG_DONTWAIT);
-	space.iov_len = got > 0 ? (size_t)got : 0;
-	evbuffer_commit_space(in, &space, 1);
-	conn->body_left -= (long long)space.iov_len;
-}
-
-/* The same for chunked bodies; what follows the body goes back to where requests are read from. */
+/* Past libevent's buffer, which is empty here; what follows the body goes back to where requests
+ * are read from. */
 static int read_direct_chunks(
 	struct http_conn *conn, struct evbuffer *in, size_t room, struct err *err)
 {
@@ -178,14 +161,21 @@ static void move_counted(struct http_conn *conn, struct evbuffer *in, size_t roo
 
 	if (moved > 0)
 		conn->body_left -= moved;
+	want -= moved > 0 ? (size_t)moved : 0;
 	if (!conn->tls && evbuffer_get_length(input) == 0 && moved >= 0)
-		read_direct(conn, in, room - (size_t)moved);
-	conn->body_done = conn->body_left == 0;
+		conn->body_left -= (long long)http_recv(bufferevent_getfd(conn->bev), in, want);
+	conn->body_done = conn->body_left == 0 ||
+			  (conn->idle_ms > 0 && conn->eof && evbuffer_get_length(input) == 0);
 }
 
 /* A streamed body may take long, but a drip does not hold its route for ever. */
 static void renew_deadline(struct http_conn *conn, size_t got)
 {
+	if (conn->idle_ms > 0) {
+		if (got > 0)
+			http_conn_touch(conn);
+		return;
+	}
 	conn->body_fresh += got;
 	if (conn->deadline_ms && conn->body_fresh < BODY_STEP_BYTES)
 		return;
@@ -208,7 +198,7 @@ int http_conn_body(struct http_conn *conn, struct evbuffer *in, size_t room, str
 void http_conn_pause(struct http_conn *conn, bool paused)
 {
 	http_conn_hold(conn, paused && !conn->body_done);
-	if (paused || conn->body_done)
+	if ((paused || conn->body_done) && conn->idle_ms == 0)
 		http_conn_set_deadline(conn, 0);
 	else
 		renew_deadline(conn, 0);
@@ -303,6 +293,40 @@ static int check_draining(const struct web_call *call, struct err *err)
 	return err_set(err, ERR_UNAVAILABLE, "service.draining", "the service is about to stop");
 }
 
+/* Whether a list of tokens has that one. */
+static bool has_token(const char *list, const char *token)
+{
+	size_t len;
+
+	for (; list && *list; list += len + (list[len] == ',')) {
+		size_t spaces = strspn(list, " \t");
+
+		list += spaces;
+		len = strcspn(list, ", \t");
+		if (len == strlen(token) && strncasecmp(list, token, len) == 0)
+			return true;
+		len = strcspn(list, ",");
+	}
+	return false;
+}
+
+/* Whether the client means the protocol that the route's bytes will be. */
+static int check_upgrade(struct http_conn *conn, struct err *err)
+{
+	struct web_call *call = conn->call;
+	const struct web_stream_ops *ops = call->entry->route->stream;
+	const char *protocol = http_head_find(&call->head, "upgrade");
+
+	if (!ops->upgrade ||
+		(protocol && strcasecmp(protocol, ops->upgrade) == 0 && conn->body_done &&
+			has_token(http_head_find(&call->head, "connection"), "upgrade") &&
+			!call->head.http_1_0))
+		return 0;
+	web_header_add(&call->res, "Upgrade", ops->upgrade);
+	return err_set(err, ERR_INVALID, "request.no_upgrade",
+		"this route is for HTTP/1.1 with Upgrade: %s and without a body", ops->upgrade);
+}
+
 static void begin_request(struct http_conn *conn)
 {
 	struct web_call *call = conn->call;
@@ -316,17 +340,22 @@ static void begin_request(struct http_conn *conn)
 		return;
 	}
 	if (call->entry->route->stream) {
-		submit(conn, WEB_BEGIN);
+		if (check_upgrade(conn, &err) < 0)
+			refuse(conn, 426, &err);
+		else if (web_call_asks_caller(call))
+			submit(conn, WEB_ADMIT);
+		else
+			http_read_begin_stream(conn);
 		return;
 	}
 	if (check_body(conn, &err) < 0) {
 		refuse(conn, 0, &err);
 		return;
 	}
-	if (conn->body_done)
-		submit(conn, WEB_HANDLE);
-	else if (wants_admission(conn))
+	if (web_call_asks_caller(call) || (!conn->body_done && wants_admission(conn)))
 		submit(conn, WEB_ADMIT);
+	else if (conn->body_done)
+		submit(conn, WEB_HANDLE);
 	else
 		http_read_begin_body(conn);
 }

@@ -13,6 +13,7 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 
+#define USUAL_SIZE 1000 /* of an answer */
 #define MAX_INTEGER ((1LL << 53) - 1)
 
 struct writer {
@@ -57,22 +58,32 @@ static int put_escape(struct buf *out, unsigned char c, struct err *err)
 	return buf_printf(out, err, "\\u%04x", c);
 }
 
+/* How many bytes from here on stand for themselves. */
+static size_t plain_len(const char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && (unsigned char)text[i] >= ' ' && text[i] != '"' && text[i] != '\\')
+		i++;
+	return i;
+}
+
 static int put_text(struct buf *out, const char *text, size_t len, struct err *err)
 {
-	size_t plain = 0;
+	size_t plain = plain_len(text, len);
 
-	if (buf_add(out, "\"", 1, err) < 0)
+	if (buf_reserve(out, len + 2, err) < 0)
 		return -1;
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c >= ' ' && c != '"' && c != '\\')
-			continue;
-		if (buf_add(out, text + plain, i - plain, err) < 0 || put_escape(out, c, err) < 0)
+	out->data[out->len++] = '"';
+	while (plain < len) {
+		if (buf_add(out, text, plain, err) < 0 ||
+			put_escape(out, (unsigned char)text[plain], err) < 0)
 			return -1;
-		plain = i + 1;
+		text += plain + 1;
+		len -= plain + 1;
+		plain = plain_len(text, len);
 	}
-	if (buf_add(out, text + plain, len - plain, err) < 0)
+	if (buf_add(out, text, plain, err) < 0)
 		return -1;
 	return buf_add(out, "\"", 1, err);
 }
@@ -181,7 +192,7 @@ char *json_encode(const json_t *value, size_t *ret_len)
 {
 	struct writer out = { .buf = BUF_INIT(SIZE_MAX) };
 
-	if (put_value(&out, value, 0, NULL) < 0)
+	if (buf_reserve(&out.buf, USUAL_SIZE, NULL) < 0 || put_value(&out, value, 0, NULL) < 0)
 		abort();
 	*ret_len = out.buf.len;
 	return (char *)out.buf.data;
@@ -198,6 +209,22 @@ int jcs_encode(const json_t *value, char **ret_text, size_t *ret_len, struct err
 	if (ret_len)
 		*ret_len = out.buf.len;
 	*ret_text = (char *)out.buf.data;
+	return 0;
+}
+
+int jcs_parse(const char *text, size_t len, const char *code, const char *what, json_t **ret_value,
+	struct err *err)
+{
+	auto_json json_t *value = json_parse(text, len, err);
+	auto_free char *canonical = NULL;
+	size_t canonical_len = 0;
+
+	if (!value || jcs_encode(value, &canonical, &canonical_len, err) < 0)
+		return -1;
+	if (canonical_len != len || memcmp(canonical, text, len) != 0)
+		return err_set(err, ERR_INVALID, code,
+			"the %s's bytes are not its canonical form (RFC 8785)", what);
+	*ret_value = take_ptr(value);
 	return 0;
 }
 

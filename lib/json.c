@@ -284,6 +284,18 @@ bool json_text_is(const json_t *object, const char *name, const char *value)
 	return text && strcmp(text, value) == 0;
 }
 
+bool json_list_has(const json_t *list, const char *text)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach (list, i, entry) {
+		if (json_is_string(entry) && text && strcmp(json_string_value(entry), text) == 0)
+			return true;
+	}
+	return false;
+}
+
 void json_cleanup(json_t **value)
 {
 	json_decref(*value);

@@ -53,12 +53,16 @@ int json_decode(struct arena *arena, json_t *object, const struct json_field *fi
 char *json_encode(const json_t *value, size_t *ret_len);
 /* Canonical bytes (RFC 8785); NUL-terminated, caller frees. -1 json.not_canonical on reals. */
 int jcs_encode(const json_t *value, char **ret_text, size_t *ret_len, struct err *err);
+/* Parses bytes that must be the canonical ones: `code` says that they are not, of what. */
+int jcs_parse(const char *text, size_t len, const char *code, const char *what, json_t **ret_value,
+	struct err *err);
 /* "sha256:…" over the canonical bytes. */
 int jcs_digest(const json_t *value, char ret_text[DIGEST_TEXT_SIZE], struct err *err);
 
 /* String member or NULL. */
 const char *json_text(const json_t *object, const char *name);
 bool json_text_is(const json_t *object, const char *name, const char *value);
+bool json_list_has(const json_t *list, const char *text); /* as one of its entries */
 
 void json_cleanup(json_t **value);
 #define auto_json __attribute__((cleanup(json_cleanup)))

@@ -64,14 +64,20 @@ void *mem_dup(const void *data, size_t len)
 
 char *mem_printf(const char *fmt, ...)
 {
-	char *text = NULL;
 	va_list args;
-	int len;
+	char *text;
 
 	va_start(args, fmt);
-	len = vasprintf(&text, fmt, args);
+	text = mem_vprintf(fmt, args);
 	va_end(args);
-	return checked(len < 0 ? NULL : text);
+	return text;
+}
+
+char *mem_vprintf(const char *fmt, va_list args)
+{
+	char *text = NULL;
+
+	return checked(vasprintf(&text, fmt, args) < 0 ? NULL : text);
 }
 
 void mem_wipe_free(void *ptr, size_t len)

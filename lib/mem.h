@@ -6,6 +6,7 @@
 #ifndef STRONGROOM_MEM_H
 #define STRONGROOM_MEM_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -16,6 +17,7 @@ char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
 void *mem_dup(const void *data, size_t len);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *mem_vprintf(const char *fmt, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* Wipes and frees; NULL is fine. */
 void mem_wipe_free(void *ptr, size_t len);

@@ -264,6 +264,26 @@ static int manifest_path(const struct oci_registry *registry, const char *refere
 	return 0;
 }
 
+/* `299 - "text"`, and nothing else has a meaning here. */
+static void tell_warnings(const struct oci_registry *registry, const struct fetch_response *res)
+{
+	static const char start[] = "299 - \"";
+	char *line;
+
+	for (size_t i = 0; registry->conf.warned && (line = fetch_header_at(res, "Warning", i));
+		i++) {
+		size_t len = strlen(line);
+
+		if (strncmp(line, start, strlen(start)) == 0 && len > strlen(start) &&
+			line[len - 1] == '"') {
+			line[len - 1] = '\0';
+			clean(line);
+			registry->conf.warned(registry->conf.warned_arg, line + strlen(start));
+		}
+		free(line);
+	}
+}
+
 int oci_registry_put_manifest(struct oci_registry *registry, const char *reference,
 	const char *type, const void *text, size_t len, struct err *err)
 {
@@ -282,6 +302,7 @@ int oci_registry_put_manifest(struct oci_registry *registry, const char *referen
 		return -1;
 	if (res.status != 201)
 		return oci_registry_refused(&res, "put the manifest", err);
+	tell_warnings(registry, &res);
 	return 0;
 }
 

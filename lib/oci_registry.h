@@ -28,6 +28,9 @@ struct oci_registry_conf {
 	unsigned attempts;     /* failures in a row without a byte of progress; 0: 6 */
 	void (*progress)(void *arg, long long done, long long total); /* of the blob; may be NULL */
 	void *progress_arg;
+	/* A Warning that came with a manifest's answer, fit for a terminal; may be NULL. */
+	void (*warned)(void *arg, const char *text);
+	void *warned_arg;
 };
 
 /* registry.name, fetch.bad_url */

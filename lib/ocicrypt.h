@@ -78,7 +78,7 @@ int ocicrypt_open(const json_t *descriptor, const struct ocicrypt_keys *keys,
 int ocicrypt_add(struct ocicrypt_layer *layer, const void *data, size_t len, struct err *err)
 	__attribute__((warn_unused_result));
 /* All of a file instead, and the digest compared: image.digest. */
-int ocicrypt_add_file(struct ocicrypt_layer *layer, int fd, const char *digest, struct err *err)
+int ocicrypt_add_file(struct ocicrypt_layer *layer, int fd, const char *expected, struct err *err)
 	__attribute__((warn_unused_result));
 /* What was added is in in_fd now. Size and HMAC are checked before the first byte is deciphered,
  * the inner digest behind the last (what came out is in out_fd then): image.digest, image.hmac,

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/buf.h"
 #include "lib/id.h"
 #include "lib/mem.h"
 #include "lib/ocicrypt_layer.h"
@@ -42,17 +43,7 @@ static ssize_t read_full(int fd, unsigned char *data, size_t size, long long off
 
 static int write_full(int fd, const unsigned char *data, size_t len, struct err *err)
 {
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_errno(err, "cannot write the layer");
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return buf_write_all(fd, data, len) < 0 ? err_errno(err, "cannot write the layer") : 0;
 }
 
 /* Blocks for all of it at once cost less than one by one. A hint: not every file system can. */

@@ -48,10 +48,10 @@ static int failed(enum peer peer, struct err *err)
 	return err_wrap(err, "%s", names[peer]);
 }
 
-int peer_get(
-	struct worker *worker, enum peer peer, const char *path, json_t **ret_json, struct err *err)
+static int ask(struct worker *worker, enum peer peer, const char *method, const char *path,
+	json_t **ret_json, struct err *err)
 {
-	struct fetch_request req = { .method = "GET", .timeout_ms = TIMEOUT_MS };
+	struct fetch_request req = { .method = method, .timeout_ms = TIMEOUT_MS };
 	const char *headers[] = { NULL, NULL }, *base = url_of(worker->conf, peer);
 	auto_free char *url = NULL, *assertion = NULL;
 
@@ -66,4 +66,16 @@ int peer_get(
 	if (fetch_json(worker->fetch, &req, NULL, ret_json, NULL, err) < 0)
 		return failed(peer, err);
 	return 0;
+}
+
+int peer_get(
+	struct worker *worker, enum peer peer, const char *path, json_t **ret_json, struct err *err)
+{
+	return ask(worker, peer, "GET", path, ret_json, err);
+}
+
+int peer_post(
+	struct worker *worker, enum peer peer, const char *path, json_t **ret_json, struct err *err)
+{
+	return ask(worker, peer, "POST", path, ret_json, err);
 }

@@ -296,3 +296,19 @@ int reference_boot(const struct reference *reference, const char *initdata, size
 	*ret_boot = boot;
 	return 0;
 }
+
+json_t *reference_pcrs(const struct reference *reference)
+{
+	char hex[CODEC_HEX_SIZE(DIGEST_SIZE)], name[8];
+	struct reference_boot boot;
+	json_t *pcrs = json_object();
+
+	if (reference_boot(reference, "", 0, &boot, NULL) < 0)
+		return pcrs;
+	for (unsigned i = 0; i + 1 < REFERENCE_PCRS; i++) {
+		codec_hex(boot.pcrs[i], DIGEST_SIZE, hex);
+		snprintf(name, sizeof(name), "%u", i);
+		json_object_set_new(pcrs, name, json_string(hex));
+	}
+	return pcrs;
+}

@@ -50,4 +50,7 @@ int reference_decode(const json_t *json, struct reference *ret_reference, struct
 int reference_boot(const struct reference *reference, const char *initdata, size_t len,
 	struct reference_boot *ret_boot, struct err *err);
 
+/* {"0":hex,…}: the PCRs that are the same for all sandboxes, all but 9. New reference. */
+json_t *reference_pcrs(const struct reference *reference);
+
 #endif

@@ -82,7 +82,13 @@ struct service {
 	int (*forget)(struct worker *worker, struct err *err);
 	int (*init)(struct worker *worker,
 		struct err *err); /* once, after migration check, before listening; may be NULL */
+	/* At a stop, when nobody is served any more: writes what was only counted so far; may be
+	 * NULL. */
+	int (*tell_rest)(struct worker *worker, struct err *err);
 	void (*deinit)(void *program); /* what init() made, at the very end; may be NULL */
+	/* Where programs of this host find the routes WEB_LOCAL ("tcp:127.0.0.1:port"); "":
+	 * nowhere. May be NULL. */
+	const char *(*local_listen)(const void *program);
 	/* See struct web_conf; may be NULL. */
 	web_handler *admit;
 	web_problem *problem;

@@ -30,27 +30,42 @@ static const struct step *find(const struct step *table, const char *state)
 	return table->state ? table : NULL;
 }
 
+/* Milliseconds until the next look. What a step asks for itself is told to the loop as well. */
+static long long go(const struct steps *steps, struct worker *worker, const struct step *step,
+	const void *row, int *soonest_ms)
+{
+	struct err err = { .kind = ERR_NONE };
+	int r;
+
+	if (!step)
+		return steps->retry_ms;
+	r = step->take(worker, row, &err);
+	if (r < 0) {
+		log_failure("a step failed and is repeated", &err);
+		return steps->retry_ms;
+	}
+	if (r > 0 && (*soonest_ms == 0 || r < *soonest_ms))
+		*soonest_ms = r;
+	return r > 0 ? r : step->again_ms;
+}
+
 static int take(const struct steps *steps, struct worker *worker, struct arena *arena,
-	const struct step_due *due, struct err *err)
+	const struct step_due *due, int *soonest_ms, struct err *err)
 {
 	const char *state = NULL;
 	const void *row = steps->load(worker, arena, due, &state, err);
-	const struct step *step = row ? find(steps->table, state) : NULL;
-	long long again_ms = steps->retry_ms;
+	long long again_ms;
 
 	if (!row)
 		return -1;
-	if (step && step->take(worker, row, err) == 0)
-		again_ms = step->again_ms;
-	else if (step)
-		log_failure("a step failed and is repeated", err);
-	err_clear(err);
+	again_ms = go(steps, worker, find(steps->table, state), row, soonest_ms);
 	return db_run(worker->db, DB_TENANT(due->tenant), steps->release,
 		DB_PARAMS(due->tenant, due->id, due->lease, DB_NUMBER(again_ms)), NULL, err);
 }
 
 int steps_run(const struct steps *steps, struct worker *worker, struct err *err)
 {
+	int soonest_ms = 0;
 	bool found;
 
 	do {
@@ -59,8 +74,8 @@ int steps_run(const struct steps *steps, struct worker *worker, struct err *err)
 
 		if (claim(worker->db, steps->claim, arena, &due, &found, err) < 0)
 			return -1;
-		if (found && take(steps, worker, arena, &due, err) < 0)
+		if (found && take(steps, worker, arena, &due, &soonest_ms, err) < 0)
 			return err_wrap(err, "%s '%s'", steps->noun, due.id);
 	} while (found);
-	return 0;
+	return soonest_ms;
 }

@@ -23,6 +23,7 @@ struct step_due {
 
 struct step {
 	const char *state; /* NULL behind the last */
+	/* Positive: as many milliseconds until the next look, instead of again_ms. */
 	int (*take)(struct worker *worker, const void *row, struct err *err);
 	long long again_ms;
 };
@@ -41,7 +42,8 @@ struct steps {
 	long long retry_ms; /* behind a step that failed, and in a state that has none */
 };
 
-/* Takes every row that is due one step; the `run` of a struct service_loop. */
+/* Takes every row that is due one step; the `run` of a struct service_loop: positive when a step
+ * wants the next look sooner than the others. */
 int steps_run(const struct steps *steps, struct worker *worker, struct err *err);
 
 #endif

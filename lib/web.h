@@ -50,6 +50,7 @@ struct web_req {
 	char traceparent[56];	 /* W3C; made when absent */
 	long long last_event_id; /* of an SSE stream; 0 at first */
 	const struct principal *principal; /* NULL on a public route */
+	const void *of;			   /* the route's */
 	struct arena *arena;		   /* dies with the request */
 	struct worker *worker;		   /* of the thread that runs the handler */
 	void *head;			   /* web.c's own */
@@ -97,6 +98,7 @@ typedef json_t *web_problem(const struct err *err, int status);
  * the path's first parameter. The edge lets up to 16 of those that wait in a lane together share
  * one round trip to Postgres; `answer` then runs as any handler does. `rows` live until the answer
  * is made, so res->text may point into them. */
+#define WEB_READ_PARAMS 4
 struct sql;
 struct db_rows;
 struct web_read {
@@ -104,15 +106,31 @@ struct web_read {
 	int (*answer)(struct web_req *req, struct web_res *res, const struct db_rows *rows,
 		struct err *err);
 	bool shared; /* rows of the caller's spaces may be read as well */
-	/* Of a route that has `handle` too: the second parameter of what is asked, or NULL when
-	 * this request is for the handler. Not called for a body in which `unless` stands: those do
-	 * not wait for each other. */
-	int (*ask)(struct web_req *req, const char **ret_value, struct err *err);
+	/* Of a route that has `handle` too: fills params[1] and those behind it and returns how
+	 * many there are of all, or 0 when this request is for the handler. Who comes with a
+	 * registry's token is checked here. Not called for a body in which `unless` stands: those
+	 * do not wait for each other. */
+	int (*ask)(struct web_req *req, struct web_res *res, const char *params[WEB_READ_PARAMS],
+		struct err *err);
 	const char *unless;
 };
 /* The same answer about `id` in a handler, behind a change. */
 int web_read_answer(struct web_req *req, struct web_res *res, const struct web_read *read,
 	const char *id, struct err *err);
+
+/* A change that asks nothing of Postgres but to take it. Of those that wait in a lane together up
+ * to 16 of one tenant share a transaction, and its way to the disk; where that fails, each is made
+ * alone. `work` is the request's own, in its arena. */
+struct db;
+struct web_change {
+	/* Who asks (req->principal is there behind it), for what, and all that needs no database.
+	 */
+	int (*prepare)(struct web_req *req, struct web_res *res, void **ret_work, struct err *err);
+	void (*add)(struct db *db, const void *work); /* statements for db_at_commit() */
+	void (*close)(struct db *db);		      /* behind those of all */
+	int (*answer)(struct web_req *req, struct web_res *res, void *work, struct err *err);
+	int (*alone)(struct web_req *req, struct web_res *res, void *work, struct err *err);
+};
 
 enum web_access {
 	WEB_PUBLIC,   /* no token; req->principal is NULL. What the handler itself asks for is
@@ -122,6 +140,8 @@ enum web_access {
 	WEB_SERVICE,  /* another service's assertion; /internal only */
 	WEB_REGISTRY, /* registry token, checked by the handler and, before a body, by the
 			 program's `admit` (registry-gw answers challenges itself) */
+	WEB_LOCAL,    /* a program of this host, on a listener of its own; what it knows is checked
+			 by the handler and, before a body, by `admit` */
 };
 
 struct web_stream_ops;
@@ -137,8 +157,10 @@ struct web_route {
 	bool json;	     /* body must be application/json and parses before the handler runs */
 	web_handler *handle; /* buffered route, or NULL */
 	const struct web_stream_ops *stream; /* streamed route, or NULL */
-	const struct web_read *read;	     /* in place of `handle`, or beside it with `ask`; for
-						members, in a lane */
+	const struct web_read *read;	     /* in place of `handle`, or beside it with `ask`; in a
+						lane, for members and the registry's tokens */
+	const struct web_change *change;     /* in place of `handle`, in a lane */
+	const void *of; /* what a handler of several routes works on: its req->of */
 };
 
 /* kind -> HTTP status, the one place of this mapping. */

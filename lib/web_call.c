@@ -109,7 +109,7 @@ static int authorise_again(struct web_call *call)
 {
 	const struct web_conf *conf = &call->server->conf;
 
-	if (call->phase != WEB_HANDLE || !conf->recheck)
+	if ((call->phase != WEB_HANDLE && call->phase != WEB_BEGIN) || !conf->recheck)
 		return 0;
 	return conf->recheck(&call->req, &call->err);
 }
@@ -249,10 +249,29 @@ static bool is_joined(const struct web_call *call)
 {
 	const struct web_read *read = call->entry->route->read;
 
-	if (!read || call->phase != WEB_HANDLE)
+	if (call->phase != WEB_HANDLE)
+		return false;
+	if (call->entry->route->change)
+		return true;
+	if (!read)
 		return false;
 	return !read->unless || !memmem(call->body.data ? call->body.data : (void *)"",
 					call->body.len, read->unless, strlen(read->unless));
+}
+
+bool web_call_asks_caller(const struct web_call *call)
+{
+	return call->entry->lane && lane_asks_caller(call->entry->lane);
+}
+
+/* Known once he was admitted. */
+static unsigned caller_of(const struct web_call *call)
+{
+	const struct principal *who = call->req.principal;
+
+	if (call->phase == WEB_ADMIT || !web_call_asks_caller(call))
+		return 0;
+	return who && who->tenant ? web_hash(who->tenant) : 0;
 }
 
 bool web_call_submit(struct web_call *call, enum web_phase phase)
@@ -264,11 +283,16 @@ bool web_call_submit(struct web_call *call, enum web_phase phase)
 	call->submitted = true;
 	call->runs += phase == WEB_HANDLE;
 	call->job.joins = is_joined(call);
-	call->job.run = call->job.joins ? web_read_run : call_run;
+	call->job.caller = caller_of(call);
+	call->job.run = !call->job.joins	     ? call_run
+			: call->entry->route->change ? web_change_run
+						     : web_read_run;
 	if (!call->entry->lane) /* "loop": answers from memory */
 		call_run(&call->job, NULL);
 	else
 		call->submitted = lane_submit(call->entry->lane, &call->job);
+	if (call->submitted)
+		event_active(call->server->wake_event, EV_TIMEOUT, 0);
 	return call->submitted;
 }
 
@@ -287,7 +311,7 @@ static void on_done(struct web_server *server, struct web_note *note)
 	else if (call->built)
 		http_conn_answer(call->conn, call);
 	else if (call->phase == WEB_ADMIT)
-		http_conn_take_body(call->conn);
+		http_conn_admitted(call->conn);
 	else
 		web_park_settle(call);
 }

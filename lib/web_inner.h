@@ -26,6 +26,7 @@
 #define WEB_OUT_HIGH_BYTES (256u * 1024u)
 #define WEB_OUT_LOW_BYTES (64u * 1024u)
 #define WEB_IN_TOTAL_BYTES (2u * 1024u * 1024u) /* of all streams, but each may have the least */
+#define WEB_IN_MOST_BYTES (512u * 1024u)
 #define WEB_IN_LEAST_BYTES (32u * 1024u)
 #define WEB_CHAIN_BYTES 64u /* an evbuffer's memory comes in powers of two, with a head */
 #define WEB_EVENTS_HIGH_BYTES (1024u * 1024u) /* then what was added goes out first */
@@ -119,6 +120,8 @@ struct web_server {
 	struct event *inbox_event;
 	struct event *tick_event;
 	struct event *reap_event;
+	struct event
+		*wake_event; /* at the end of the loop's round: what came in it runs together */
 	struct event *signal_events[2];
 	int inbox_fd;
 	_Atomic(struct web_note *) inbox;
@@ -134,6 +137,7 @@ struct web_server {
 	struct metric *conns_gauge;
 	struct metric *calls_gauge;
 	struct evconnlistener *listener;
+	struct evconnlistener *local_listener;
 	char *socket_path;
 	unsigned long long socket_inode;
 	struct ssl_ctx_st *tls;
@@ -177,7 +181,7 @@ json_t *web_reply_problem(const struct web_call *call);
 /* Routes whose handlers look at credentials of other kinds than tokens of ours. */
 static inline bool web_asks_itself(enum web_access access)
 {
-	return access == WEB_PUBLIC || access == WEB_REGISTRY;
+	return access == WEB_PUBLIC || access == WEB_REGISTRY || access == WEB_LOCAL;
 }
 
 /* --- web_call.c: the loop, except the run itself --- */
@@ -185,6 +189,8 @@ struct web_call *web_call_new(struct web_server *server, struct http_conn *conn)
 void web_call_identify(struct web_call *call); /* ids out of the head, or new ones */
 void web_call_free(struct web_call *call);
 bool web_call_submit(struct web_call *call, enum web_phase phase);
+/* Whether its lane must know who asks before it gives him a thread for long. */
+bool web_call_asks_caller(const struct web_call *call);
 void web_call_refuse(
 	struct web_call *call, int status, const struct err *err); /* answers at once */
 void web_call_gone(struct web_call *call);			   /* the connection is */
@@ -194,9 +200,11 @@ int web_call_begin(struct web_call *call, struct worker *worker); /* enters and 
 void web_call_enter(struct web_call *call); /* what is logged and recorded now is this call's */
 int web_call_parse(struct web_call *call);  /* the body */
 void web_call_end(struct web_call *call);
-void web_read_run(struct lane_job *jobs, struct worker *worker); /* web_read.c */
+void web_read_run(struct lane_job *jobs, struct worker *worker);   /* web_read.c */
+void web_change_run(struct lane_job *jobs, struct worker *worker); /* web_change.c */
 
 /* --- web_park.c: the loop --- */
+unsigned web_hash(const char *key);
 void web_park_add(struct web_call *call);
 void web_park_remove(struct web_call *call);
 void web_park_tick(struct web_server *server, long long now_ms);

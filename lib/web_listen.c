@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the edge listens: a unix socket 0660, or TCP with TLS 1.2 or newer where the peer shows
- * a certificate of the configured CA. Plain TCP is for loopback only.
+ * a certificate of the configured CA. Plain TCP is for loopback only, as is the listener for
+ * programs of this host.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,14 +32,15 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	int len, void *arg)
 {
 	struct web_server *server = arg;
+	bool is_local = listener == server->local_listener;
+	SSL_CTX *tls = is_local ? NULL : server->tls;
 	struct bufferevent *bev;
 	int one = 1;
 
-	(void)listener;
 	(void)len;
 	if (server->n_conns >= server->conf.limits.max_connections &&
 		!http_conn_make_room(server)) {
-		if (!server->tls)
+		if (!tls)
 			(void)!send(
 				fd, busy_text, sizeof(busy_text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		close(fd);
@@ -46,16 +48,16 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	}
 	if (peer->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (server->tls)
-		bev = bufferevent_openssl_socket_new(server->base, fd, SSL_new(server->tls),
+	if (tls)
+		bev = bufferevent_openssl_socket_new(server->base, fd, SSL_new(tls),
 			BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
 	else
 		bev = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!bev)
 		abort();
-	if (server->tls)
+	if (tls)
 		bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-	http_conn_new(server, bev, server->tls != NULL);
+	http_conn_new(server, bev, tls != NULL, is_local);
 }
 
 /* Out of descriptors, usually: the tick enables the listener again. */

@@ -16,7 +16,7 @@
 
 #define SSE_COMMENT_MS 15000
 
-static unsigned hash_of(const char *key)
+unsigned web_hash(const char *key)
 {
 	unsigned hash = 2166136261u; /* FNV-1a */
 
@@ -29,7 +29,7 @@ static unsigned hash_of(const char *key)
 static bool was_rung(const struct web_call *call)
 {
 	const struct web_server *server = call->server;
-	unsigned hash = hash_of(call->res.park_key);
+	unsigned hash = web_hash(call->res.park_key);
 
 	if (server->rings - call->ring_seen > WEB_RING_LOG)
 		return true;
@@ -43,7 +43,7 @@ static bool was_rung(const struct web_call *call)
 void web_park_add(struct web_call *call)
 {
 	struct web_server *server = call->server;
-	unsigned bucket = hash_of(call->res.park_key) % WEB_PARK_BUCKETS;
+	unsigned bucket = web_hash(call->res.park_key) % WEB_PARK_BUCKETS;
 
 	call->parked = true;
 	call->rung = was_rung(call);
@@ -108,7 +108,7 @@ void web_park_tick(struct web_server *server, long long now_ms)
 
 void web_park_ring(struct web_server *server, const char *key)
 {
-	unsigned hash = hash_of(key);
+	unsigned hash = web_hash(key);
 	struct web_call *call = LIST_FIRST(&server->by_key[hash % WEB_PARK_BUCKETS]);
 
 	server->ring_log[server->rings++ % WEB_RING_LOG] = hash;

@@ -14,7 +14,8 @@ _Static_assert(LANE_MAX_JOINED <= DB_MAX_READS, "a worker's jobs are one group o
 
 struct question {
 	struct web_call *call;
-	const char *params[2];
+	const char *params[WEB_READ_PARAMS];
+	int n_params;
 };
 
 static struct db_scope scope_of(const struct web_req *req, const struct web_read *read)
@@ -34,22 +35,25 @@ static void ask(const struct question *question, struct db_read *ret_read)
 		.scope = scope_of(req, read),
 		.sql = read->sql,
 		.params = question->params,
-		.n_params = 2,
+		.n_params = question->n_params,
 	};
 }
 
 /* 1: asked, 0: the handler has answered, -1. */
-static int prepare(struct web_call *call, struct worker *worker, struct question *ret_question)
+static int prepare(struct web_call *call, struct worker *worker, struct question *ret)
 {
 	const struct web_route *route = call->entry->route;
-	const char *value = call->req.params[0].value;
 
-	if (web_call_begin(call, worker) < 0 || web_call_parse(call) < 0 ||
-		(route->read->ask && route->read->ask(&call->req, &value, &call->err) < 0))
+	*ret = (struct question) { call, { NULL, call->req.params[0].value }, 2 };
+	if (web_call_begin(call, worker) < 0 || web_call_parse(call) < 0)
 		return -1;
-	if (!value)
+	if (route->read->ask)
+		ret->n_params = route->read->ask(&call->req, &call->res, ret->params, &call->err);
+	if (ret->n_params < 0)
+		return -1;
+	if (ret->n_params == 0)
 		return route->handle(&call->req, &call->res, &call->err);
-	*ret_question = (struct question) { call, { call->req.principal->tenant, value } };
+	ret->params[0] = call->req.principal->tenant;
 	return 1;
 }
 

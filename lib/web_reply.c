@@ -21,6 +21,7 @@ static const char *phrase_of(int status)
 		int status;
 		const char *phrase;
 	} phrases[] = {
+		{ 101, "Switching Protocols" },
 		{ 200, "OK" },
 		{ 201, "Created" },
 		{ 202, "Accepted" },
@@ -46,6 +47,7 @@ static const char *phrase_of(int status)
 		{ 416, "Range Not Satisfiable" },
 		{ 417, "Expectation Failed" },
 		{ 422, "Unprocessable Content" },
+		{ 426, "Upgrade Required" },
 		{ 428, "Precondition Required" },
 		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },

@@ -107,10 +107,14 @@ static int compile_route(struct web_server *server, const struct web_route *rout
 	bool on_loop = route->lane && strcmp(route->lane, "loop") == 0;
 
 	*entry = (struct web_entry) { .route = route };
-	if (!!(route->handle || route->read) + !!route->stream != 1)
-		return bad_route(err, route, "not exactly one of handle or read, and stream");
-	if (route->read && (on_loop || route->access != WEB_MEMBER))
-		return bad_route(err, route, "a read is a member's, in a lane");
+	if (!!(route->handle || route->read) + !!route->stream + !!route->change != 1)
+		return bad_route(err, route, "not exactly one of handle or read, stream, change");
+	if (route->change && on_loop)
+		return bad_route(err, route, "a change runs in a lane");
+	if (route->read &&
+		(on_loop || (route->access != WEB_MEMBER &&
+				    !(web_asks_itself(route->access) && route->read->ask))))
+		return bad_route(err, route, "a read is a member's, or asks who it is; in a lane");
 	if (route->read && !route->read->ask &&
 		(route->handle || !strchr(route->path, '{') || strcmp(route->method, "GET") != 0))
 		return bad_route(err, route, "a read that does not ask is a GET of one thing");
@@ -346,7 +350,8 @@ static const struct web_entry *find(struct web_call *call, bool head_by_get, cha
 	for (size_t i = 0; i < server->n_entries; i++) {
 		const struct web_entry *entry = &server->entries[i];
 
-		if (!match_path(call, entry))
+		if ((entry->route->access == WEB_LOCAL) != http_conn_is_local(call->conn) ||
+			!match_path(call, entry))
 			continue;
 		if (serves(entry->route, call->head.method, head_by_get))
 			return entry;
@@ -367,8 +372,10 @@ int web_route_match(struct web_call *call, struct err *err)
 	call->entry = find(call, false, allow);
 	if (!call->entry && *allow)
 		call->entry = find(call, true, allow);
-	if (call->entry)
+	if (call->entry) {
+		call->req.of = call->entry->route->of;
 		return 0;
+	}
 	if (!*allow)
 		return err_set(err, ERR_NOT_FOUND, "request.no_route", "no such path");
 	web_header_add(&call->res, "Allow", arena_strdup(call->arena, allow));

@@ -25,6 +25,7 @@ static const struct web_limits default_limits = {
 	.body_total_ms = 60000,
 	.body_bytes = 64u << 20,
 	.write_ms = 60000,
+	.half_ms = 30000,
 	.linger_ms = 2000,
 	.beat_ms = 1000,
 	.tick_ms = 100,
@@ -191,6 +192,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	set_gauges(server);
 	if (server->listener)
 		evconnlistener_enable(server->listener);
+	if (server->local_listener)
+		evconnlistener_enable(server->local_listener);
 	if (atomic_load(&server->draining))
 		drain(server, now);
 }
@@ -217,6 +220,7 @@ static void set_limits(struct web_limits *limits)
 		limits->body_total_ms ? limits->body_total_ms : fallback->body_total_ms;
 	limits->body_bytes = limits->body_bytes ? limits->body_bytes : fallback->body_bytes;
 	limits->write_ms = limits->write_ms ? limits->write_ms : fallback->write_ms;
+	limits->half_ms = limits->half_ms ? limits->half_ms : fallback->half_ms;
 	limits->linger_ms = limits->linger_ms ? limits->linger_ms : fallback->linger_ms;
 	limits->beat_ms = limits->beat_ms ? limits->beat_ms : fallback->beat_ms;
 	limits->tick_ms = limits->tick_ms ? limits->tick_ms : fallback->tick_ms;
@@ -237,6 +241,16 @@ static void start_lanes(struct web_server *server)
 	add_gauges(server, count);
 }
 
+static void on_round_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct web_server *server = arg;
+
+	(void)fd;
+	(void)what;
+	for (struct lane **lane = server->lanes; *lane; lane++)
+		lane_wake(*lane);
+}
+
 static void add_events(struct web_server *server)
 {
 	struct timeval tick = { .tv_sec = server->conf.limits.tick_ms / 1000,
@@ -246,6 +260,7 @@ static void add_events(struct web_server *server)
 		event_new(server->base, server->inbox_fd, EV_READ | EV_PERSIST, on_inbox, server);
 	server->tick_event = event_new(server->base, -1, EV_PERSIST, on_tick, server);
 	server->reap_event = event_new(server->base, -1, EV_PERSIST, on_reap, server);
+	server->wake_event = event_new(server->base, -1, 0, on_round_end, server);
 	event_add(server->inbox_event, NULL);
 	event_add(server->tick_event, &tick);
 	if (!server->conf.stop_on_signals)
@@ -293,6 +308,14 @@ int web_server_listen(
 	return server->listener ? 0 : -1;
 }
 
+int web_server_listen_local(struct web_server *server, const char *address, struct err *err)
+{
+	if (strncmp(address, "tcp:", 4) != 0)
+		return err_set(err, ERR_INTERNAL, "web.listen", "'%s' is not tcp:", address);
+	server->local_listener = web_listen_tcp(server, address + 4, NULL, err);
+	return server->local_listener ? 0 : -1;
+}
+
 void web_server_run(struct web_server *server)
 {
 	event_base_dispatch(server->base);
@@ -301,7 +324,7 @@ void web_server_run(struct web_server *server)
 static void free_events(struct web_server *server)
 {
 	struct event *events[] = { server->inbox_event, server->tick_event, server->reap_event,
-		server->signal_events[0], server->signal_events[1] };
+		server->wake_event, server->signal_events[0], server->signal_events[1] };
 
 	for (size_t i = 0; i < ARRAY_LEN(events); i++) {
 		if (events[i])
@@ -317,6 +340,8 @@ void web_server_free(struct web_server *server)
 		return;
 	if (server->listener)
 		evconnlistener_free(server->listener);
+	if (server->local_listener)
+		evconnlistener_free(server->local_listener);
 	web_listen_remove(server);
 	http_conn_close_all(server);
 	for (struct lane **lane = server->lanes; *lane; lane++)
@@ -324,6 +349,7 @@ void web_server_free(struct web_server *server)
 	server->closed = true;
 	run_notes(server);
 	event_del(server->tick_event);
+	event_del(server->wake_event); /* of lanes that are no more */
 	event_base_loop(server->base, EVLOOP_NONBLOCK);
 	free_events(server);
 	event_base_free(server->base);

@@ -22,6 +22,7 @@ struct web_limits {
 	long body_total_ms; /* from the head of a buffered body to its end */
 	size_t body_bytes;  /* of all bodies that are buffered */
 	long write_ms;	    /* without a byte of the answer taken */
+	long half_ms;	    /* without a byte, of an upgraded connection whose client ended */
 	long linger_ms;	    /* for the client to read a refusal */
 	long beat_ms;	    /* of parked requests */
 	long tick_ms;	    /* how often all of these are looked at */
@@ -65,6 +66,9 @@ struct web_server *web_server_new(const struct web_conf *conf, struct err *err);
 /* "unix:/path" or "tcp:host:port"; TCP beyond loopback needs `tls`, which may be NULL. */
 int web_server_listen(
 	struct web_server *server, const char *address, const struct web_tls *tls, struct err *err);
+/* Beside that, plain "tcp:host:port" on loopback for programs of this host: it has the routes
+ * WEB_LOCAL and no others, and nowhere else are those. */
+int web_server_listen_local(struct web_server *server, const char *address, struct err *err);
 void web_server_run(struct web_server *server); /* until stopped and drained */
 void web_server_stop(struct web_server *server);
 bool web_server_is_draining(const struct web_server *server);

@@ -36,7 +36,8 @@ struct web_stream {
 	bool ended;		 /* what remains is release() */
 	bool gone_told;
 	bool finishing;
-	bool working; /* finish runs beside the body */
+	bool working;	  /* finish runs beside the body */
+	bool reply_ended; /* of an upgraded one: nothing more goes out */
 	bool in_callback;
 };
 
@@ -46,9 +47,14 @@ static bool has_answer_body(const struct web_stream *stream)
 	       stream->status != 304;
 }
 
+static bool is_upgraded(const struct web_stream *stream)
+{
+	return stream->status == 101;
+}
+
 static bool is_chunked(const struct web_stream *stream)
 {
-	return stream->left < 0 && !stream->call->head.http_1_0;
+	return stream->left < 0 && !stream->call->head.http_1_0 && !is_upgraded(stream);
 }
 
 struct event_base *web_stream_base(struct web_stream *stream)
@@ -241,6 +247,8 @@ static void tell_end(struct web_stream *stream)
 		submit_finish(stream);
 	else if (stream->ops->end)
 		stream->ops->end(stream, stream->ctx);
+	if (stream->reply_ended && !stream->ended)
+		end_soon(stream);
 }
 
 /* How much of one stream may wait: much for a few, so that each system call moves much; less each
@@ -249,8 +257,8 @@ static size_t room_of(const struct web_stream *stream)
 {
 	size_t share = WEB_IN_TOTAL_BYTES / stream->call->server->n_calls;
 
-	if (share > WEB_OUT_HIGH_BYTES)
-		share = WEB_OUT_HIGH_BYTES;
+	if (share > WEB_IN_MOST_BYTES)
+		share = WEB_IN_MOST_BYTES;
 	if (share < WEB_IN_LEAST_BYTES)
 		share = WEB_IN_LEAST_BYTES;
 	return share - WEB_CHAIN_BYTES;
@@ -264,7 +272,7 @@ static bool take_round(struct web_stream *stream)
 	struct err err;
 
 	if (stream->ended || stream->waiting || stream->end_told || stream->gone_told ||
-		!stream->call->conn)
+		!stream->call->conn || (stream->ops->upgrade && !is_upgraded(stream)))
 		return false;
 	if (!stream->body_ended && before < most)
 		result = http_conn_body(stream->call->conn, stream->in, most - before, &err);
@@ -316,6 +324,7 @@ void web_stream_started(struct web_call *call)
 {
 	struct web_stream *stream = mem_alloc(sizeof(*stream));
 	struct err err;
+	bool is_cut;
 
 	stream->call = call;
 	stream->ops = call->entry->route->stream;
@@ -337,12 +346,12 @@ void web_stream_started(struct web_call *call)
 	}
 	if (stream->ended || stream->finishing || !call->conn)
 		return; /* the relay is through already */
-	if (http_conn_ended(call->conn) && http_conn_has_body(call->conn)) {
+	is_cut = http_conn_ended(call->conn);
+	if (!is_cut)
+		http_conn_continue(call->conn);
+	web_stream_input(stream); /* what came before the end counts */
+	if (is_cut && call->conn && http_conn_has_body(call->conn))
 		http_conn_close(call->conn);
-		return;
-	}
-	http_conn_continue(call->conn);
-	web_stream_input(stream);
 }
 
 void web_stream_finished(struct web_call *call)
@@ -410,6 +419,26 @@ void web_stream_reply_head(struct web_stream *stream, int status, const struct w
 	send_out(stream, out);
 }
 
+void web_stream_upgrade(struct web_stream *stream, long idle_ms)
+{
+	struct web_call *call = stream->call;
+	const struct web_pair headers[] = { { "Connection", "Upgrade" },
+		{ "Upgrade", stream->ops->upgrade } };
+	struct evbuffer *out;
+
+	if (stream->ended || !call->conn || stream->status)
+		return;
+	out = new_buffer();
+	stream->status = 101;
+	call->keep_alive = true; /* else the head would say that it closes */
+	web_reply_head_add(call, out, 101, headers, ARRAY_LEN(headers));
+	call->keep_alive = false;
+	evbuffer_add(out, "\r\n", 2);
+	http_conn_upgrade(call->conn, idle_ms);
+	send_out(stream, out);
+	event_active(stream->kick, 0, 0); /* what came behind the head */
+}
+
 bool web_stream_reply_data(struct web_stream *stream, struct evbuffer *data)
 {
 	size_t len = evbuffer_get_length(data);
@@ -442,6 +471,11 @@ void web_stream_reply_end(struct web_stream *stream)
 
 	if (stream->ended || !stream->call->conn)
 		return;
+	if (is_upgraded(stream) && !stream->end_told) {
+		stream->reply_ended = true;
+		http_conn_end_output(stream->call->conn);
+		return;
+	}
 	if (stream->left > 0 && has_answer_body(stream)) { /* shorter than declared */
 		http_conn_close(stream->call->conn);
 		return;

@@ -17,6 +17,11 @@
  *   release (any)   exactly once, last
  *
  * `body`, `relay` and `gone` run on the loop and never block on a network or a lock.
+ *
+ * A relay with a protocol in `upgrade` is asked for by that in the header Upgrade; whatever else
+ * comes gets 426. It may fail as others do until it takes the connection over for good, by
+ * web_stream_upgrade(). From there on body() and web_stream_reply_data() have bytes as they are,
+ * each direction ends by itself (end(), web_stream_reply_end()), and the stream when both have.
  */
 #ifndef STRONGROOM_WEB_STREAM_H
 #define STRONGROOM_WEB_STREAM_H
@@ -43,6 +48,7 @@ struct web_stream_ops {
 	 * stays until web_stream_finish(), whose answer goes to the client if it is still there. */
 	bool keeps;
 	void (*release)(void *ctx);
+	const char *upgrade; /* relay only */
 };
 
 struct event_base *web_stream_base(struct web_stream *stream);
@@ -68,6 +74,9 @@ void web_stream_reply_head(struct web_stream *stream, int status, const struct w
 /* Queues; returns true while more is welcome, false to stop until `drained`. */
 bool web_stream_reply_data(struct web_stream *stream, struct evbuffer *data);
 void web_stream_reply_end(struct web_stream *stream);
+/* 101, in place of a head. Without a byte in either direction for `idle_ms` the client is gone;
+ * when it sends no more, or what waits is its last, for web_limits.half_ms at most. */
+void web_stream_upgrade(struct web_stream *stream, long idle_ms);
 /* Ends with an error answer (before the head) or a cut connection (after it). */
 void web_stream_fail(struct web_stream *stream, const struct err *err);
 

@@ -95,7 +95,7 @@ static void check_object(struct walk *walk, const struct rule *members, const js
 		back = enter(walk, member->name);
 		if (value)
 			check_value(walk, member, value);
-		else
+		else if (!member->optional)
 			refuse(walk, "field.missing", "is missing");
 		leave(walk, back);
 	}
@@ -189,6 +189,13 @@ static void check_value(struct walk *walk, const struct rule *rule, const json_t
 		if (!json_is_null(value))
 			refuse(walk, "field.value", "must be null");
 		break;
+	case RULE_BOOL:
+		if (!json_is_boolean(value))
+			refuse(walk, "field.type", "must be true or false");
+		break;
+	case RULE_CHOICE:
+		check_value(walk, rule->choose(value), value);
+		break;
 	case RULE_ANY:
 		break;
 	}
@@ -225,6 +232,16 @@ bool rule_is_digest(const char *text)
 	return digest_parse(text, digest, NULL) == 0;
 }
 
+bool rule_is_jwe_alg(const char *text)
+{
+	return strcmp(text, "ECDH-ES+A256KW") == 0;
+}
+
+bool rule_is_jwe_enc(const char *text)
+{
+	return strcmp(text, "A256GCM") == 0;
+}
+
 bool rule_is_bytes32(const char *text)
 {
 	unsigned char bytes[32];
@@ -246,14 +263,25 @@ bool rule_is_label(const char *text)
 	return is_label(text, 63);
 }
 
+bool rule_is_name(const char *text)
+{
+	return is_label(text, 31);
+}
+
 bool rule_is_slot(const char *text)
 {
-	static const char input[] = "input/";
+	static const char *const prefixes[] = { "input/", "credentials/input/",
+		"credentials/output/" };
 
 	if (strcmp(text, "image") == 0 || strcmp(text, "output") == 0)
 		return true;
-	return strncmp(text, input, sizeof(input) - 1) == 0 &&
-	       is_label(text + sizeof(input) - 1, 31);
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		size_t len = strlen(prefixes[i]);
+
+		if (strncmp(text, prefixes[i], len) == 0)
+			return rule_is_name(text + len);
+	}
+	return false;
 }
 
 bool rule_is_path(const char *text)
@@ -301,4 +329,14 @@ bool rule_is_dataset(const char *text)
 bool rule_is_object(const char *text)
 {
 	return id_is(text, "obj");
+}
+
+bool rule_is_app(const char *text)
+{
+	return id_is(text, "app");
+}
+
+bool rule_is_app_config(const char *text)
+{
+	return id_is(text, "acf");
 }

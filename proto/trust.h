@@ -41,19 +41,62 @@ int trust_policy_read(
 /* Bytes as received must be the canonical ones: policy.not_canonical. */
 int trust_policy_parse(struct arena *arena, const char *text, size_t len,
 	struct trust_policy *ret_policy, struct err *err);
+/* The shape of the document as a JSON Schema (2020-12), from the table that the parser walks. What
+ * must fit together in it a schema cannot say. New reference. */
+json_t *trust_policy_schema(void);
 bool trust_policy_names(const struct trust_policy *policy, const char *party, const char *spki);
 const json_t *trust_policy_slot(
 	const struct trust_policy *policy, const char *slot); /* NULL if none */
 
+/* The rules of approval; the rule of a scope; its keys, whether they are a party's or listed. */
+const json_t *trust_policy_rules(const json_t *doc);
+const json_t *trust_policy_rule(const json_t *doc, const char *scope); /* NULL if none */
+const json_t *trust_rule_keys(const json_t *doc, const json_t *rule);
+/* host:port of an input's or output's location, NULL without one; caller frees. */
+char *trust_location_endpoint(const json_t *entry);
+/* Whether a sandbox may be connected to that host:port: it is one of the domains of egress, or a
+ * location's, and the mode is not none. */
+bool trust_policy_reaches(const struct trust_policy *policy, const char *endpoint);
+/* Whether one of the entries of inputs or outputs has a location. */
+bool trust_has_location(const json_t *entries);
+/* What the keys of this scope's rule agree to: the document without what belongs to the objects of
+ * other rules, and without max_runs and deadline where the rule lists objects. approval.wrong_scope
+ */
+int trust_policy_terms(const struct trust_policy *policy, const char *scope,
+	char ret_terms[DIGEST_TEXT_SIZE], struct err *err);
+/* The document of these terms, to be shown; NULL without such a rule. New reference. */
+json_t *trust_policy_terms_document(const json_t *doc, const char *scope);
+
 /* --- signed envelopes: {"jws": flattened JWS, "spki": base64 DER} --- */
-/* `now` in Unix seconds. trust.spki_mismatch, trust.signature, approval.expired,
- * approval.wrong_policy, … */
-int trust_approval_make(EVP_PKEY *key, const struct trust_policy *policy, const char *scope,
-	bool approve, long long iat, long long exp, json_t *log_head, json_t **ret_envelope,
-	struct err *err);
+struct trust_vote {
+	const char *scope;
+	const char *decision; /* "approve", "decline", "withdraw" */
+	const char *reason;   /* NULL with approve, may be NULL otherwise */
+	long long iat, exp;
+	json_t *log_head; /* or NULL */
+};
+int trust_approval_make(EVP_PKEY *key, const struct trust_policy *policy,
+	const struct trust_vote *vote, json_t **ret_envelope, struct err *err);
+/* One envelope by itself, `now` in Unix seconds: trust.*, approval.invalid, approval.wrong_space,
+ * approval.wrong_scope, approval.not_a_party, approval.wrong_policy (made for another version whose
+ * terms are not this one's), approval.wrong_terms, approval.not_yet_valid, approval.expired,
+ * approval.too_late. */
 int trust_approval_check(
 	const struct trust_policy *policy, const json_t *envelope, long long now, struct err *err);
-/* The policy's approval rule over a list of envelopes: approval.quorum says what is missing. */
+/* Of one policy: no more keys stand in all of its rules together (a key that stands in two has two
+ * words), and no more envelopes are looked at. */
+#define TRUST_MAX_APPROVALS 256
+/* All rules over all envelopes; client, policy service and agent have no other judgement. A key's
+ * newest word of a scope counts, of two at one time the one that does not approve. Never fails:
+ * {"state": "approved"|"rejected"|"expired"|"pending", "code":…|null, "detail":…|null,
+ * "rules":[{"scope", "role", "need", "have", "state", "code",
+ * "votes":[{"spki","decision","reason","iat","exp", "code"}], "missing":[spki]}]}. New reference.
+ */
+json_t *trust_approvals_judge(
+	const struct trust_policy *policy, const json_t *envelopes, long long now);
+/* 0 when that says approved, else -1 with its code: approval.declined, approval.withdrawn,
+ * approval.expired, approval.too_late, approval.quorum, or why the only envelopes there are do not
+ * count. */
 int trust_approvals_satisfy(
 	const struct trust_policy *policy, const json_t *envelopes, long long now, struct err *err);
 
@@ -110,6 +153,14 @@ int trust_grant_open(const json_t *machine_enc_private, const struct trust_polic
 /* What a server may look at without a key: slot, kid, policy and run nonce of the protected header.
  */
 int trust_grant_peek(const json_t *jwe, json_t **ret_header, struct err *err);
+
+/* --- releases: a slot's owner says that a grant is his, where somebody else ordered --- */
+int trust_release_make(EVP_PKEY *key, const json_t *grant, long long issued_at,
+	json_t **ret_envelope, struct err *err);
+/* By the key that owns the grant's slot in this policy, and for these very bytes: release.invalid,
+ * release.wrong_grant, release.wrong_policy, release.not_the_owner. */
+int trust_release_check(const struct trust_policy *policy, const json_t *grant,
+	const json_t *envelope, struct err *err);
 
 /* --- claim, initdata, evidence --- */
 int trust_claim_check(const json_t *claim, struct err *err);

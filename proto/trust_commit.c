@@ -9,6 +9,7 @@
 #include "lib/id.h"
 #include "lib/json.h"
 #include "lib/mem.h"
+#include "proto/credentials.h"
 #include "proto/rule.h"
 #include "proto/trust.h"
 #include "proto/trust_secret.h"
@@ -54,6 +55,15 @@ static int check_image_key(const json_t *jwk, struct err *err)
 	return 0;
 }
 
+static int check_credentials(const json_t *secret, struct err *err)
+{
+	struct err inner = { .kind = ERR_NONE };
+
+	if (credentials_secret_check(secret, &inner) == 0)
+		return 0;
+	return err_set(err, ERR_INVALID, "commitment.invalid", "%s", inner.detail);
+}
+
 int trust_opening_check(const json_t *opening, struct err *err)
 {
 	const json_t *secret = json_object_get(opening, "secret");
@@ -61,6 +71,8 @@ int trust_opening_check(const json_t *opening, struct err *err)
 
 	if (rule_check(OPENING, opening, code, "opening", err) < 0)
 		return -1;
+	if (strncmp(json_text(opening, "slot"), "credentials/", 12) == 0)
+		return check_credentials(secret, err);
 	if (strcmp(json_text(opening, "slot"), "image") != 0)
 		return rule_check(KEY_SECRET, secret, code, "secret", err);
 	if (rule_check(IMAGE_SECRET, secret, code, "secret", err) < 0)

@@ -19,24 +19,13 @@ static bool is_typ(const char *text)
 	return strcmp(text, TYP) == 0;
 }
 
-static bool is_alg(const char *text)
-{
-	return strcmp(text, "ECDH-ES+A256KW") == 0;
-}
-
-static bool is_enc(const char *text)
-{
-	return strcmp(text, "A256GCM") == 0;
-}
-
 static bool is_mode(const char *text)
 {
 	return strcmp(text, "once") == 0 || strcmp(text, "lease") == 0;
 }
 
 static const struct rule PROTECTED[] = {
-	{ .name = "alg", .kind = RULE_TEXT, .is = is_alg },
-	{ .name = "enc", .kind = RULE_TEXT, .is = is_enc },
+	RULE_JWE,
 	{ .name = "typ", .kind = RULE_TEXT, .is = is_typ },
 	{ .name = "policy", .kind = RULE_TEXT, .is = rule_is_digest },
 	{ .name = "slot", .kind = RULE_TEXT, .is = rule_is_slot },

@@ -1,233 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The policy document: its shape as a table, then what the table cannot say (slots, inputs and
- * parties must fit together). Its hash is taken over the canonical bytes only after all of it was
- * checked.
+ * The policy document: its shape (trust_policy_shape.c), then what a table cannot say: slots,
+ * inputs, outputs, parties and egress must fit together. Its hash is taken over the canonical bytes
+ * only after all of it was checked.
  */
 #include "lib/json.h"
 #include "lib/mem.h"
-#include "proto/rule.h"
-#include "proto/trust.h"
-
-#define VERSION "strongroom-policy-1"
-#define MAX_PARTIES 32
-#define MAX_INPUTS 64
-#define SECONDS_PER_WEEK 604800
-
-/* --- shape --- */
-
-static bool is_version(const char *text)
-{
-	return strcmp(text, VERSION) == 0;
-}
-
-static bool is_approving(const char *text)
-{
-	return strcmp(text, "authors") == 0 || strcmp(text, "approvers") == 0;
-}
-
-static bool is_mode(const char *text)
-{
-	return strcmp(text, "once") == 0 || strcmp(text, "lease") == 0;
-}
-
-static bool is_minimum(const char *text)
-{
-	return strcmp(text, "tee") == 0 || strcmp(text, "software-tpm") == 0 ||
-	       strcmp(text, "none") == 0;
-}
-
-static bool is_egress(const char *text)
-{
-	return strcmp(text, "none") == 0 || strcmp(text, "managed") == 0 ||
-	       strcmp(text, "direct") == 0;
-}
-
-static bool is_output_slot(const char *text)
-{
-	return strcmp(text, "output") == 0;
-}
-
-static bool is_input_slot(const char *text)
-{
-	return strncmp(text, "input/", 6) == 0 && rule_is_slot(text);
-}
-
-/* One file name: no folder, not hidden. */
-static bool is_file(const char *text)
-{
-	size_t len =
-		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-
-	return len > 0 && len <= 128 && text[len] == '\0' && text[0] != '.';
-}
-
-/* <tenant>/<name>, OCI's characters. */
-static bool is_repository(const char *text)
-{
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._-/");
-
-	return len > 2 && len <= 200 && text[len] == '\0' && strchr(text, '/') &&
-	       !strstr(text, "//") && !strstr(text, "..") && text[0] != '/' && text[len - 1] != '/';
-}
-
-static bool is_env_name(const char *text)
-{
-	size_t len =
-		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
-
-	return len > 0 && len <= 128 && text[len] == '\0' && !(text[0] >= '0' && text[0] <= '9');
-}
-
-static bool is_domain(const char *text)
-{
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-");
-
-	return len > 0 && len <= 253 && text[len] == '\0' && !strstr(text, "..") && text[0] != '.';
-}
-
-#define END                                                                                        \
-	{                                                                                          \
-		.name = NULL                                                                       \
-	}
-#define NAME(n, predicate)                                                                         \
-	{                                                                                          \
-		.name = (n), .kind = RULE_TEXT, .is = (predicate)                                  \
-	}
-#define NUMBER(n, low, high)                                                                       \
-	{                                                                                          \
-		.name = (n), .kind = RULE_NUMBER, .min = (low), .max = (high)                      \
-	}
-#define OBJECT(n, members)                                                                         \
-	{                                                                                          \
-		.name = (n), .kind = RULE_OBJECT, .of = (members)                                  \
-	}
-#define SET(n, low, high, rule)                                                                    \
-	{                                                                                          \
-		.name = (n), .kind = RULE_SET, .min = (low), .max = (high), .of = (rule)           \
-	}
-#define LIST(n, low, high, rule)                                                                   \
-	{                                                                                          \
-		.name = (n), .kind = RULE_LIST, .min = (low), .max = (high), .of = (rule)          \
-	}
-#define MAP(n, low, high, predicate, rule)                                                         \
-	{                                                                                          \
-		.name = (n), .kind = RULE_MAP, .min = (low), .max = (high), .is = (predicate),     \
-		.of = (rule)                                                                       \
-	}
-
-static const struct rule DIGEST = NAME("", rule_is_digest);
-static const struct rule DOMAIN = NAME("", is_domain);
-static const struct rule ARGUMENT = { .name = "", .kind = RULE_TEXT, .min = 0, .max = 4096 };
-
-static const struct rule TEMPLATE[] = { NAME("id", rule_is_label), NUMBER("version", 1, RULE_MAX),
-	END };
-
-static const struct rule PARTIES[] = {
-	SET("authors", 1, MAX_PARTIES, &DIGEST),
-	SET("approvers", 0, MAX_PARTIES, &DIGEST),
-	SET("runners", 1, MAX_PARTIES, &DIGEST),
-	SET("recipients", 1, MAX_PARTIES, &DIGEST),
-	END,
-};
-
-static const struct rule APPROVAL[] = {
-	NAME("scope", rule_is_label),
-	NAME("of", is_approving),
-	NUMBER("k", 1, MAX_PARTIES),
-	END,
-};
-
-static const struct rule LAYER[] = { NAME("inner", rule_is_digest), NAME("diff_id", rule_is_digest),
-	END };
-static const struct rule ONE_LAYER = OBJECT("", LAYER);
-
-static const struct rule IMAGE[] = {
-	NAME("repository", is_repository),
-	NAME("manifest", rule_is_digest),
-	NAME("config", rule_is_digest),
-	LIST("layers", 1, 127, &ONE_LAYER),
-	END,
-};
-
-static const struct rule PROCESS[] = {
-	LIST("argv", 1, 256, &ARGUMENT),
-	MAP("env", 0, 128, is_env_name, &ARGUMENT),
-	NAME("cwd", rule_is_path),
-	END,
-};
-
-static const struct rule SLOT[] = {
-	NAME("commitment", rule_is_digest),
-	NAME("mode", is_mode),
-	NAME("owner", rule_is_digest),
-	END,
-};
-static const struct rule ONE_SLOT = OBJECT("", SLOT);
-
-static const struct rule INPUT[] = {
-	NAME("slot", is_input_slot),
-	NAME("dataset", rule_is_dataset),
-	NUMBER("version", 1, RULE_MAX),
-	NAME("object", rule_is_object),
-	NAME("file", is_file),
-	NAME("digest", rule_is_digest),
-	NUMBER("size", 0, RULE_MAX),
-	END,
-};
-static const struct rule ONE_INPUT = OBJECT("", INPUT);
-
-static const struct rule OUTPUT[] = { NAME("slot", is_output_slot), NAME("name", rule_is_label),
-	END };
-
-static const struct rule CONFIG_FILE[] = { NAME("path", rule_is_path),
-	NAME("digest", rule_is_digest), END };
-static const struct rule ONE_CONFIG_FILE = OBJECT("", CONFIG_FILE);
-
-static const struct rule MEASUREMENTS[] = {
-	NAME("encrypt-output", rule_is_digest),
-	NAME("decrypt-input", rule_is_digest),
-	NAME("decrypt-output", rule_is_digest),
-	END,
-};
-
-static const struct rule EVIDENCE[] = { NAME("minimum", is_minimum), END };
-
-static const struct rule EGRESS[] = { NAME("mode", is_egress), SET("domains", 0, 64, &DOMAIN),
-	END };
-
-static const struct rule LIMITS[] = {
-	NUMBER("memory_bytes", 1 << 20, RULE_MAX),
-	NUMBER("pids", 1, 32768),
-	NUMBER("wall_seconds", 1, SECONDS_PER_WEEK),
-	NUMBER("cpu_seconds", 1, 64LL * SECONDS_PER_WEEK),
-	NUMBER("output_bytes", 0, RULE_MAX),
-	NUMBER("output_files", 0, 1000000),
-	END,
-};
-
-static const struct rule POLICY[] = {
-	NAME("v", is_version),
-	NAME("name", rule_is_label),
-	NAME("space", rule_is_space),
-	OBJECT("template", TEMPLATE),
-	OBJECT("parties", PARTIES),
-	OBJECT("approval", APPROVAL),
-	OBJECT("image", IMAGE),
-	OBJECT("process", PROCESS),
-	MAP("slots", 2, MAX_INPUTS + 2, rule_is_slot, &ONE_SLOT),
-	LIST("inputs", 0, MAX_INPUTS, &ONE_INPUT),
-	OBJECT("output", OUTPUT),
-	LIST("config_files", 0, 64, &ONE_CONFIG_FILE),
-	MAP("ports", 0, 0, NULL, NULL), /* none are defined yet: nobody may rely on one */
-	OBJECT("measurements", MEASUREMENTS),
-	OBJECT("evidence", EVIDENCE),
-	OBJECT("egress", EGRESS),
-	OBJECT("limits", LIMITS),
-	NUMBER("max_runs", 1, 1000000),
-	NUMBER("deadline", 1, RULE_MAX),
-	END,
-};
+#include "proto/app_config.h"
+#include "proto/trust_secret.h"
+#include "proto/trust_shape.h"
 
 /* --- what must fit together --- */
 
@@ -237,41 +18,150 @@ static int unfit(struct err *err, const char *pointer, const char *detail)
 	return err_field(err, pointer, "field.value", "%s", detail);
 }
 
+/* Of what lies elsewhere: the slot is the port's and the name's, and who reads an output was named
+ * as a recipient: nobody becomes one by an entry that only its own owner approves. */
+static int check_located(const json_t *doc, const json_t *entry, const char *list, struct err *err)
+{
+	auto_free char *slot =
+		mem_printf("credentials/%s/%s", json_text(entry, "port"), json_text(entry, "name"));
+	const json_t *recipients = json_object_get(json_object_get(doc, "parties"), "recipients");
+	const char *owner = json_text(
+		json_object_get(json_object_get(doc, "slots"), json_text(entry, "slot")), "owner");
+
+	if (strcmp(slot, json_text(entry, "slot")) != 0)
+		return unfit(err, list, "has a slot of another port or name");
+	if (strcmp(list, "/outputs") == 0 && !json_list_has(recipients, owner))
+		return unfit(err, "/outputs", "has a slot whose owner is no recipient");
+	return 0;
+}
+
+static int check_entries(const json_t *doc, const char *list, json_t *seen, struct err *err)
+{
+	const json_t *slots = json_object_get(doc, "slots");
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach (json_object_get(doc, list + 1), i, entry) {
+		const char *slot = json_text(entry, "slot");
+
+		if (!json_object_get(slots, slot))
+			return unfit(err, list, "names a slot that does not exist");
+		if (json_object_get(seen, slot))
+			return unfit(err, list, "names a slot twice");
+		if (json_object_get(entry, "location") && check_located(doc, entry, list, err) < 0)
+			return -1;
+		json_object_set_new(seen, slot, json_true());
+	}
+	return 0;
+}
+
 static int check_slots(const json_t *doc, struct err *err)
 {
-	const json_t *slots = json_object_get(doc, "slots"),
-		     *inputs = json_object_get(doc, "inputs");
-	json_t *input;
-	size_t i;
+	const json_t *slots = json_object_get(doc, "slots");
+	auto_json json_t *seen = json_pack("{s:b,s:b}", "image", 1, "output", 1);
 
 	if (!json_object_get(slots, "image") || !json_object_get(slots, "output"))
 		return unfit(err, "/slots", "must have the slots image and output");
-	if (json_object_size(slots) != json_array_size(inputs) + 2)
-		return unfit(err, "/slots", "must have one slot for each input and no other");
-	json_array_foreach (inputs, i, input) {
-		const char *slot = json_text(input, "slot");
-
-		if (!json_object_get(slots, slot))
-			return unfit(err, "/inputs", "names a slot that does not exist");
-		for (size_t n = 0; n < i; n++)
-			if (strcmp(json_text(json_array_get(inputs, n), "slot"), slot) == 0)
-				return unfit(err, "/inputs", "names a slot twice");
-	}
+	if (check_entries(doc, "/inputs", seen, err) < 0 ||
+		check_entries(doc, "/outputs", seen, err) < 0)
+		return -1;
+	if (json_object_size(slots) != json_object_size(seen))
+		return unfit(
+			err, "/slots", "must have one slot for each input and output and no other");
 	return 0;
 }
 
 static int check_rules(const json_t *doc, struct err *err)
 {
-	const json_t *approval = json_object_get(doc, "approval"),
-		     *egress = json_object_get(doc, "egress");
-	const json_t *of =
-		json_object_get(json_object_get(doc, "parties"), json_text(approval, "of"));
+	auto_json json_t *scopes = json_object();
+	json_t *rule;
+	size_t i, n_keys = 0;
 
-	if (json_integer_value(json_object_get(approval, "k")) > (json_int_t)json_array_size(of))
-		return unfit(err, "/approval/k", "asks for more approvals than there are parties");
-	if (strcmp(json_text(egress, "mode"), "none") == 0 &&
-		json_array_size(json_object_get(egress, "domains")) > 0)
+	json_array_foreach (trust_policy_rules(doc), i, rule) {
+		const char *scope = json_text(rule, "scope");
+		const json_t *keys = trust_rule_keys(doc, rule);
+
+		n_keys += json_array_size(keys);
+		if (json_integer_value(json_object_get(rule, "k")) >
+			(json_int_t)json_array_size(keys))
+			return unfit(err, "/approval/rules",
+				"asks for more approvals than there are keys");
+		if (json_object_get(scopes, scope))
+			return unfit(err, "/approval/rules", "has two rules of one scope");
+		json_object_set_new(scopes, scope, json_true());
+	}
+	if (n_keys > TRUST_MAX_APPROVALS)
+		return unfit(err, "/approval/rules", "name more keys than may be heard");
+	return 0;
+}
+
+/* Whether the endpoint is the host and port of one of the entries' locations. */
+static bool is_located(const json_t *entries, const char *endpoint)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach (entries, i, entry) {
+		char *own = trust_location_endpoint(entry);
+		bool same = own && strcmp(own, endpoint) == 0;
+
+		free(own);
+		if (same)
+			return true;
+	}
+	return false;
+}
+
+bool trust_has_location(const json_t *entries)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach (entries, i, entry) {
+		if (json_object_get(entry, "location"))
+			return true;
+	}
+	return false;
+}
+
+static int check_egress(const json_t *doc, struct err *err)
+{
+	const json_t *egress = json_object_get(doc, "egress"),
+		     *domains = json_object_get(egress, "domains"),
+		     *inputs = json_object_get(doc, "inputs"),
+		     *outputs = json_object_get(doc, "outputs");
+	const char *mode = json_text(egress, "mode");
+	json_t *domain;
+	size_t i;
+
+	if (strcmp(mode, "none") == 0 && json_array_size(domains) > 0)
 		return unfit(err, "/egress/domains", "must be empty in the mode none");
+	if (strcmp(mode, "none") == 0 &&
+		(trust_has_location(inputs) || trust_has_location(outputs)))
+		return unfit(err, "/egress/mode", "must not be none where there are locations");
+	json_array_foreach (domains, i, domain) {
+		if (strcmp(mode, "managed") == 0 &&
+			!is_located(inputs, json_string_value(domain)) &&
+			!is_located(outputs, json_string_value(domain)))
+			return unfit(err, "/egress/domains",
+				"may name only hosts of locations in the mode managed");
+	}
+	return 0;
+}
+
+static int check_app(const json_t *app, struct err *err)
+{
+	const json_t *runtime = json_object_get(app, "runtime");
+	char id[APP_CONFIG_ID_SIZE];
+
+	if (!app || json_is_null(app))
+		return 0;
+	if (app_config_check(runtime, err) < 0 || app_config_id(runtime, id, err) < 0)
+		return -1;
+	if (strcmp(id, json_text(app, "app_config_id")) != 0)
+		return err_set(err, ERR_UNPROCESSABLE, "app_config.mismatch",
+			"the runtime's APPCONFIG_ID is %.16s…, the policy says %.16s…", id,
+			json_text(app, "app_config_id"));
 	return 0;
 }
 
@@ -304,8 +194,9 @@ int trust_policy_read(
 {
 	struct trust_policy policy = { .doc = NULL };
 
-	if (rule_check(POLICY, doc, "policy.invalid", "policy", err) < 0 ||
+	if (rule_check(trust_policy_shape, doc, "policy.invalid", "policy", err) < 0 ||
 		check_slots(doc, err) < 0 || check_rules(doc, err) < 0 ||
+		check_egress(doc, err) < 0 || check_app(json_object_get(doc, "app"), err) < 0 ||
 		jcs_digest(doc, policy.hash, err) < 0)
 		return -1;
 	fill(doc, &policy);
@@ -317,32 +208,74 @@ int trust_policy_read(
 int trust_policy_parse(struct arena *arena, const char *text, size_t len,
 	struct trust_policy *ret_policy, struct err *err)
 {
-	auto_json json_t *doc = json_parse(text, len, err);
-	auto_free char *canonical = NULL;
-	size_t canonical_len = 0;
+	auto_json json_t *doc = NULL;
 
-	if (!doc || jcs_encode(doc, &canonical, &canonical_len, err) < 0)
+	if (jcs_parse(text, len, "policy.not_canonical", "policy", &doc, err) < 0)
 		return -1;
-	if (canonical_len != len || memcmp(canonical, text, len) != 0)
-		return err_set(err, ERR_INVALID, "policy.not_canonical",
-			"the policy's bytes are not its canonical form (RFC 8785)");
 	return trust_policy_read(arena, doc, ret_policy, err);
 }
 
 bool trust_policy_names(const struct trust_policy *policy, const char *party, const char *spki)
 {
-	const json_t *list = json_object_get(json_object_get(policy->doc, "parties"), party);
-	json_t *entry;
-	size_t i;
-
-	json_array_foreach (list, i, entry) {
-		if (strcmp(json_string_value(entry), spki) == 0)
-			return true;
-	}
-	return false;
+	return json_list_has(json_object_get(json_object_get(policy->doc, "parties"), party), spki);
 }
 
 const json_t *trust_policy_slot(const struct trust_policy *policy, const char *slot)
 {
 	return json_object_get(json_object_get(policy->doc, "slots"), slot);
+}
+
+const json_t *trust_policy_rules(const json_t *doc)
+{
+	return json_object_get(json_object_get(doc, "approval"), "rules");
+}
+
+const json_t *trust_policy_rule(const json_t *doc, const char *scope)
+{
+	json_t *rule;
+	size_t i;
+
+	json_array_foreach (trust_policy_rules(doc), i, rule) {
+		if (json_text_is(rule, "scope", scope))
+			return rule;
+	}
+	return NULL;
+}
+
+const json_t *trust_rule_keys(const json_t *doc, const json_t *rule)
+{
+	const json_t *of = json_object_get(rule, "of");
+
+	return json_is_array(of)
+		       ? of
+		       : json_object_get(json_object_get(doc, "parties"), json_string_value(of));
+}
+
+char *trust_location_endpoint(const json_t *entry)
+{
+	static const char scheme[] = "https://";
+	const char *url = json_text(json_object_get(entry, "location"), "url"), *host;
+	size_t len;
+
+	if (!url || strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+		return NULL;
+	host = url + sizeof(scheme) - 1;
+	len = strcspn(host, "/");
+	return mem_printf(memchr(host, ':', len) ? "%.*s" : "%.*s:443", (int)len, host);
+}
+
+bool trust_policy_reaches(const struct trust_policy *policy, const char *endpoint)
+{
+	const json_t *egress = json_object_get(policy->doc, "egress");
+	json_t *domain;
+	size_t i;
+
+	if (json_text_is(egress, "mode", "none"))
+		return false;
+	json_array_foreach (json_object_get(egress, "domains"), i, domain) {
+		if (strcmp(json_string_value(domain), endpoint) == 0)
+			return true;
+	}
+	return is_located(json_object_get(policy->doc, "inputs"), endpoint) ||
+	       is_located(json_object_get(policy->doc, "outputs"), endpoint);
 }

@@ -68,7 +68,6 @@ static const struct rule SUBJECT[] = {
 static const struct rule ONE_SUBJECT = { .name = "", .kind = RULE_OBJECT, .of = SUBJECT };
 static const struct rule DIGEST = NAME("", rule_is_digest);
 static const struct rule LIMIT = NAME("", is_limit);
-static const struct rule DOMAIN = { .name = "", .kind = RULE_TEXT, .min = 1, .max = 300 };
 static const struct rule IMAGE[] = { NAME("manifest", rule_is_digest),
 	NAME("config", rule_is_digest), END };
 
@@ -76,10 +75,19 @@ static const struct rule INPUT[] = {
 	NAME("slot", rule_is_slot),
 	NAME("dataset", rule_is_dataset),
 	NUMBER("version", 1, RULE_MAX),
-	NAME("digest", rule_is_digest),
+	{ .name = "digest", .kind = RULE_TEXT, .is = rule_is_digest, .or_null = true },
 	END,
 };
 static const struct rule ONE_INPUT = { .name = "", .kind = RULE_OBJECT, .of = INPUT };
+
+static const struct rule EGRESS[] = {
+	{ .name = "target", .kind = RULE_TEXT, .min = 1, .max = 300 },
+	NUMBER("bytes_in", 0, RULE_MAX),
+	NUMBER("bytes_out", 0, RULE_MAX),
+	NUMBER("connections", 1, RULE_MAX),
+	END,
+};
+static const struct rule ONE_EGRESS = { .name = "", .kind = RULE_OBJECT, .of = EGRESS };
 
 static const struct rule PREDICATE[] = {
 	NAME("policy", rule_is_digest),
@@ -104,7 +112,8 @@ static const struct rule PREDICATE[] = {
 		.max = 66,
 		.is = rule_is_slot,
 		.of = &DIGEST },
-	{ .name = "egress", .kind = RULE_LIST, .max = 64, .of = &DOMAIN },
+	{ .name = "outputs", .kind = RULE_LIST, .max = 64, .of = &ONE_INPUT },
+	{ .name = "egress", .kind = RULE_LIST, .max = 256, .of = &ONE_EGRESS },
 	NUMBER("exit_code", -1, 255),
 	NUMBER("signal", 0, 64),
 	{ .name = "limits_hit", .kind = RULE_SET, .max = 16, .of = &LIMIT },

@@ -20,6 +20,13 @@ int trust_envelope_make(
 int trust_envelope_open(const json_t *envelope, const char *typ, json_t **ret_payload,
 	char ret_spki[DIGEST_TEXT_SIZE], struct err *err);
 
+/* An approval that is a word about this policy (signature, scope, key, space, terms), and whether
+ * its times let it count now. */
+int trust_approval_open(const struct trust_policy *policy, const json_t *envelope,
+	json_t **ret_payload, struct err *err);
+int trust_approval_times(
+	const struct trust_policy *policy, const json_t *payload, long long now, struct err *err);
+
 /* Evidence: what making and verifying have in common. */
 #define TRUST_EVIDENCE_VERSION "strongroom-evidence-1"
 #define TRUST_EVIDENCE_TYP "strongroom-evidence+jws"

@@ -31,7 +31,9 @@
 #define VM_FD 4
 #define WINDOW_BYTES (256u * 1024)
 #define MAX_CONNECTIONS 64
-#define IDLE_SECONDS 300
+
+/* Without a byte in either direction. */
+static const struct timeval idle = { .tv_sec = 300 };
 
 struct relay {
 	struct event_base *base;
@@ -81,6 +83,7 @@ static void on_read(struct bufferevent *from, void *arg)
 	struct evbuffer *out = bufferevent_get_output(to);
 
 	evbuffer_add_buffer(out, bufferevent_get_input(from));
+	bufferevent_set_timeouts(to, &idle, NULL); /* it is not idle for being silent */
 	if (evbuffer_get_length(out) >= WINDOW_BYTES)
 		bufferevent_disable(from, EV_READ);
 }
@@ -114,7 +117,6 @@ static struct bufferevent *add_side(struct pair *pair, evutil_socket_t fd)
 {
 	struct bufferevent *side =
 		bufferevent_socket_new(pair->relay->base, fd, BEV_OPT_CLOSE_ON_FREE);
-	const struct timeval idle = { IDLE_SECONDS, 0 };
 
 	if (!side)
 		abort();

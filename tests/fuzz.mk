@@ -21,4 +21,5 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(LIB)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_L) -o $@
 $(BUILD)/fuzz/fuzz_archive $(BUILD)/fuzz/fuzz_rule: $(BUILD)/services/registry-gw.a
+$(BUILD)/fuzz/fuzz_controller $(BUILD)/fuzz/fuzz_template $(BUILD)/fuzz/fuzz_tofu_stream: $(BUILD)/services/provisioner.a
 -include $(FUZZERS:$(BUILD)/fuzz/%=$(BUILD)/tests/fuzz/%.d)

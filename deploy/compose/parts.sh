@@ -115,6 +115,7 @@ keys_of() {
 	case $1 in
 	certreg) echo api-key-pepper audit-log-key.pem machine-ca.key ;;
 	registry-gw) echo registry-http-secret ;;
+	provisioner) echo tofu-state.key ;;
 	esac
 }
 

@@ -41,20 +41,35 @@ static json_t *warning_of(const struct certificate *certificate)
 		certificate->warning_days == 1 ? "" : "s");
 }
 
-json_t *certificate_json(const struct certificate *c)
-{
-	json_t *labels = json_loads(c->labels, 0, NULL);
+#define TEXT(member)                                                                               \
+	{                                                                                          \
+#member, offsetof(struct certificate, member)                                      \
+	}
 
-	return json_pack(
-		"{s:s,s:s,s:o,s:s,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s?,s:s?,s:s?,s:s?,"
-		"s:s?,s:s,s:s}",
-		"id", c->id, "name", c->name, "labels", labels ? labels : json_object(),
-		"fingerprint", c->fingerprint, "x5t#S256", x5t_of(c), "spki", c->spki, "subject",
-		c->subject, "serial", c->serial, "not_before", c->not_before, "not_after",
-		c->not_after, "algorithm", c->algorithm, "source", c->source, "state", c->state,
-		"warning", warning_of(c), "replaces", c->replaces, "replaced_by", c->replaced_by,
-		"retires_at", c->retires_at, "revoked_at", c->revoked_at, "revocation_reason",
-		c->revocation_reason, "member", c->member, "created_at", c->created_at);
+/* As they stand in the record, which Postgres holds as UTF-8; null where one does not apply. */
+static const struct {
+	const char *name;
+	size_t offset;
+} record_texts[] = { TEXT(id), TEXT(name), TEXT(fingerprint), TEXT(spki), TEXT(subject),
+	TEXT(serial), TEXT(not_before), TEXT(not_after), TEXT(algorithm), TEXT(source), TEXT(state),
+	TEXT(replaces), TEXT(replaced_by), TEXT(retires_at), TEXT(revoked_at),
+	TEXT(revocation_reason), TEXT(member), TEXT(created_at) };
+
+json_t *certificate_json(const struct certificate *certificate)
+{
+	json_t *record = json_object(), *labels = json_loads(certificate->labels, 0, NULL);
+
+	for (size_t i = 0; i < ARRAY_LEN(record_texts); i++) {
+		const char *text =
+			*(const char *const *)((const char *)certificate + record_texts[i].offset);
+
+		json_object_set_new_nocheck(record, record_texts[i].name,
+			text ? json_string_nocheck(text) : json_null());
+	}
+	json_object_set_new(record, "labels", labels ? labels : json_object());
+	json_object_set_new(record, "x5t#S256", x5t_of(certificate));
+	json_object_set_new(record, "warning", warning_of(certificate));
+	return record;
 }
 
 static bool is_label(const char *key, const json_t *value)

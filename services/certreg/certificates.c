@@ -296,18 +296,20 @@ static const char *fingerprint_of(struct web_req *req, const struct candidate *c
 }
 
 /* What is new, and what may have been asked before, is for certificate_create(). */
-int certificate_ask_known(struct web_req *req, const char **ret_fingerprint, struct err *err)
+int certificate_ask_known(struct web_req *req, struct web_res *res,
+	const char *params[WEB_READ_PARAMS], struct err *err)
 {
 	auto_candidate candidate = { .key = NULL };
 
-	*ret_fingerprint = NULL;
+	(void)res;
 	if (web_header(req, "Idempotency-Key"))
 		return 0;
 	if (read_candidate(req, register_fields, &candidate, err) < 0)
 		return -1;
-	if (!candidate.input.proof)
-		*ret_fingerprint = fingerprint_of(req, &candidate);
-	return 0;
+	if (candidate.input.proof)
+		return 0;
+	params[1] = fingerprint_of(req, &candidate);
+	return 2;
 }
 
 int certificate_answer_known(

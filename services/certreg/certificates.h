@@ -22,7 +22,8 @@ struct certificate;
 
 int certificate_create(struct web_req *req, struct web_res *res, struct err *err);
 /* The same for what the tenant has: of store_certificate_known. */
-int certificate_ask_known(struct web_req *req, const char **ret_fingerprint, struct err *err);
+int certificate_ask_known(struct web_req *req, struct web_res *res,
+	const char *params[WEB_READ_PARAMS], struct err *err);
 int certificate_answer_known(
 	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err);
 int certificate_rotate(struct web_req *req, struct web_res *res, struct err *err);

@@ -181,36 +181,58 @@ static int answer_known(struct web_req *req, struct web_res *res,
 	return answer(req, res, der, len);
 }
 
-/* Not told to the mirror: its walk adds what machines enrolled. */
-static int issue(struct web_req *req, struct web_res *res, const struct cert_request *request,
-	const struct registration *wanted, struct err *err)
-{
-	struct registration registration = *wanted;
-	auto_leaf leaf = { .der = NULL };
-	struct certificate certificate;
-	char id[ID_SIZE];
-	bool is_new;
-	int kept;
+/* --- a certificate in the making --- */
 
+struct enrolment {
+	const struct principal *who;
+	struct ca_leaf leaf;
+	struct registration registration;
+	char id[ID_SIZE];
+};
+
+static void release_leaf(void *leaf)
+{
+	ca_leaf_release(leaf);
+}
+
+/* Not told to the mirror: its walk adds what machines enrolled. */
+static int make(struct web_req *req, const struct cert_request *request,
+	const struct registration *wanted, struct enrolment **ret_enrolment, struct err *err)
+{
+	struct enrolment *enrolment = arena_alloc(req->arena, sizeof(*enrolment));
+
+	*enrolment = (struct enrolment) { .who = req->principal, .registration = *wanted };
 	if (check_name(request, err) < 0 ||
 		ca_issue(ca_of(req), request, req->principal->tenant_name, request->common_name,
-			&leaf, err) < 0)
+			&enrolment->leaf, err) < 0)
 		return -1;
-	id_new("crt", id);
-	registration.id = id;
-	registration.source = CERTIFICATE_ISSUED;
-	registration.info = &leaf.info;
-	registration.pem = certificate_pem(req->arena, leaf.der, leaf.der_len);
-	if (!registration.name)
-		registration.name =
+	arena_defer(req->arena, release_leaf, &enrolment->leaf);
+	id_new("crt", enrolment->id);
+	enrolment->registration.id = enrolment->id;
+	enrolment->registration.source = CERTIFICATE_ISSUED;
+	enrolment->registration.info = &enrolment->leaf.info;
+	enrolment->registration.pem =
+		certificate_pem(req->arena, enrolment->leaf.der, enrolment->leaf.der_len);
+	if (!enrolment->registration.name)
+		enrolment->registration.name =
 			certificate_default_name(req->arena, request->common_name, request->spki);
-	kept = registration.replaces ? store_certificate_add(req->worker->db, req, &registration,
-					       &certificate, &is_new, err)
-				     : store_certificate_issue(req->worker->db, req, &registration,
-					       &certificate, &is_new, err);
-	if (kept < 0)
+	*ret_enrolment = enrolment;
+	return 0;
+}
+
+static int keep(struct web_req *req, struct web_res *res, const struct enrolment *enrolment,
+	struct err *err)
+{
+	const struct registration *registration = &enrolment->registration;
+	struct certificate certificate;
+	bool is_new;
+
+	if ((registration->replaces ? store_certificate_add(req->worker->db, req, registration,
+					      &certificate, &is_new, err)
+				    : store_certificate_issue(req->worker->db, req, registration,
+					      &certificate, &is_new, err)) < 0)
 		return -1;
-	return is_new ? answer(req, res, leaf.der, leaf.der_len)
+	return is_new ? answer(req, res, enrolment->leaf.der, enrolment->leaf.der_len)
 		      : answer_known(req, res, &certificate, err);
 }
 
@@ -224,20 +246,53 @@ int est_cacerts(struct web_req *req, struct web_res *res, struct err *err)
 	return 0;
 }
 
-int est_enroll(struct web_req *req, struct web_res *res, struct err *err)
+static int prepare(struct web_req *req, struct web_res *res, void **ret_work, struct err *err)
 {
-	struct registration registration = { .name = NULL };
+	const struct registration wanted = { .name = NULL };
 	auto_request request = { .key = NULL };
+	struct enrolment *enrolment;
 
-	if (authenticate(req, res, err) < 0 || read_request(req, &request, err) < 0)
+	if (authenticate(req, res, err) < 0 || read_request(req, &request, err) < 0 ||
+		make(req, &request, &wanted, &enrolment, err) < 0)
 		return -1;
-	return issue(req, res, &request, &registration, err);
+	*ret_work = enrolment;
+	return 0;
 }
+
+/* A key that is known makes COMMIT fail. */
+static void add(struct db *db, const void *work)
+{
+	const struct enrolment *enrolment = work;
+
+	store_certificate_put(db, enrolment->who, &enrolment->registration);
+}
+
+static int answer_kept(struct web_req *req, struct web_res *res, void *work, struct err *err)
+{
+	const struct enrolment *enrolment = work;
+
+	(void)err;
+	return answer(req, res, enrolment->leaf.der, enrolment->leaf.der_len);
+}
+
+static int alone(struct web_req *req, struct web_res *res, void *work, struct err *err)
+{
+	return keep(req, res, work, err);
+}
+
+const struct web_change est_enroll = {
+	.prepare = prepare,
+	.add = add,
+	.close = store_certificate_put_end,
+	.answer = answer_kept,
+	.alone = alone,
+};
 
 int est_reenroll(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct registration registration = { .overlap_seconds = OVERLAP_SECONDS };
 	auto_request request = { .key = NULL };
+	struct enrolment *enrolment;
 	struct certificate old;
 
 	if (auth_limit_attempt(req->worker->auth, req, NULL, err) < 0 ||
@@ -249,5 +304,7 @@ int est_reenroll(struct web_req *req, struct web_res *res, struct err *err)
 	registration.name = old.name;
 	registration.labels = old.labels;
 	registration.replaces = &old;
-	return issue(req, res, &request, &registration, err);
+	if (make(req, &request, &registration, &enrolment, err) < 0)
+		return -1;
+	return keep(req, res, enrolment, err);
 }

@@ -10,7 +10,7 @@
 #include "lib/web.h"
 
 int est_cacerts(struct web_req *req, struct web_res *res, struct err *err);
-int est_enroll(struct web_req *req, struct web_res *res, struct err *err);
+extern const struct web_change est_enroll;
 int est_reenroll(struct web_req *req, struct web_res *res, struct err *err);
 
 #endif

@@ -2,6 +2,7 @@
 /* certreg: who is who. Tenants, members, API keys, certificates, and the tokens that all services
  * verify offline. */
 #include "lib/service.h"
+#include "lib/web_rows.h"
 #include "services/certreg/audit.h"
 #include "services/certreg/audit_append.h"
 #include "services/certreg/auth_state.h"
@@ -30,11 +31,7 @@
 #define FILE_ROW(name, help) { #name, CONF_TEXT, offsetof(struct certreg, name), NULL, help }
 #define QUOTA_ROW(name, fallback, help) { #name, CONF_COUNT, offsetof(struct certreg, name), fallback, "at most so many for a tenant, or 0: " help }
 #define PUBLIC(method, path, lane, max, handler) { method, path, WEB_PUBLIC, NULL, lane, max, false, .handle = (handler) }
-#define READ(path, handler) { "GET", path, WEB_MEMBER, "read", "db", 0, false, .handle = (handler) }
-#define CREATE(path, max, handler) { "POST", path, WEB_MEMBER, "write", "db", max, true, .handle = (handler) }
-#define CHANGE(method, path, max, handler) { method, path, WEB_MEMBER, "write", "db", max, true, .handle = (handler) }
 #define REVOKE(path, handler) { "DELETE", path, WEB_MEMBER, "write", "db", 0, false, .handle = (handler) }
-#define REPLACE(path, max, handler) { "PUT", path, WEB_MEMBER, "write", "db", max, true, .handle = (handler) }
 #define ACT(path, handler) { "POST", path, WEB_MEMBER, "write", "db", 0, false, .handle = (handler) }
 static const struct conf_item config[] = {
 	FILE_ROW(signing_keys_dir, "folder of the P-256 keys that sign tokens, <activation in Unix seconds>.pem"),
@@ -52,7 +49,7 @@ static const struct conf_item config[] = {
 	QUOTA_ROW(quota_members, "1000", "members that are not removed"),
 	{ NULL, CONF_TEXT, 0, NULL, NULL } };
 /* Token routes may have to ask the provisioner or the orchestrator: they never hold up the rest. */
-static const struct lane_conf lanes[] = { { "db", 0, 256 }, { "peers", 8, 256 }, { "export", AUDIT_EXPORT_WORKERS, 16 }, { NULL, 0, 0 } };
+static const struct lane_conf lanes[] = { { "db", 0, 256, 0 }, { "peers", 8, 256, 0 }, { "export", AUDIT_EXPORT_WORKERS, 16, 0 }, { NULL, 0, 0, 0 } };
 
 static const struct web_route routes[] = {
 	PUBLIC("POST", "/v1/token", "peers", 16384, token_create),
@@ -60,46 +57,47 @@ static const struct web_route routes[] = {
 	PUBLIC("POST", "/v1/registry-token", "peers", 8192, registry_token_exchange),
 	PUBLIC("GET", "/.well-known/jwks.json", "db", 0, auth_state_jwks),
 	PUBLIC("GET", "/internal/v1/auth-state", "db", 0, auth_state_show),
+	{ "GET", "/internal/v1/spaces/{space_id}/tenants", WEB_SERVICE, "policy", "db", 0, false, .handle = space_tenants },
 	READ("/v1/tenants/self", tenant_self),
-	CREATE("/v1/tenants", 8192, tenant_create),
+	WRITE("POST", "/v1/tenants", 8192, tenant_create),
 	READ("/v1/tenants", tenant_list),
 	READ("/v1/tenants/{tenant_id}", tenant_show),
 	ACT("/v1/tenants/{tenant_id}:suspend", tenant_suspend),
 	ACT("/v1/tenants/{tenant_id}:resume", tenant_resume),
 	REVOKE("/v1/tenants/{tenant_id}", tenant_delete),
-	CREATE("/v1/members", 8192, member_create),
+	WRITE("POST", "/v1/members", 8192, member_create),
 	READ("/v1/members", member_list),
 	READ("/v1/members/self", member_self),
 	READ("/v1/members/{member_id}", member_show),
-	REPLACE("/v1/members/{member_id}", 8192, member_update),
+	WRITE("PUT", "/v1/members/{member_id}", 8192, member_update),
 	REVOKE("/v1/members/{member_id}", member_remove),
-	CREATE("/v1/invitations", 8192, invitation_create),
+	WRITE("POST", "/v1/invitations", 8192, invitation_create),
 	READ("/v1/invitations", invitation_list),
 	READ("/v1/invitations/{invitation_id}", invitation_show),
 	REVOKE("/v1/invitations/{invitation_id}", invitation_withdraw),
 	{ "POST", "/v1/invitations/{invitation_id}:accept", WEB_PUBLIC, NULL, "db", 8192, true, .handle = invitation_accept },
-	CREATE("/v1/spaces", 8192, space_create),
+	WRITE("POST", "/v1/spaces", 8192, space_create),
 	READ("/v1/spaces", space_list),
 	READ("/v1/spaces/{space_id}", space_show),
-	CREATE("/v1/spaces/{space_id}:join", 32768, space_join),
+	WRITE("POST", "/v1/spaces/{space_id}:join", 32768, space_join),
 	REVOKE("/v1/spaces/{space_id}/members/{tenant_id}", space_remove),
-	CREATE("/v1/spaces/{space_id}/invitations", 16384, space_invite),
+	WRITE("POST", "/v1/spaces/{space_id}/invitations", 16384, space_invite),
 	READ("/v1/spaces/{space_id}/invitations", space_invitation_list),
 	REVOKE("/v1/spaces/{space_id}/invitations/{invitation_id}", space_invitation_withdraw),
-	CREATE("/v1/keys", 8192, key_create),
+	WRITE("POST", "/v1/keys", 8192, key_create),
 	READ("/v1/keys", key_list),
 	READ("/v1/keys/{key_id}", key_show),
-	CREATE("/v1/keys/{key_id}:rotate", 8192, key_rotate),
+	WRITE("POST", "/v1/keys/{key_id}:rotate", 8192, key_rotate),
 	REVOKE("/v1/keys/{key_id}", key_revoke),
-	CREATE("/v1/challenges", 8192, challenge_create),
+	WRITE("POST", "/v1/challenges", 8192, challenge_create),
 	{ "POST", "/v1/certificates", WEB_MEMBER, "write", "db", 32768, true, .handle = certificate_create, .read = &store_certificate_known },
 	READ("/v1/certificates", certificate_list),
 	READ("/v1/certificates/{certificate_id}", certificate_show),
-	CHANGE("PUT", "/v1/certificates/{certificate_id}", 32768, certificate_describe),
-	CREATE("/v1/certificates/{certificate_id}:rotate", 65536, certificate_rotate),
-	CREATE("/v1/certificates/{certificate_id}:revoke", 8192, certificate_revoke),
+	WRITE("PUT", "/v1/certificates/{certificate_id}", 32768, certificate_describe),
+	WRITE("POST", "/v1/certificates/{certificate_id}:rotate", 65536, certificate_rotate),
+	WRITE("POST", "/v1/certificates/{certificate_id}:revoke", 8192, certificate_revoke),
 	PUBLIC("GET", "/.well-known/est/cacerts", "db", 0, est_cacerts),
-	PUBLIC("POST", "/.well-known/est/simpleenroll", "db", 32768, est_enroll),
+	{ "POST", "/.well-known/est/simpleenroll", WEB_PUBLIC, NULL, "db", 32768, false, .change = &est_enroll },
 	PUBLIC("POST", "/.well-known/est/simplereenroll", "db", 32768, est_reenroll),
 	PUBLIC("GET", "/v1/crl", "db", 0, crl_show),
 	PUBLIC("POST", "/v1/ocsp", "db", 8192, ocsp_post),

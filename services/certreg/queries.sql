@@ -102,6 +102,13 @@ FROM space_member m WHERE m.tenant_id = $1 AND m.space_id < $2 ORDER BY m.space_
 SELECT tenant_id, tenant_name, invitation IS NULL AS is_founder, invitation, acceptance, at_text(created_at) AS joined_at
 FROM space_member WHERE space_id = $1 ORDER BY created_at, tenant_id LIMIT 256
 
+-- For other services: who is in it, or whose own it is, and who joined it once and is in it no more.
+-- name: space_tenants
+SELECT tenant_id, false AS is_departed FROM space_member WHERE space_id = $1
+UNION SELECT tenant_id, false FROM tenant WHERE space_id = $1
+UNION SELECT tenant_id, true FROM space_joined j WHERE space_id = $1
+	AND NOT EXISTS (SELECT 1 FROM space_member m WHERE m.tenant_id = j.tenant_id AND m.space_id = j.space_id)
+
 -- name: space_member_delete
 DELETE FROM space_member WHERE tenant_id = $1 AND space_id = $2
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Registry tokens. A member's reach is the repositories of the tenant, by role; an agent's is a
- * pull of the one repository whose image it is to run now, which the orchestrator names.
+ * pull of the one image that it is to run now, which the orchestrator names with the tenant that
+ * has it: its own, or one that shares the application with the run's space.
  */
 #include "services/certreg/registry_tokens.h"
 
@@ -211,7 +212,7 @@ static int create_for_agent(
 	const char *assertion = form_text(form, "assertion");
 	auto_json json_t *claims = NULL, *image = NULL, *access = json_array();
 	struct registry_rights rights = { .repository = "", .pull = true };
-	const char *repository, *manifest;
+	const char *tenant, *repository, *manifest;
 	struct agent agent;
 
 	if (!assertion)
@@ -219,16 +220,18 @@ static int create_for_agent(
 	if (agent_check(req, assertion, &agent, err) < 0 ||
 		find_image(req, agent.sandbox, &image, err) < 0)
 		return -1;
+	tenant = json_text(image, "tenant");
 	repository = json_text(image, "repository");
 	manifest = json_text(image, "manifest");
-	if (repository && manifest)
+	if (tenant && repository && manifest)
 		rights.repository = repository;
 	if (read_access(req, form, &rights, access, err) < 0)
 		return -1;
 	claims = agent_claims(&agent);
 	json_object_set(claims, "access", access);
-	if (repository && manifest)
-		json_object_set_new(claims, "image", json_pack("{s:s}", "digest", manifest));
+	if (*rights.repository)
+		json_object_set_new(claims, "image",
+			json_pack("{s:s,s:s}", "tenant", tenant, "digest", manifest));
 	return answer(req, res, claims, issuer_now() + REGISTRY_TOKEN_SECONDS, err);
 }
 

@@ -105,6 +105,12 @@ int space_show(struct web_req *req, struct web_res *res, struct err *err)
 	return answer(req, res, web_param(req, "space_id"), 200, err);
 }
 
+/* For the policy service. A space that nobody is in is one that nobody has. */
+int space_tenants(struct web_req *req, struct web_res *res, struct err *err)
+{
+	return store_space_tenants(req->worker->db, web_param(req, "space_id"), &res->json, err);
+}
+
 /* --- inviting --- */
 
 struct papers {

@@ -19,6 +19,7 @@ struct space_invitation;
 int space_create(struct web_req *req, struct web_res *res, struct err *err);
 int space_list(struct web_req *req, struct web_res *res, struct err *err);
 int space_show(struct web_req *req, struct web_res *res, struct err *err);
+int space_tenants(struct web_req *req, struct web_res *res, struct err *err); /* for services */
 int space_join(struct web_req *req, struct web_res *res, struct err *err);
 int space_remove(struct web_req *req, struct web_res *res, struct err *err); /* or leave */
 

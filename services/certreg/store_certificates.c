@@ -105,11 +105,18 @@ int store_challenge_use(struct db *db, const char *tenant_id, const char *member
 
 /* --- certificates --- */
 
+/* In the view's order of columns. */
 static struct certificate certificate_of(
 	const struct db_rows *rows, size_t row, struct arena *arena)
 {
 	return (struct certificate) {
+		.tenant = store_text(rows, row, "tenant_id", arena),
+		.space = store_text(rows, row, "space_id", arena),
 		.id = store_text(rows, row, "id", arena),
+		.member = store_text(rows, row, "member_id", arena),
+		.member_name = store_text(rows, row, "member_name", arena),
+		.member_state = store_text(rows, row, "member_state", arena),
+		.tenant_name = store_text(rows, row, "tenant_name", arena),
 		.name = store_text(rows, row, "name", arena),
 		.labels = store_text(rows, row, "labels", arena),
 		.fingerprint = store_text(rows, row, "fingerprint", arena),
@@ -120,22 +127,16 @@ static struct certificate certificate_of(
 		.not_after = store_text(rows, row, "not_after", arena),
 		.algorithm = store_text(rows, row, "algorithm", arena),
 		.source = store_text(rows, row, "source", arena),
-		.state = store_text(rows, row, "state", arena),
-		.member = store_text(rows, row, "member_id", arena),
-		.member_name = store_text(rows, row, "member_name", arena),
-		.member_state = store_text(rows, row, "member_state", arena),
-		.tenant = store_text(rows, row, "tenant_id", arena),
-		.tenant_name = store_text(rows, row, "tenant_name", arena),
-		.space = store_text(rows, row, "space_id", arena),
-		.created_at = store_text(rows, row, "created_at", arena),
 		.pem = store_text(rows, row, "pem", arena),
 		.replaces = store_text(rows, row, "replaces", arena),
 		.replaced_by = store_text(rows, row, "replaced_by", arena),
 		.retires_at = store_text(rows, row, "retires_at", arena),
 		.revoked_at = store_text(rows, row, "revoked_at", arena),
 		.revocation_reason = store_text(rows, row, "revocation_reason", arena),
+		.state = store_text(rows, row, "state", arena),
 		.warning_days = db_number(rows, row, "warning_days"),
 		.revision = db_number(rows, row, "revision"),
+		.created_at = store_text(rows, row, "created_at", arena),
 	};
 }
 
@@ -288,15 +289,11 @@ bool store_certificate_in(const struct db_rows *rows, struct certificate *ret_ce
 	return true;
 }
 
-/* Both travel with COMMIT. A key that is known makes it fail, so that nothing is told then. */
-static int add_issued(struct db *db, void *arg, struct err *err)
+void store_certificate_put(
+	struct db *db, const struct principal *who, const struct registration *new)
 {
-	const struct registering *registering = arg;
-	const struct principal *who = registering->req->principal;
-	const struct registration *new = registering->registration;
 	const struct cert_info *info = new->info;
 
-	(void)err;
 	db_at_commit(db, &SQL_CERTIFICATE_ISSUE,
 		DB_PARAMS(who->tenant, who->space, new->id, who->subject, new->name,
 			info->fingerprint, info->spki, info->subject, info->serial,
@@ -304,7 +301,20 @@ static int add_issued(struct db *db, void *arg, struct err *err)
 			new->source, new->pem));
 	audit(db, &(const struct audit_act) {
 			  .action = "create", .on = new->id, .detail = info->spki });
+}
+
+void store_certificate_put_end(struct db *db)
+{
 	store_quota(db, STORE_QUOTA_CERTIFICATES);
+}
+
+static int add_issued(struct db *db, void *arg, struct err *err)
+{
+	const struct registering *registering = arg;
+
+	(void)err;
+	store_certificate_put(db, registering->req->principal, registering->registration);
+	store_certificate_put_end(db);
 	return 0;
 }
 

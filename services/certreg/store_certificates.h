@@ -57,6 +57,11 @@ bool store_certificate_in(const struct db_rows *rows, struct certificate *ret_ce
 int store_certificate_issue(struct db *db, const struct web_req *req,
 	const struct registration *registration, struct certificate *ret_certificate,
 	bool *ret_is_new, struct err *err);
+/* The same in a transaction that others share (struct web_change); a key that is known makes it
+ * fail. The end holds all of them against the quota. */
+void store_certificate_put(
+	struct db *db, const struct principal *who, const struct registration *new);
+void store_certificate_put_end(struct db *db);
 /* The certificate that our CA issued with this fingerprint, of whatever tenant. */
 int store_certificate_issued(struct db *db, const char *fingerprint, struct arena *arena,
 	struct certificate *ret_certificate, bool *ret_found, struct err *err);

@@ -121,6 +121,23 @@ int store_space_members(
 	return 0;
 }
 
+int store_space_tenants(struct db *db, const char *id, json_t **ret_json, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(db, DB_SPACES(STORE_NO_TENANT, id), &SQL_SPACE_TENANTS, DB_PARAMS(id), &rows,
+		    err) < 0)
+		return -1;
+	*ret_json = json_pack("{s:[],s:[]}", "tenants", "departed");
+	for (size_t i = 0; i < db_count(rows); i++) {
+		const char *list = db_bool(rows, i, "is_departed") ? "departed" : "tenants";
+
+		json_array_append_new(json_object_get(*ret_json, list),
+			json_string(db_text(rows, i, "tenant_id")));
+	}
+	return 0;
+}
+
 struct leaving {
 	const char *tenant, *space;
 };

@@ -24,6 +24,9 @@ int store_space_list(struct db *db, const char *tenant_id, const struct page *pa
 /* Who is in it, with their signed words, for a tenant that is a member: at most 256. */
 int store_space_members(
 	struct db *db, const char *tenant_id, const char *id, json_t **ret_items, struct err *err);
+/* {"tenants", "departed"}: ids of all that are in it, or of the tenant whose own it is, and of
+ * those who left it or were taken out; both empty for an unknown one. */
+int store_space_tenants(struct db *db, const char *id, json_t **ret_json, struct err *err);
 /* Takes a tenant out, with an end to its live tokens for the space. space.not_a_member. */
 int store_space_leave(struct db *db, const char *tenant_id, const char *id, struct err *err);
 

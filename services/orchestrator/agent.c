@@ -63,8 +63,7 @@ static const struct json_field result_fields[] = {
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
-/* The agent's run `id`, or run.not_found when the run is another sandbox's or another boot's. */
-static int own_run(struct web_req *req, const char *id, struct run *ret_run, struct err *err)
+int agent_own_run(struct web_req *req, const char *id, struct run *ret_run, struct err *err)
 {
 	if (store_run_get(req->worker->db, req->arena, req->principal->tenant, id, ret_run, err) <
 		0)
@@ -90,13 +89,16 @@ static int work_of(struct web_req *req, const char *id, json_t **ret_work, struc
 		return -1;
 	if (strcmp(json_text(order, "sig"), req->principal->jkt) != 0)
 		return 0;
-	*ret_work = json_pack("{s:{s:s,s:I,s:s},s:O,s:O,s:O,s:O,s:o}", "run", "id", run.id, "fence",
-		(json_int_t)run.fence, "pipeline", run.pipeline, "policy",
+	*ret_work = json_pack("{s:{s:s,s:I,s:s},s:O,s:O,s:O,s:O,s:O,s:o}", "run", "id", run.id,
+		"fence", (json_int_t)run.fence, "pipeline", run.pipeline, "policy",
 		json_object_get(order, "document"), "approvals",
 		json_object_get(order, "approvals"), "order", json_object_get(order, "order"),
-		"grants", json_object_get(order, "grants"), "inputs",
-		json_loads(run.inputs, 0, NULL));
-	return 0;
+		"grants", json_object_get(order, "grants"), "constraints",
+		json_object_get(order, "constraints"), "inputs", json_loads(run.inputs, 0, NULL));
+	if (*ret_work) /* none would be: there is nothing to do, for ever */
+		return 0;
+	return err_set(err, ERR_UPSTREAM, "run.order_incomplete",
+		"order '%s' of run '%s' lacks what its agent needs", run.order, run.id);
 }
 
 int agent_work(struct web_req *req, struct web_res *res, struct err *err)
@@ -122,7 +124,7 @@ int agent_run(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct run run;
 
-	if (own_run(req, web_param(req, "run_id"), &run, err) < 0)
+	if (agent_own_run(req, web_param(req, "run_id"), &run, err) < 0)
 		return -1;
 	res->json = json_pack(
 		"{s:s,s:I,s:s}", "id", run.id, "fence", (json_int_t)run.fence, "state", run.state);
@@ -157,7 +159,7 @@ int agent_event(struct web_req *req, struct web_res *res, struct err *err)
 	struct run run;
 
 	if (json_decode(req->arena, req->json, event_fields, &body, err) < 0 ||
-		check_event(&body, err) < 0 || own_run(req, id, &run, err) < 0 ||
+		check_event(&body, err) < 0 || agent_own_run(req, id, &run, err) < 0 ||
 		store_run_report(req->worker->db, run.tenant, id,
 			&(struct run_report) {
 				body.step, body.state, body.detail, body.fence, body.seq },
@@ -178,8 +180,8 @@ static int check_output(struct web_req *req, const struct run *run, const struct
 	auto_json json_t *sandbox = NULL, *statement = NULL;
 	struct object object;
 
-	if (store_object_get(
-		    req->worker->db, req->arena, run->tenant, output->object, &object, err) < 0 ||
+	if (store_object_get(req->worker->db, req->arena, DB_TENANT(run->tenant), output->object,
+		    &object, err) < 0 ||
 		peers_sandbox(req->worker, run->tenant, run->sandbox, &sandbox, err) < 0)
 		return -1;
 	if (!object.run || strcmp(object.run, run->id) != 0 ||
@@ -233,7 +235,7 @@ int agent_result(struct web_req *req, struct web_res *res, struct err *err)
 	struct run run;
 
 	if (json_decode(req->arena, req->json, result_fields, &body, err) < 0 ||
-		own_run(req, id, &run, err) < 0)
+		agent_own_run(req, id, &run, err) < 0)
 		return -1;
 	if (run.fence != body.fence || strcmp(run.state, "queued") == 0 ||
 		strcmp(run.state, "awaiting_grants") == 0)
@@ -249,13 +251,20 @@ int agent_result(struct web_req *req, struct web_res *res, struct err *err)
 
 int sandbox_image(struct web_req *req, struct web_res *res, struct err *err)
 {
+	auto_json json_t *order = NULL;
 	struct run key, run;
+	const char *tenant;
 
 	if (store_sweep_sandbox(
 		    req->worker->db, req->arena, web_param(req, "sandbox_id"), &key, err) < 0 ||
-		store_run_get(req->worker->db, req->arena, key.tenant, key.id, &run, err) < 0)
+		store_run_get(req->worker->db, req->arena, key.tenant, key.id, &run, err) < 0 ||
+		peers_order(req->worker, run.tenant, run.order, &order, err) < 0)
 		return -1;
-	res->json = json_pack("{s:s,s:s,s:s}", "tenant", run.tenant, "repository", run.repository,
+	tenant = json_text(order, "image_tenant");
+	if (!tenant)
+		return err_set(err, ERR_NOT_FOUND, "image.not_shared",
+			"no application of the run's space is its image now");
+	res->json = json_pack("{s:s,s:s,s:s}", "tenant", tenant, "repository", run.repository,
 		"manifest", run.manifest);
 	return 0;
 }

@@ -7,10 +7,14 @@
 
 #include "lib/service.h"
 
+struct tunnels;
+
 struct orchestrator_conf {
 	char *objects_dir;
 	long object_quota_bytes;
 	long object_retention_days;
+	char *fetch_ports, *fetch_prefixes;
+	struct tunnels *tunnels; /* init() makes them */
 };
 
 #endif

@@ -57,8 +57,7 @@ int run_events(struct web_req *req, struct web_res *res, struct err *err)
 	long long after;
 
 	if (after_of(req, &after, err) < 0 ||
-		store_run_get(req->worker->db, req->arena, req->principal->tenant,
-			web_param(req, "run_id"), &run, err) < 0 ||
+		store_run_read(req, web_param(req, "run_id"), &run, err) < 0 ||
 		store_run_events(req->worker->db, &run, after, &events, err) < 0)
 		return -1;
 	if (wants_stream(req))

@@ -34,40 +34,61 @@ static bool is_output(const struct run *run, const struct object *object)
 	return object->run && strcmp(object->run, run->id) == 0 && object->fence == run->fence;
 }
 
-/* What belongs to the run that the agent's sandbox is in now. */
-static int is_of_run(
-	struct web_req *req, const struct object *object, bool *ret_is, struct err *err)
+static int not_found(const char *id, struct err *err)
 {
-	struct db *db = req->worker->db;
-	const char *run_id;
-	struct run run;
+	return err_set(err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'", id);
+}
 
-	*ret_is = false;
-	if (store_run_of_sandbox(db, req->arena, req->principal->tenant, req->principal->subject,
-		    &run_id, err) < 0)
+/* The run that the agent's sandbox is in now; *ret_held false when there is none of its boot. */
+static int run_of(struct web_req *req, struct run *ret_run, bool *ret_held, struct err *err)
+{
+	const struct principal *agent = req->principal;
+	struct db *db = req->worker->db;
+	const char *id;
+
+	*ret_held = false;
+	if (store_run_of_sandbox(db, req->arena, agent->tenant, agent->subject, &id, err) < 0)
 		return -1;
-	if (!run_id)
+	if (!id)
 		return 0;
-	if (store_run_get(db, req->arena, req->principal->tenant, run_id, &run, err) < 0)
+	if (store_run_get(db, req->arena, agent->tenant, id, ret_run, err) < 0)
 		return -1;
-	*ret_is = object_access_is_holder(req, &run) &&
-		  (is_output(&run, object) || is_input(&run, object));
+	*ret_held = object_access_is_holder(req, ret_run);
 	return 0;
+}
+
+/* Inputs may be another tenant's in the run's space. */
+static int read_as_agent(
+	struct web_req *req, const char *id, struct object *ret_object, struct err *err)
+{
+	struct run run;
+	bool held;
+
+	if (run_of(req, &run, &held, err) < 0)
+		return -1;
+	if (!held)
+		return not_found(id, err);
+	if (store_object_get(req->worker->db, req->arena, DB_SPACES(run.tenant, run.space), id,
+		    ret_object, err) < 0)
+		return -1;
+	return is_output(&run, ret_object) || is_input(&run, ret_object) ? 0 : not_found(id, err);
 }
 
 int object_access_read(struct web_req *req, struct object *ret_object, struct err *err)
 {
 	const char *id = web_param(req, "object_id");
-	bool allowed = true;
+	const struct principal *who = req->principal;
 
-	if (store_object_get(
-		    req->worker->db, req->arena, req->principal->tenant, id, ret_object, err) < 0)
-		return -1;
-	if (req->principal->kind == WEB_AGENT && is_of_run(req, ret_object, &allowed, err) < 0)
-		return -1;
-	return allowed ? 0
-		       : err_set(err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'",
-				 id);
+	if (who->kind == WEB_AGENT)
+		return read_as_agent(req, id, ret_object, err);
+	return store_object_get(req->worker->db, req->arena, DB_SPACES(who->tenant, who->spaces),
+		id, ret_object, err);
+}
+
+int object_access_own(struct web_req *req, struct object *ret_object, struct err *err)
+{
+	return store_object_get(req->worker->db, req->arena, DB_TENANT(req->principal->tenant),
+		web_param(req, "object_id"), ret_object, err);
 }
 
 int object_access_write(struct web_req *req, struct object *ret_object, struct err *err)
@@ -77,8 +98,7 @@ int object_access_write(struct web_req *req, struct object *ret_object, struct e
 	if (object_access_read(req, ret_object, err) < 0)
 		return -1;
 	if (strcmp(ret_object->created_by, req->principal->subject) != 0)
-		return err_set(
-			err, ERR_NOT_FOUND, "object.not_found", "there is no object '%s'", id);
+		return not_found(id, err);
 	if (strcmp(ret_object->state, "open") != 0)
 		return err_set(err, ERR_CONFLICT, "object.closed", "the object is complete");
 	return 0;

@@ -17,12 +17,13 @@
 #include "services/orchestrator/object_file.h"
 
 struct create_body {
-	const char *role, *run;
+	const char *role, *run, *space;
 	long long fence;
 };
 
 static const struct json_field input_fields[] = {
 	{ "role", JSON_FIELD_TEXT, offsetof(struct create_body, role), true, 16 },
+	{ "space", JSON_FIELD_TEXT, offsetof(struct create_body, space), false, ID_SIZE },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
@@ -66,7 +67,7 @@ static int create(
 		return created(req, res, known);
 	id_new("obj", id);
 	object = (struct object) { .tenant = req->principal->tenant,
-		.space = req->principal->space,
+		.space = body->space ? body->space : req->principal->space,
 		.id = id,
 		.role = body->role,
 		.run = body->run,
@@ -87,6 +88,9 @@ int object_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (strcmp(body.role, "input") != 0)
 		return err_set(err, ERR_INVALID, "object.bad_role",
 			"members make inputs; outputs come from runs");
+	if (body.space && !principal_in_space(req->principal, body.space))
+		return err_set(err, ERR_UNPROCESSABLE, "object.wrong_space",
+			"the caller is in no such space");
 	return create(req, res, &body, err);
 }
 
@@ -107,6 +111,7 @@ int object_create_output(struct web_req *req, struct web_res *res, struct err *e
 	if (run.fence != body.fence || strcmp(run.state, "running") != 0)
 		return err_set(err, ERR_CONFLICT, "run.stale_fence",
 			"fence %lld does not hold this run", body.fence);
+	body.space = run.space;
 	return create(req, res, &body, err);
 }
 
@@ -237,7 +242,7 @@ int object_delete(struct web_req *req, struct web_res *res, struct err *err)
 	struct object object;
 
 	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
-		object_access_read(req, &object, err) < 0 ||
+		object_access_own(req, &object, err) < 0 ||
 		store_object_delete(req->worker->db, &object, err) < 0 ||
 		object_file_remove(conf, &object, err) < 0)
 		return -1;

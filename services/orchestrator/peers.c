@@ -34,6 +34,14 @@ int peers_order(struct worker *worker, const char *tenant, const char *id, json_
 	return peer_get(worker, PEER_POLICY, path, ret_order, err);
 }
 
+int peers_order_start(struct worker *worker, const char *tenant, const char *id, json_t **ret_order,
+	struct err *err)
+{
+	auto_free char *path = mem_printf("/internal/v1/tenants/%s/orders/%s:start", tenant, id);
+
+	return peer_post(worker, PEER_POLICY, path, ret_order, err);
+}
+
 int peers_sandbox(struct worker *worker, const char *tenant, const char *id, json_t **ret_sandbox,
 	struct err *err)
 {

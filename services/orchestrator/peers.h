@@ -14,6 +14,9 @@ int peers_pipeline(struct worker *worker, const char *tenant, const char *id, js
 	struct err *err);
 int peers_order(struct worker *worker, const char *tenant, const char *id, json_t **ret_order,
 	struct err *err);
+/* Marks the order as started; the answer says whether it is, or what stands against it. */
+int peers_order_start(struct worker *worker, const char *tenant, const char *id, json_t **ret_order,
+	struct err *err);
 int peers_sandbox(struct worker *worker, const char *tenant, const char *id, json_t **ret_sandbox,
 	struct err *err);
 

@@ -4,23 +4,30 @@
 INSERT INTO run (tenant_id, space_id, id, pipeline_id, policy_hash, repository, manifest, inputs, deadline, sandbox_id,
 	order_id, run_nonce, created_by)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::bigint, $10, $11, $12, $13
-WHERE (SELECT count(*) FROM run WHERE tenant_id = $1 AND policy_hash = $5) < $14::bigint
+WHERE (SELECT count(*) FROM run WHERE space_id = $2 AND policy_hash = $5) < $14::bigint
 
+-- Of a space ($1): so are all runs of its policy, whichever of its tenants made them.
 -- name: policy_lock
 WITH l AS (SELECT pg_advisory_xact_lock(hashtextextended($1 || $2, 0))) SELECT 1 FROM l
 
 -- name: run_by_id
 SELECT tenant_id, space_id, id, pipeline_id, policy_hash, repository, manifest, inputs, deadline, sandbox_id, order_id,
-	run_nonce, state, step, boot, fence, failure_code, failure_detail, output_object, output_digest, output_size,
+	run_nonce, state, step, boot, fence, failure_code, failure_detail, awaiting, output_object, output_digest, output_size,
 	receipt, revision, event_seq, created_by, at_text(created_at) AS created_at, at_text(updated_at) AS updated_at,
-	at_text(ended_at) AS ended_at
-FROM run WHERE tenant_id = $1 AND id = $2
+	at_text(ended_at) AS ended_at,
+	coalesce((SELECT json_agg(json_build_object('target', e.target, 'bytes_in', e.bytes_in, 'bytes_out', e.bytes_out,
+		'connections', e.connections) ORDER BY e.target)::text
+		FROM run_egress e WHERE e.tenant_id = run.tenant_id AND e.run_id = run.id), '[]') AS egress
+FROM run WHERE id = $2 AND (tenant_id = $1 OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
 
 -- name: run_list
-SELECT id, pipeline_id, policy_hash, sandbox_id, state, step, fence, failure_code, failure_detail, run_nonce,
-	output_object, output_digest, output_size, revision, created_by, at_text(created_at) AS created_at,
-	at_text(updated_at) AS updated_at, at_text(ended_at) AS ended_at
-FROM run WHERE tenant_id = $1 AND id < $2 AND ($4::text IS NULL OR state = $4) ORDER BY id DESC LIMIT $3::bigint
+(SELECT * FROM run_line WHERE tenant_id = $1 AND id < $2 AND ($4::text IS NULL OR state = $4)
+	AND ($5::text IS NULL OR order_id = $5) ORDER BY id DESC LIMIT $3::bigint)
+UNION
+SELECT l.* FROM unnest(string_to_array($6, ',')) AS s (id), LATERAL (SELECT * FROM run_line
+	WHERE space_id = s.id AND id < $2 AND ($4::text IS NULL OR state = $4) AND ($5::text IS NULL OR order_id = $5)
+	ORDER BY id DESC LIMIT $3::bigint) AS l
+ORDER BY id DESC LIMIT $3::bigint
 
 -- name: run_steps
 SELECT name, state, attempts, detail, at_text(started_at) AS started_at, at_text(ended_at) AS ended_at
@@ -32,7 +39,7 @@ WHERE tenant_id = $1 AND run_id = $2 AND seq > $3::bigint ORDER BY seq LIMIT 200
 
 -- name: run_change
 UPDATE run SET state = $4, fence = fence + $6::bigint, boot = coalesce($7::bigint, boot),
-	failure_code = $8, failure_detail = $9, run_at = now(), revision = revision + 1, event_seq = event_seq + 1,
+	failure_code = $8, failure_detail = $9, awaiting = $10, run_at = clock_timestamp(), revision = revision + 1, event_seq = event_seq + 1,
 	updated_at = now(),
 	ended_at = CASE WHEN $4 IN ('succeeded', 'failed', 'refused', 'cancelled') THEN now() END
 WHERE tenant_id = $1 AND id = $2 AND state = $3 AND fence = $5::bigint
@@ -87,6 +94,10 @@ UPDATE run SET lease_until = now() + interval '30 seconds' FROM next
 WHERE run.tenant_id = next.tenant_id AND run.id = next.id
 RETURNING run.tenant_id, run.id, run.lease_until::text AS lease
 
+-- Somebody gave or took back what an order needs.
+-- name: sweep_waiting
+UPDATE run SET run_at = clock_timestamp() WHERE state = 'awaiting_grants'
+
 -- name: sweep_sandbox
 SELECT tenant_id, id FROM run WHERE sandbox_id = $1 AND state IN ('dispatched', 'running')
 
@@ -96,13 +107,24 @@ UPDATE run SET lease_until = '-infinity', run_at = CASE WHEN run_at > lease_unti
 	ELSE now() + $4::bigint * interval '1 millisecond' END
 WHERE tenant_id = $1 AND id = $2 AND lease_until = $3::timestamptz
 
+-- name: run_holds
+SELECT 1 FROM run WHERE tenant_id = $1 AND id = $2 AND fence = $3::bigint AND state = 'running'
+
+-- name: egress_insert
+INSERT INTO run_egress (tenant_id, space_id, run_id, target) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+
+-- name: egress_add
+UPDATE run_egress SET bytes_in = bytes_in + $4::bigint, bytes_out = bytes_out + $5::bigint, connections = connections + $6::bigint
+WHERE tenant_id = $1 AND run_id = $2 AND target = $3
+
 -- name: object_insert
 INSERT INTO object (tenant_id, space_id, id, role, run_id, fence, created_by) VALUES ($1, $2, $3, $4, $5, $6::bigint, $7)
 
 -- name: object_by_id
 SELECT tenant_id, space_id, id, role, run_id, fence, state, size_bytes, digest, revision, created_by,
 	at_text(created_at) AS created_at
-FROM object WHERE tenant_id = $1 AND id = $2 AND state <> 'deleted'
+FROM object WHERE id = $2 AND state <> 'deleted'
+	AND (tenant_id = $1 OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
 
 -- name: object_lock
 SELECT size_bytes, state FROM object WHERE tenant_id = $1 AND id = $2 FOR UPDATE
@@ -127,7 +149,7 @@ WHERE tenant_id = $1 AND id IN (SELECT e ->> 'object' FROM jsonb_array_elements(
 UPDATE object SET due_at = now() + interval '1 day'
 WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM object WHERE state <> 'deleted' AND due_at <= now()
 	ORDER BY due_at LIMIT 100 FOR UPDATE SKIP LOCKED)
-RETURNING tenant_id, id, due_at::text AS due_at
+RETURNING tenant_id, space_id, id, due_at::text AS due_at
 
 -- name: object_expire
 WITH old AS (SELECT o.tenant_id, o.id, o.size_bytes FROM object o
@@ -136,7 +158,7 @@ WITH old AS (SELECT o.tenant_id, o.id, o.size_bytes FROM object o
 		OR (r.output_object = o.id AND ($4::bigint = 0 OR r.ended_at > now() - $4::bigint * interval '1 day'))))
 	AND (o.role = 'output' OR o.state = 'open'
 		OR ($4::bigint > 0 AND o.closed_at < now() - $4::bigint * interval '1 day'
-			AND NOT EXISTS (SELECT 1 FROM run r WHERE r.tenant_id = $1 AND position(o.id IN r.inputs) > 0
+			AND NOT EXISTS (SELECT 1 FROM run r WHERE (r.tenant_id = $1 OR r.space_id = o.space_id) AND position(o.id IN r.inputs) > 0
 				AND (r.ended_at IS NULL OR r.ended_at > now() - $4::bigint * interval '1 day'))))
 	FOR UPDATE),
 gone AS (UPDATE object o SET state = 'deleted', size_bytes = 0, revision = revision + 1
@@ -144,7 +166,7 @@ gone AS (UPDATE object o SET state = 'deleted', size_bytes = 0, revision = revis
 UPDATE usage u SET used_bytes = greatest(u.used_bytes - old.size_bytes, 0) FROM old WHERE u.tenant_id = old.tenant_id
 
 -- name: objects_deleted
-SELECT tenant_id, id FROM object WHERE state = 'deleted' ORDER BY tenant_id, id LIMIT 100
+SELECT tenant_id, space_id, id FROM object WHERE state = 'deleted' ORDER BY tenant_id, id LIMIT 100
 
 -- name: object_forget
 DELETE FROM object WHERE tenant_id = $1 AND id = $2 AND state = 'deleted'

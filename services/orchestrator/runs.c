@@ -16,13 +16,14 @@
 #define CANCEL_TRIES 8
 
 struct run_body {
-	const char *pipeline, *sandbox, *order;
+	const char *pipeline, *sandbox, *order, *space;
 };
 
 static const struct json_field create_fields[] = {
 	{ "pipeline", JSON_FIELD_TEXT, offsetof(struct run_body, pipeline), true, ID_SIZE },
 	{ "sandbox", JSON_FIELD_TEXT, offsetof(struct run_body, sandbox), true, ID_SIZE },
 	{ "order", JSON_FIELD_TEXT, offsetof(struct run_body, order), true, ID_SIZE },
+	{ "space", JSON_FIELD_TEXT, offsetof(struct run_body, space), false, ID_SIZE },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
@@ -39,13 +40,16 @@ static json_t *text_or_null(const char *text)
 
 static json_t *run_record(const struct run *run)
 {
-	json_t *record = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:s,s:s,s:s}", "id",
-		run->id, "pipeline", run->pipeline, "policy_hash", run->policy_hash, "sandbox",
-		run->sandbox, "order", run->order, "state", run->state, "fence",
-		(json_int_t)run->fence, "run_nonce", run->run_nonce, "deadline",
-		(json_int_t)run->deadline, "created_by", run->created_by, "created_at",
-		run->created_at, "updated_at", run->updated_at);
+	json_t *record = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:s,s:s,s:s}",
+		"id", run->id, "tenant", run->tenant, "space", run->space, "pipeline",
+		run->pipeline, "policy_hash", run->policy_hash, "sandbox", run->sandbox, "order",
+		run->order, "state", run->state, "fence", (json_int_t)run->fence, "run_nonce",
+		run->run_nonce, "deadline", (json_int_t)run->deadline, "created_by",
+		run->created_by, "created_at", run->created_at, "updated_at", run->updated_at);
 
+	json_object_set_new(record, "awaiting",
+		run->awaiting ? json_loads(run->awaiting, 0, NULL) : json_array());
+	json_object_set_new(record, "egress", json_loads(run->egress, 0, NULL));
 	json_object_set_new(record, "step", text_or_null(run->step));
 	json_object_set_new(record, "ended_at", text_or_null(run->ended_at));
 	json_object_set_new(record, "failure",
@@ -107,6 +111,20 @@ static const char *inputs_of(struct web_req *req, const json_t *document)
 	return arena_strdup(req->arena, text);
 }
 
+/* A policy service of another release may show less, which must not end this one. */
+static int check_whole(const json_t *order, const char *id, struct err *err)
+{
+	static const char *const needed[] = { "space", "policy_hash", "run_nonce", "document" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(needed); i++) {
+		if (!json_text(order, needed[i]))
+			return err_set(err, ERR_UPSTREAM, "run.order_incomplete",
+				"order '%s' has no %s", id, needed[i]);
+	}
+	return 0;
+}
+
 /* Fills what the run's row takes from pipeline and order; both must be for one policy. */
 static int gather(
 	struct web_req *req, const struct run_body *body, struct run *run, struct err *err)
@@ -118,9 +136,11 @@ static int gather(
 
 	if (peers_pipeline(req->worker, tenant, body->pipeline, &pipeline, err) < 0 ||
 		peers_order(req->worker, tenant, body->order, &order, err) < 0 ||
-		peers_sandbox(req->worker, tenant, body->sandbox, &sandbox, err) < 0)
+		peers_sandbox(req->worker, tenant, body->sandbox, &sandbox, err) < 0 ||
+		check_whole(order, body->order, err) < 0)
 		return -1;
-	if (strcmp(json_text(pipeline, "policy_hash"), json_text(order, "policy_hash")) != 0)
+	if (!json_equal(json_object_get(pipeline, "policy_hash"),
+		    json_object_get(order, "policy_hash")))
 		return err_set(err, ERR_UNPROCESSABLE, "order.wrong_policy",
 			"the order is for another policy");
 	text = json_text(order, "document");
@@ -128,6 +148,7 @@ static int gather(
 	if (!document)
 		return -1;
 	image = json_object_get(document, "image");
+	run->space = arena_strdup(req->arena, json_text(order, "space"));
 	run->policy_hash = arena_strdup(req->arena, json_text(order, "policy_hash"));
 	run->run_nonce = arena_strdup(req->arena, json_text(order, "run_nonce"));
 	run->repository = arena_strdup(req->arena, json_text(image, "repository"));
@@ -138,9 +159,20 @@ static int gather(
 	return 0;
 }
 
+/* Elsewhere, another space's members would learn who owns what the order asks for. */
+static int check_space(const struct web_req *req, const struct run_body *body,
+	const struct run *run, struct err *err)
+{
+	if ((!body->space || strcmp(body->space, run->space) == 0) &&
+		principal_in_space(req->principal, run->space))
+		return 0;
+	return err_set(err, ERR_UNPROCESSABLE, "run.wrong_space",
+		"a run lies in its order's space, which the caller must be in");
+}
+
 int run_create(struct web_req *req, struct web_res *res, struct err *err)
 {
-	struct run_body body;
+	struct run_body body = { 0 };
 	struct run run = { 0 };
 	const char *known;
 	char id[ID_SIZE];
@@ -151,7 +183,7 @@ int run_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (known)
 		return answer_id(req, res, known, err);
 	if (json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
-		gather(req, &body, &run, err) < 0)
+		gather(req, &body, &run, err) < 0 || check_space(req, &body, &run, err) < 0)
 		return -1;
 	id_new("run", id);
 	run.id = id;
@@ -170,7 +202,9 @@ int run_list(struct web_req *req, struct web_res *res, struct err *err)
 
 	if (resource_page(req, &page, err) < 0)
 		return -1;
-	return store_run_list(req, &page, web_query(req, "state"), &res->json, err);
+	return store_run_list(req, &page,
+		&(struct run_filter) { web_query(req, "state"), web_query(req, "order") },
+		&res->json, err);
 }
 
 int run_show(struct web_req *req, struct web_res *res, struct err *err)
@@ -179,7 +213,7 @@ int run_show(struct web_req *req, struct web_res *res, struct err *err)
 	struct run run;
 	long long wait_ms;
 
-	if (web_wait_ms(req, &wait_ms, err) < 0 || get(req, id, &run, err) < 0)
+	if (web_wait_ms(req, &wait_ms, err) < 0 || store_run_read(req, id, &run, err) < 0)
 		return -1;
 	if (wait_ms && resource_unchanged(req, run.revision) && !run_is_final(run.state)) {
 		res->status = 304;

@@ -17,7 +17,7 @@
 struct run {
 	const char *tenant, *space, *id, *pipeline, *policy_hash, *repository, *manifest, *inputs;
 	const char *sandbox, *order, *run_nonce, *state, *step, *created_by;
-	const char *failure_code, *failure_detail;
+	const char *failure_code, *failure_detail, *awaiting, *egress;
 	const char *output_object, *output_digest, *receipt;
 	const char *created_at, *updated_at, *ended_at;
 	long long deadline, boot, fence, output_size, revision, event_seq, max_runs;
@@ -33,7 +33,12 @@ int store_run_taken(struct db *db, const char *tenant, const char *sandbox, stru
 /* run.not_found */
 int store_run_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
 	struct run *ret_run, struct err *err);
-int store_run_list(struct web_req *req, const struct page *page, const char *state,
+/* The same for reading: also another tenant's in one of the caller's spaces. */
+int store_run_read(struct web_req *req, const char *id, struct run *ret_run, struct err *err);
+struct run_filter {
+	const char *state, *order; /* or NULL */
+};
+int store_run_list(struct web_req *req, const struct page *page, const struct run_filter *filter,
 	json_t **ret_list, struct err *err);
 int store_run_steps(struct db *db, const struct run *run, json_t **ret_steps, struct err *err);
 int store_run_events(struct db *db, const struct run *run, long long after, json_t **ret_events,
@@ -44,6 +49,7 @@ struct run_change {
 	bool raise_fence;
 	long long boot; /* 0: as it is */
 	const char *failure_code, *failure_detail;
+	const char *awaiting; /* with to "awaiting_grants": whose grants, as JSON, or NULL */
 	/* With to "queued": the order that takes over. */
 	const char *order, *run_nonce, *sandbox;
 	/* With to "succeeded". */
@@ -66,9 +72,24 @@ int store_run_report(struct db *db, const char *tenant, const char *id,
 int store_run_of_sandbox(struct db *db, struct arena *arena, const char *tenant,
 	const char *sandbox, const char **ret_id, struct err *err);
 extern const struct sql *const store_claim, *const store_release; /* of struct steps */
+/* Every run that waits for grants is due, across tenants. */
+int store_sweep_waiting(struct db *db, struct err *err);
 /* The tenant and run of a sandbox, across tenants. */
 int store_sweep_sandbox(struct db *db, struct arena *arena, const char *sandbox,
 	struct run *ret_key, struct err *err);
+
+/* Before a sandbox reaches a target: a row for the two, and an audit record when it is the first
+ * time. */
+int store_egress_begin(struct db *db, const struct run *run, const char *target, struct err *err);
+struct egress_count {
+	const char *tenant, *run, *target;
+	long long bytes_in, bytes_out; /* since the last time */
+	bool is_new;		       /* another connection */
+};
+int store_egress_add(struct db *db, const struct egress_count *count, struct err *err);
+/* Whether the run still runs under that fence. */
+int store_run_holds(struct db *db, const char *tenant, const char *id, long long fence,
+	bool *ret_holds, struct err *err);
 
 struct object {
 	const char *tenant, *space, *id, *role, *run, *state, *digest, *created_by, *created_at;
@@ -78,8 +99,8 @@ struct object {
 int store_object_add(
 	struct web_req *req, const struct object *object, const char *route, struct err *err);
 /* object.not_found */
-int store_object_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
-	struct object *ret_object, struct err *err);
+int store_object_get(struct db *db, struct arena *arena, const struct db_scope *scope,
+	const char *id, struct object *ret_object, struct err *err);
 /* Before bytes come: the object counts as `size` bytes in the tenant's usage, or object.quota. */
 int store_object_reserve(struct db *db, const struct object *object, long long size,
 	long long quota, struct err *err);

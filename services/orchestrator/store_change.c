@@ -75,7 +75,7 @@ static int change_work(struct db *db, void *arg, struct err *err)
 		    DB_PARAMS(run->tenant, run->id, run->state, change->to, DB_NUMBER(run->fence),
 			    change->raise_fence ? "1" : "0",
 			    change->boot ? DB_NUMBER(change->boot) : NULL, change->failure_code,
-			    change->failure_detail),
+			    change->failure_detail, change->awaiting),
 		    &changed, err) < 0)
 		return -1;
 	if (db_count(changed) == 0)
@@ -150,6 +150,11 @@ int store_run_of_sandbox(struct db *db, struct arena *arena, const char *tenant,
 		return -1;
 	*ret_id = db_count(rows) ? db_text_in(rows, 0, "id", arena) : NULL;
 	return 0;
+}
+
+int store_sweep_waiting(struct db *db, struct err *err)
+{
+	return db_run(db, DB_SWEEP, &SQL_SWEEP_WAITING, DB_NO_PARAMS, NULL, err);
 }
 
 int store_sweep_sandbox(struct db *db, struct arena *arena, const char *sandbox,

@@ -21,8 +21,10 @@ static int add_work(struct db *db, void *arg, struct err *err)
 
 	if (resource_remember(db, work->req, work->route, object->id, err) < 0)
 		return -1;
-	audit(db, &(const struct audit_act) {
-			  .action = "create", .on = object->id, .detail = object->role });
+	audit(db, &(const struct audit_act) { .action = "create",
+			  .on = object->id,
+			  .detail = object->role,
+			  .space = object->space });
 	return db_exec(db, &SQL_OBJECT_INSERT,
 		DB_PARAMS(object->tenant, object->space, object->id, object->role, object->run,
 			object->run ? DB_NUMBER(object->fence) : NULL, object->created_by),
@@ -37,12 +39,12 @@ int store_object_add(
 	return db_tx(req->worker->db, DB_TENANT(object->tenant), add_work, &work, err);
 }
 
-int store_object_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
-	struct object *ret_object, struct err *err)
+int store_object_get(struct db *db, struct arena *arena, const struct db_scope *scope,
+	const char *id, struct object *ret_object, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(db, DB_TENANT(tenant), &SQL_OBJECT_BY_ID, DB_PARAMS(tenant, id), &rows, err) < 0)
+	if (db_run(db, scope, &SQL_OBJECT_BY_ID, DB_PARAMS(scope->tenant_id, id), &rows, err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
 		return err_set(
@@ -172,6 +174,7 @@ static int sweep_objects(struct db *db, struct arena *arena, const struct sql *s
 	for (size_t i = 0; i < db_count(rows); i++)
 		objects[i] = (struct object) {
 			.tenant = db_text_in(rows, i, "tenant_id", arena),
+			.space = db_text_in(rows, i, "space_id", arena),
 			.id = db_text_in(rows, i, "id", arena),
 			.due_at = sql == &SQL_OBJECTS_DUE ? db_text_in(rows, i, "due_at", arena)
 							  : NULL,
@@ -190,7 +193,7 @@ int store_objects_due(struct db *db, struct arena *arena, struct object **ret_ob
 int store_object_expire(struct db *db, const struct object *object, long days, struct err *err)
 {
 
-	return db_run(db, DB_TENANT(object->tenant), &SQL_OBJECT_EXPIRE,
+	return db_run(db, DB_SPACES(object->tenant, object->space), &SQL_OBJECT_EXPIRE,
 		DB_PARAMS(object->tenant, object->id, object->due_at, DB_NUMBER(days)), NULL, err);
 }
 

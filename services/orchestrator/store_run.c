@@ -29,11 +29,11 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	auto_rows struct db_rows *rows = NULL;
 
 	if (resource_remember(db, work->req, "POST /v1/runs", run->id, err) < 0 ||
-		db_exec(db, &SQL_POLICY_LOCK, DB_PARAMS(who->tenant, run->policy_hash), NULL, err) <
+		db_exec(db, &SQL_POLICY_LOCK, DB_PARAMS(run->space, run->policy_hash), NULL, err) <
 			0 ||
 		db_exec(db, &SQL_INPUTS_KEEP, DB_PARAMS(who->tenant, run->inputs), NULL, err) < 0 ||
 		db_exec(db, &SQL_RUN_INSERT,
-			DB_PARAMS(who->tenant, who->space, run->id, run->pipeline, run->policy_hash,
+			DB_PARAMS(who->tenant, run->space, run->id, run->pipeline, run->policy_hash,
 				run->repository, run->manifest, run->inputs,
 				DB_NUMBER(run->deadline), run->sandbox, run->order, run->run_nonce,
 				who->subject, DB_NUMBER(run->max_runs)),
@@ -42,8 +42,10 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	if (db_affected(rows) == 0)
 		return err_set(err, ERR_CONFLICT, "run.max_runs",
 			"the policy allows %lld runs and they are used up", run->max_runs);
-	audit(db, &(const struct audit_act) {
-			  .action = "create", .on = run->id, .detail = run->order });
+	audit(db, &(const struct audit_act) { .action = "create",
+			  .on = run->id,
+			  .detail = run->order,
+			  .space = run->space });
 	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("run", run->id), NULL, err);
 }
 
@@ -51,7 +53,9 @@ int store_run_add(struct web_req *req, const struct run *run, struct err *err)
 {
 	struct add_work work = { req, run };
 
-	if (db_tx(req->worker->db, DB_TENANT(req->principal->tenant), add_work, &work, err) == 0)
+	/* max_runs is for the runs of all tenants of the space together. */
+	if (db_tx(req->worker->db, DB_SPACES(req->principal->tenant, run->space), add_work, &work,
+		    err) == 0)
 		return 0;
 	return store_run_taken(req->worker->db, req->principal->tenant, run->sandbox, err);
 }
@@ -93,6 +97,8 @@ static void read_run(const struct db_rows *rows, struct arena *arena, struct run
 		.created_by = TEXT("created_by"),
 		.failure_code = TEXT("failure_code"),
 		.failure_detail = TEXT("failure_detail"),
+		.awaiting = TEXT("awaiting"),
+		.egress = TEXT("egress"),
 		.output_object = TEXT("output_object"),
 		.output_digest = TEXT("output_digest"),
 		.receipt = TEXT("receipt"),
@@ -110,12 +116,12 @@ static void read_run(const struct db_rows *rows, struct arena *arena, struct run
 #undef NUMBER
 }
 
-int store_run_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
+static int get(struct db *db, struct arena *arena, const struct db_scope *scope, const char *id,
 	struct run *ret_run, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(db, DB_TENANT(tenant), &SQL_RUN_BY_ID, DB_PARAMS(tenant, id), &rows, err) < 0)
+	if (db_run(db, scope, &SQL_RUN_BY_ID, DB_PARAMS(scope->tenant_id, id), &rows, err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
 		return err_set(err, ERR_NOT_FOUND, "run.not_found", "there is no run '%s'", id);
@@ -123,15 +129,31 @@ int store_run_get(struct db *db, struct arena *arena, const char *tenant, const 
 	return 0;
 }
 
+int store_run_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
+	struct run *ret_run, struct err *err)
+{
+	return get(db, arena, DB_TENANT(tenant), id, ret_run, err);
+}
+
+int store_run_read(struct web_req *req, const char *id, struct run *ret_run, struct err *err)
+{
+	const struct principal *who = req->principal;
+
+	return get(
+		req->worker->db, req->arena, DB_SPACES(who->tenant, who->spaces), id, ret_run, err);
+}
+
 static json_t *list_row(const struct db_rows *rows, size_t i)
 {
-	json_t *record = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:s}", "id",
-		db_text(rows, i, "id"), "pipeline", db_text(rows, i, "pipeline_id"), "policy_hash",
-		db_text(rows, i, "policy_hash"), "sandbox", db_text(rows, i, "sandbox_id"), "state",
-		db_text(rows, i, "state"), "fence", (json_int_t)db_number(rows, i, "fence"),
-		"run_nonce", db_text(rows, i, "run_nonce"), "created_by",
-		db_text(rows, i, "created_by"), "created_at", db_text(rows, i, "created_at"),
-		"updated_at", db_text(rows, i, "updated_at"));
+	json_t *record = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:s}", "id",
+		db_text(rows, i, "id"), "tenant", db_text(rows, i, "tenant_id"), "space",
+		db_text(rows, i, "space_id"), "order", db_text(rows, i, "order_id"), "pipeline",
+		db_text(rows, i, "pipeline_id"), "policy_hash", db_text(rows, i, "policy_hash"),
+		"sandbox", db_text(rows, i, "sandbox_id"), "state", db_text(rows, i, "state"),
+		"fence", (json_int_t)db_number(rows, i, "fence"), "run_nonce",
+		db_text(rows, i, "run_nonce"), "created_by", db_text(rows, i, "created_by"),
+		"created_at", db_text(rows, i, "created_at"), "updated_at",
+		db_text(rows, i, "updated_at"));
 
 	store_set_text(record, "step", rows, i, "step");
 	store_set_text(record, "failure_code", rows, i, "failure_code");
@@ -139,14 +161,16 @@ static json_t *list_row(const struct db_rows *rows, size_t i)
 	return record;
 }
 
-int store_run_list(struct web_req *req, const struct page *page, const char *state,
+int store_run_list(struct web_req *req, const struct page *page, const struct run_filter *filter,
 	json_t **ret_list, struct err *err)
 {
-	const char *tenant = req->principal->tenant;
+	const struct principal *who = req->principal;
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_RUN_LIST,
-		    DB_PARAMS(tenant, page->before, page->limit, state), &rows, err) < 0)
+	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces), &SQL_RUN_LIST,
+		    DB_PARAMS(who->tenant, page->before, page->limit, filter->state, filter->order,
+			    who->spaces),
+		    &rows, err) < 0)
 		return -1;
 	*ret_list = resource_list(rows, page, list_row);
 	return 0;

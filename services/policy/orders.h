@@ -6,7 +6,14 @@
 
 #include "lib/web.h"
 
-web_handler order_create;
-web_handler order_internal; /* for the orchestrator */
+struct arena;
+struct order_row;
+
+web_handler order_create, order_show;
+web_handler order_release, order_withdraw; /* grants of a slot's owner: in, and taken back */
+web_handler order_internal, order_start;   /* for the orchestrator */
+
+/* {"code","detail"} of what was taken back or is no longer good, or NULL: the run may not start. */
+json_t *order_blocked(struct arena *arena, const struct order_row *row, const json_t *approvals);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handlers of /v1/pipelines. */
+/* Pipelines and their versions; the orchestrator's view of one. */
 #include "services/policy/pipelines.h"
 
 #include <string.h>
@@ -9,21 +9,17 @@
 #include "lib/mem.h"
 #include "proto/roles.h"
 #include "services/policy/name.h"
-#include "services/policy/record.h"
+#include "services/policy/queries.h"
 #include "services/policy/store.h"
+#include "services/policy/store_rows.h"
 
 struct pipeline_body {
 	const char *name, *template, *policy;
 };
 
-static const struct json_field create_fields[] = {
+/* An update has all but the first. */
+static const struct json_field fields[] = {
 	{ "name", JSON_FIELD_TEXT, offsetof(struct pipeline_body, name), true, 63 },
-	{ "template", JSON_FIELD_TEXT, offsetof(struct pipeline_body, template), true, 63 },
-	{ "policy", JSON_FIELD_TEXT, offsetof(struct pipeline_body, policy), true, ID_SIZE },
-	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
-};
-
-static const struct json_field update_fields[] = {
 	{ "template", JSON_FIELD_TEXT, offsetof(struct pipeline_body, template), true, 63 },
 	{ "policy", JSON_FIELD_TEXT, offsetof(struct pipeline_body, policy), true, ID_SIZE },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
@@ -44,66 +40,65 @@ static int check_policy(struct web_req *req, const struct pipeline_body *body, s
 		"the policy is for the template '%s'", policy.template_id);
 }
 
-static int get(struct web_req *req, const char *id, json_t **ret_record, long long *ret_revision,
-	struct err *err)
+static int decode(struct web_req *req, bool is_new, struct record *record, struct err *err)
 {
-	return store_pipeline_get(req, req->principal->tenant, id, ret_record, ret_revision, err);
+	struct pipeline_body body = { 0 };
+
+	if (json_decode(req->arena, req->json, is_new ? fields : fields + 1, &body, err) < 0 ||
+		(is_new && name_check(body.name, "/name", err) < 0) ||
+		check_policy(req, &body, err) < 0)
+		return -1;
+	record->name = body.name;
+	record->detail = body.policy;
+	record_add(record, body.template);
+	record_add(record, body.policy);
+	if (is_new)
+		record_add(record, body.name);
+	return 0;
 }
 
-static const struct record_kind kind = { "/v1/pipelines", "pipeline_id", ROLES_WORK,
-	&store_pipeline_read, get, store_pipeline_list, store_pipeline_delete };
-
-int pipeline_list(struct web_req *req, struct web_res *res, struct err *err)
+static int add_version(
+	struct db *db, struct web_req *req, const struct record *record, struct err *err)
 {
-	return record_list(req, res, &kind, err);
+	return db_exec(db, &SQL_PIPELINE_VERSION_INSERT,
+		DB_PARAMS(req->principal->tenant, record->id, req->principal->subject), NULL, err);
 }
 
-int pipeline_delete(struct web_req *req, struct web_res *res, struct err *err)
+static json_t *encode(const struct db_rows *rows, size_t i)
 {
-	return record_delete(req, res, &kind, err);
+	return json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "id",
+		db_text(rows, i, "id"), "tenant", db_text(rows, i, "tenant_id"), "space",
+		db_text(rows, i, "space_id"), "name", db_text(rows, i, "name"), "version",
+		(json_int_t)db_number(rows, i, "version"), "template", db_text(rows, i, "template"),
+		"policy", db_text(rows, i, "policy_id"), "policy_hash",
+		db_text(rows, i, "policy_hash"), "created_by", db_text(rows, i, "created_by"),
+		"created_at", db_text(rows, i, "created_at"), "max_runs",
+		(json_int_t)db_number(rows, i, "max_runs"), "deadline",
+		(json_int_t)db_number(rows, i, "deadline"));
 }
 
-int pipeline_create(struct web_req *req, struct web_res *res, struct err *err)
-{
-	struct pipeline_body body;
-	struct store_pipeline item;
-	char id[ID_SIZE];
-	bool is_done;
-
-	if (record_create(req, res, &kind, &is_done, err) < 0)
-		return -1;
-	if (is_done)
-		return 0;
-	if (json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
-		name_check(body.name, "/name", err) < 0 || check_policy(req, &body, err) < 0)
-		return -1;
-	id_new("pip", id);
-	item = (struct store_pipeline) { id, body.name, body.template, body.policy, 0 };
-	if (store_pipeline_add(req, &item, err) < 0)
-		return -1;
-	res->status = 201;
-	return web_read_answer(req, res, &store_pipeline_read, id, err);
-}
-
-int pipeline_update(struct web_req *req, struct web_res *res, struct err *err)
-{
-	const char *id = web_param(req, "pipeline_id");
-	struct pipeline_body body;
-	struct store_pipeline item;
-	long long revision;
-
-	if (principal_need_role(req->principal, kind.roles, err) < 0 ||
-		json_decode(req->arena, req->json, update_fields, &body, err) < 0 ||
-		record_match(req, &kind, &revision, err) < 0 || check_policy(req, &body, err) < 0)
-		return -1;
-	item = (struct store_pipeline) { id, NULL, body.template, body.policy, revision };
-	if (store_pipeline_update(req, &item, err) < 0)
-		return -1;
-	return web_read_answer(req, res, &store_pipeline_read, id, err);
-}
+const struct record_kind pipeline_kind = {
+	.name = "pipeline",
+	.prefix = "pip",
+	.path = "/v1/pipelines",
+	.roles = ROLES_WORK,
+	.decode = decode,
+	.also = add_version,
+	.encode = encode,
+	.read = { .sql = &SQL_PIPELINE_BY_ID, .answer = record_show },
+	.list = &SQL_PIPELINE_LIST,
+	.insert = &SQL_PIPELINE_INSERT,
+	.update = &SQL_PIPELINE_UPDATE,
+	.remove = &SQL_PIPELINE_DELETE,
+};
 
 int pipeline_internal(struct web_req *req, struct web_res *res, struct err *err)
 {
-	return store_pipeline_get(req, web_param(req, "tenant_id"), web_param(req, "pipeline_id"),
-		&res->json, NULL, err);
+	auto_rows struct db_rows *rows = NULL;
+
+	if (store_row_get(req, &pipeline_kind, web_param(req, "tenant_id"),
+		    web_param(req, "pipeline_id"), &rows, err) < 0)
+		return -1;
+	res->json = encode(rows, 0);
+	return 0;
 }

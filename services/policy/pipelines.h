@@ -3,12 +3,9 @@
 #ifndef POLICY_PIPELINES_H
 #define POLICY_PIPELINES_H
 
-#include "lib/web.h"
+#include "services/policy/record.h"
 
-web_handler pipeline_create;
-web_handler pipeline_list;
-web_handler pipeline_update;
-web_handler pipeline_delete;
+extern const struct record_kind pipeline_kind;
 web_handler pipeline_internal; /* for the orchestrator */
 
 #endif

@@ -9,8 +9,11 @@
 #include "lib/auth.h"
 #include "lib/json.h"
 #include "lib/mem.h"
+#include "lib/service.h"
+#include "lib/wake.h"
 #include "proto/roles.h"
-#include "services/policy/record.h"
+#include "services/policy/apps.h"
+#include "services/policy/explain.h"
 #include "services/policy/store.h"
 
 #define MAX_APPROVALS 64
@@ -53,7 +56,7 @@ static int check_approvals(
 	return 0;
 }
 
-static int check_space(const struct web_req *req, const char *space, struct err *err)
+int policy_check_space(const struct web_req *req, const char *space, struct err *err)
 {
 	if (principal_in_space(req->principal, space))
 		return 0;
@@ -61,12 +64,17 @@ static int check_space(const struct web_req *req, const char *space, struct err 
 		err, ERR_UNPROCESSABLE, "policy.wrong_space", "the caller is in no such space");
 }
 
-static const struct record_kind kind = { "/v1/policies", "policy_id", ROLES_WORK,
-	&store_policy_read, store_policy_get, NULL, store_policy_delete };
+static bool is_dry_run(const struct web_req *req)
+{
+	const char *asked = web_query(req, "validate_only");
+
+	return asked && strcmp(asked, "true") == 0;
+}
 
 int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct store_policy item = { 0 };
+	auto_constraints constraints = { 0 };
 	struct trust_policy policy;
 	struct policy_body body;
 	auto_free char *canonical = NULL;
@@ -75,19 +83,28 @@ int policy_create(struct web_req *req, struct web_res *res, struct err *err)
 	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
 		json_decode(req->arena, req->json, create_fields, &body, err) < 0 ||
 		trust_policy_read(req->arena, body.policy, &policy, err) < 0 ||
-		check_space(req, policy.space, err) < 0 ||
-		check_approvals(&policy, body.approvals, err) < 0 ||
+		policy_check_space(req, policy.space, err) < 0 ||
+		app_check_policy(req, &policy, err) < 0 ||
+		constraints_of(req, &policy, &constraints, err) < 0)
+		return -1;
+	if (is_dry_run(req)) {
+		res->json = explain_validated(&policy, body.approvals, &constraints);
+		return 0;
+	}
+	if (check_approvals(&policy, body.approvals, err) < 0 ||
+		constraints_check(&policy, &constraints, err) < 0 ||
 		jcs_encode(body.policy, &canonical, &len, err) < 0)
 		return -1;
 
 	item.policy = &policy;
 	item.canonical = canonical;
 	item.approvals = body.approvals;
+	item.constraints = constraints.texts;
 	id_new("pol", item.id);
 	if (store_policy_add(req, &item, err) < 0)
 		return -1;
 	res->status = item.existed ? 200 : 201;
-	return web_read_answer(req, res, &store_policy_read, item.id, err);
+	return record_answer(req, res, &policy_kind, item.id, err);
 }
 
 int policy_list(struct web_req *req, struct web_res *res, struct err *err)
@@ -96,7 +113,8 @@ int policy_list(struct web_req *req, struct web_res *res, struct err *err)
 	unsigned char ignored[DIGEST_SIZE];
 	struct page page;
 
-	if (resource_page(req, &page, err) < 0 || (space && check_space(req, space, err) < 0))
+	if (resource_page(req, &page, err) < 0 ||
+		(space && policy_check_space(req, space, err) < 0))
 		return -1;
 	if (image && digest_parse(image, ignored, NULL) < 0)
 		return err_set(err, ERR_INVALID, "policy.bad_image",
@@ -104,24 +122,27 @@ int policy_list(struct web_req *req, struct web_res *res, struct err *err)
 	return store_policy_list(req, &page, space, image, &res->json, err);
 }
 
-int policy_delete(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return record_delete(req, res, &kind, err);
-}
-
+/* The vote of whoever is in the policy's space, whatever tenant the policy is of: what counts is
+ * the signature by a key that the policy names. */
 int policy_approve(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const char *id = web_param(req, "policy_id"), *canonical;
+	const char *id = web_param(req, "policy_id");
+	struct store_vote vote = { .policy_id = id };
 	struct trust_policy policy;
 	struct approval_body body;
+	const char *canonical;
 
 	if (principal_need_role(req->principal, ROLES_WORK, err) < 0 ||
 		json_decode(req->arena, req->json, approve_fields, &body, err) < 0 ||
-		store_policy_text(req, id, &canonical, err) < 0 ||
+		store_policy_seen(req, id, &vote.tenant, &canonical, err) < 0 ||
 		trust_policy_parse(req->arena, canonical, strlen(canonical), &policy, err) < 0 ||
-		trust_approval_check(&policy, body.approval, clock_unix_ms() / 1000, err) < 0 ||
-		store_approval_add(req, id, policy.space, body.approval, err) < 0)
+		trust_approval_check(&policy, body.approval, clock_unix_ms() / 1000, err) < 0)
 		return -1;
+	vote.space = policy.space;
+	vote.envelope = body.approval;
+	if (store_approval_add(req, &vote, err) < 0)
+		return -1;
+	wake_ring(req->worker->wake, STORE_ORDER_TOPIC, id);
 	res->status = 201;
-	return web_read_answer(req, res, &store_policy_read, id, err);
+	return record_answer(req, res, &policy_kind, id, err);
 }

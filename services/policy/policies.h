@@ -7,7 +7,8 @@
 
 web_handler policy_create;
 web_handler policy_list;
-web_handler policy_delete;
 web_handler policy_approve;
+/* The caller is in it. policy.wrong_space */
+int policy_check_space(const struct web_req *req, const char *space, struct err *err);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handlers of /v1/projections, and the rule for columns and filters. */
+/* Projections, and the rule for columns and filters. */
 #include "services/policy/projections.h"
 
 #include <string.h>
@@ -9,15 +9,15 @@
 #include "lib/mem.h"
 #include "proto/roles.h"
 #include "services/policy/name.h"
-#include "services/policy/record.h"
-#include "services/policy/store.h"
+#include "services/policy/queries.h"
 
 #define MAX_COLUMNS 500
 #define MAX_CLAUSES 32
+#define MAX_MEMBERS 64
 
 struct projection_body {
 	const char *name;
-	json_t *columns, *filter;
+	json_t *columns, *filter, *members;
 	long long minimum_rows;
 };
 
@@ -29,6 +29,8 @@ static const struct json_field fields[] = {
 		MAX_CLAUSES },
 	{ "minimum_rows", JSON_FIELD_COUNT, offsetof(struct projection_body, minimum_rows), false,
 		1000000000 },
+	{ "members", JSON_FIELD_ARRAY, offsetof(struct projection_body, members), false,
+		MAX_MEMBERS },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
@@ -99,65 +101,103 @@ int projection_filter_check(const json_t *filter, struct err *err)
 	return 0;
 }
 
-static int decode(struct web_req *req, struct projection_body *ret_body, struct err *err)
+/* As Postgres writes an array; ids need no quotes. NULL: every member. */
+static int members_text(
+	struct web_req *req, const json_t *members, const char **ret_text, struct err *err)
 {
-	*ret_body = (struct projection_body) { 0 };
-	if (json_decode(req->arena, req->json, fields, ret_body, err) < 0 ||
-		name_check(ret_body->name, "/name", err) < 0 ||
-		projection_columns_check(ret_body->columns, err) < 0)
-		return -1;
-	return ret_body->filter ? projection_filter_check(ret_body->filter, err) : 0;
-}
+	const char *text = "", *separator = "";
+	json_t *member;
+	size_t i;
 
-static const struct record_kind kind = { "/v1/projections", "projection_id", ROLES_DATA,
-	&store_projection_read, store_projection_get, store_projection_list,
-	store_projection_delete };
-
-int projection_list(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return record_list(req, res, &kind, err);
-}
-
-int projection_delete(struct web_req *req, struct web_res *res, struct err *err)
-{
-	return record_delete(req, res, &kind, err);
-}
-
-int projection_create(struct web_req *req, struct web_res *res, struct err *err)
-{
-	struct projection_body body;
-	struct store_projection item;
-	char id[ID_SIZE];
-	bool is_done;
-
-	if (record_create(req, res, &kind, &is_done, err) < 0)
-		return -1;
-	if (is_done)
+	*ret_text = NULL;
+	if (!members)
 		return 0;
-	if (decode(req, &body, err) < 0)
-		return -1;
-	id_new("prj", id);
-	item = (struct store_projection) { id, body.name, body.columns, body.filter,
-		body.minimum_rows, 0 };
-	if (store_projection_add(req, &item, err) < 0)
-		return -1;
-	res->status = 201;
-	return web_read_answer(req, res, &store_projection_read, id, err);
+	json_array_foreach (members, i, member) {
+		const char *id = json_string_value(member);
+
+		if (!id || !id_is(id, "mbr"))
+			return err_set(err, ERR_INVALID, "projection.bad_members",
+				"entry %zu is not a member's id", i);
+		text = arena_printf(req->arena, "%s%s%s", text, separator, id);
+		separator = ",";
+	}
+	*ret_text = arena_printf(req->arena, "{%s}", text);
+	return 0;
 }
 
-int projection_update(struct web_req *req, struct web_res *res, struct err *err)
+static int decode(struct web_req *req, bool is_new, struct record *record, struct err *err)
 {
-	const char *id = web_param(req, "projection_id");
-	struct projection_body body;
-	struct store_projection item;
-	long long revision;
+	struct projection_body body = { 0 };
+	const char *members;
 
-	if (principal_need_role(req->principal, kind.roles, err) < 0 ||
-		decode(req, &body, err) < 0 || record_match(req, &kind, &revision, err) < 0)
+	(void)is_new;
+	if (json_decode(req->arena, req->json, fields, &body, err) < 0 ||
+		name_check(body.name, "/name", err) < 0 ||
+		projection_columns_check(body.columns, err) < 0 ||
+		(body.filter && projection_filter_check(body.filter, err) < 0) ||
+		members_text(req, body.members, &members, err) < 0)
 		return -1;
-	item = (struct store_projection) { id, body.name, body.columns, body.filter,
-		body.minimum_rows, revision };
-	if (store_projection_update(req, &item, err) < 0)
-		return -1;
-	return web_read_answer(req, res, &store_projection_read, id, err);
+	record->name = body.name;
+	record_add(record, body.name);
+	record_add_json(req, record, body.columns, "[]");
+	record_add_json(req, record, body.filter, "[]");
+	record_add_number(req, record, body.minimum_rows);
+	record_add(record, members);
+	return 0;
 }
+
+static json_t *encode(const struct db_rows *rows, size_t i)
+{
+	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:I,s:o,s:s,s:s}", "id", db_text(rows, i, "id"),
+		"tenant", db_text(rows, i, "tenant_id"), "name", db_text(rows, i, "name"),
+		"columns", json_loads(db_text(rows, i, "columns"), 0, NULL), "filter",
+		json_loads(db_text(rows, i, "filter"), 0, NULL), "minimum_rows",
+		(json_int_t)db_number(rows, i, "minimum_rows"), "members",
+		db_is_null(rows, i, "members_json")
+			? json_null()
+			: json_loads(db_text(rows, i, "members_json"), 0, NULL),
+		"created_by", db_text(rows, i, "created_by"), "created_at",
+		db_text(rows, i, "created_at"));
+}
+
+/* NULL: he sees all of the tenant's. */
+static const char *limited(const struct principal *who)
+{
+	return principal_has_role(who, "owner") || principal_has_role(who, "admin") ? NULL
+										    : who->subject;
+}
+
+/* Other tenants see it by a share; of its own, those who are listed. */
+static bool may_see(const struct web_req *req, const struct db_rows *rows)
+{
+	const struct principal *who = req->principal;
+
+	return strcmp(db_text(rows, 0, "tenant_id"), who->tenant) != 0 || !limited(who) ||
+	       db_is_null(rows, 0, "members_json") ||
+	       strcmp(db_text(rows, 0, "created_by"), who->subject) == 0 ||
+	       strstr(db_text(rows, 0, "members_json"), who->subject);
+}
+
+static int query(struct web_req *req, struct record *record, struct err *err)
+{
+	(void)err;
+	record_add(record, limited(req->principal));
+	return 0;
+}
+
+const struct record_kind projection_kind = {
+	.name = "projection",
+	.prefix = "prj",
+	.path = "/v1/projections",
+	.roles = ROLES_DATA,
+	.in_use = "a dataset refers to this projection",
+	.decode = decode,
+	.query = query,
+	.may_see = may_see,
+	.encode = encode,
+	.read = { .sql = &SQL_PROJECTION_BY_ID, .answer = record_show, .shared = true },
+	.list = &SQL_PROJECTION_LIST,
+	.insert = &SQL_PROJECTION_INSERT,
+	.update = &SQL_PROJECTION_UPDATE,
+	.remove = &SQL_PROJECTION_DELETE,
+};

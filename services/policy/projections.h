@@ -4,12 +4,9 @@
 #ifndef POLICY_PROJECTIONS_H
 #define POLICY_PROJECTIONS_H
 
-#include "lib/web.h"
+#include "services/policy/record.h"
 
-web_handler projection_create;
-web_handler projection_list;
-web_handler projection_update;
-web_handler projection_delete;
+extern const struct record_kind projection_kind;
 
 /* Each entry {column, op, value}: op one of = != < <= > >= in, value a text (a list of texts with
  * in). projection.bad_filter. */

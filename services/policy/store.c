@@ -11,10 +11,12 @@
 #include "lib/json.h"
 #include "lib/mem.h"
 #include "lib/service.h"
+#include "proto/roles.h"
 #include "services/policy/queries.h"
 #include "services/policy/store_rows.h"
+#include "services/policy/workflows.h"
 
-const struct sql *const store_forgets[] = { &resource_forget, NULL };
+const struct sql *const store_forgets[] = { &resource_forget, &SQL_WORKFLOW_EXPIRE, NULL };
 
 static json_t *policy_row(const struct db_rows *rows, size_t i)
 {
@@ -26,46 +28,50 @@ static json_t *policy_row(const struct db_rows *rows, size_t i)
 		db_text(rows, i, "created_at"));
 }
 
-/* The digest of the key in an envelope, which is its row's key: a signer's later word replaces the
- * earlier one. */
-static int signer_of(const json_t *envelope, char ret_spki[DIGEST_TEXT_SIZE], struct err *err)
+json_t *store_vote_words(const json_t *envelope)
 {
-	const char *text = json_text(envelope, "spki");
-	auto_free unsigned char *der = NULL;
+	const char *text = json_text(json_object_get(envelope, "jws"), "payload");
+	auto_free unsigned char *bytes = NULL;
 	size_t len;
 
-	if (codec_b64_decode(text, strlen(text), &der, &len, err) < 0)
-		return -1;
-	digest_text(der, len, ret_spki);
-	return 0;
+	if (!text || codec_b64url_decode(text, strlen(text), &bytes, &len, NULL) < 0)
+		return NULL;
+	return json_parse((const char *)bytes, len, NULL);
 }
 
-struct approval_work {
-	const char *tenant, *policy_id, *space;
-	const json_t *envelope;
-};
-
 /* It lies in its policy's space, whose tenants read it. */
-static int add_approval(struct db *db, const struct approval_work *work, struct err *err)
+static int add_approval(struct db *db, const struct store_vote *vote, struct err *err)
 {
-	const json_t *envelope = work->envelope;
-	auto_free char *text = json_dumps(envelope, JSON_COMPACT | JSON_SORT_KEYS);
-	char spki[DIGEST_TEXT_SIZE];
+	auto_free char *text = json_dumps(vote->envelope, JSON_COMPACT | JSON_SORT_KEYS);
+	auto_json json_t *words = store_vote_words(vote->envelope);
+	const char *spki = json_text(words, "spki"), *decision = json_text(words, "decision");
+	char action[32];
 
-	if (signer_of(envelope, spki, err) < 0)
-		return -1;
-	audit(db, &(const struct audit_act) { .action = "policy.approve",
-			  .on = work->policy_id,
+	snprintf(action, sizeof(action), "policy.%s", decision);
+	audit(db, &(const struct audit_act) { .action = action,
+			  .on = vote->policy_id,
 			  .detail = spki,
-			  .space = work->space });
+			  .space = vote->space });
 	return db_exec(db, &SQL_APPROVAL_INSERT,
-		DB_PARAMS(work->tenant, work->space, work->policy_id, spki, text), NULL, err);
+		DB_PARAMS(vote->tenant, vote->space, vote->policy_id, json_text(words, "scope"),
+			spki, decision,
+			DB_NUMBER(json_integer_value(json_object_get(words, "iat"))), text),
+		NULL, err);
 }
 
 struct policy_work {
 	struct web_req *req;
 	struct store_policy *item;
 };
+
+/* A word on a policy that is there may stop runs which have not started: they are looked at again,
+ * and none starts meanwhile. First of all locks. */
+static int hold_starts(struct db *db, const char *policy_id, struct err *err)
+{
+	if (db_exec(db, &SQL_WITHDRAWAL_LOCK, DB_NO_PARAMS, NULL, err) < 0)
+		return -1;
+	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS(STORE_ORDER_TOPIC, policy_id), NULL, err);
+}
 
 /* Finds the hash or inserts it; a deleted policy that comes again is alive again. */
 static int find_or_insert(struct db *db, struct policy_work *work, struct err *err)
@@ -88,25 +94,52 @@ static int find_or_insert(struct db *db, struct policy_work *work, struct err *e
 				policy->hash, work->item->canonical, who->subject),
 			NULL, err);
 	snprintf(work->item->id, sizeof(work->item->id), "%s", db_text(rows, 0, "id"));
+	if (hold_starts(db, work->item->id, err) < 0 ||
+		db_exec(db, &SQL_POLICY_LOCK, DB_PARAMS(who->tenant, work->item->id), NULL, err) <
+			0)
+		return -1;
 	return db_exec(db, &SQL_POLICY_REVIVE, DB_PARAMS(who->tenant, work->item->id), NULL, err);
+}
+
+/* Its scoped policies as they are now: they go on standing beside it when they change. */
+static int add_constraints(struct db *db, const struct policy_work *work, struct err *err)
+{
+	const struct store_policy *item = work->item;
+	json_t *text;
+	size_t i;
+
+	json_array_foreach (item->constraints, i, text) {
+		char hash[DIGEST_TEXT_SIZE];
+
+		digest_text(json_string_value(text), json_string_length(text), hash);
+		if (db_exec(db, &SQL_POLICY_CONSTRAINT_INSERT,
+			    DB_PARAMS(work->req->principal->tenant, item->policy->space, item->id,
+				    hash, json_string_value(text)),
+			    NULL, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int policy_work(struct db *db, void *arg, struct err *err)
 {
 	struct policy_work *work = arg;
+	const char *tenant = work->req->principal->tenant;
 	json_t *envelope;
 	size_t i;
 
 	if (find_or_insert(db, work, err) < 0)
 		return -1;
 	json_array_foreach (work->item->approvals, i, envelope) {
-		const struct approval_work approval = { work->req->principal->tenant,
-			work->item->id, work->item->policy->space, envelope };
+		const struct store_vote vote = { tenant, work->item->id, work->item->policy->space,
+			envelope };
 
-		if (add_approval(db, &approval, err) < 0)
+		if (add_approval(db, &vote, err) < 0)
 			return -1;
 	}
-	return 0;
+	if (!work->item->existed && add_constraints(db, work, err) < 0)
+		return -1;
+	return workflow_settle(db, tenant, work->item->id, err);
 }
 
 int store_policy_add(struct web_req *req, struct store_policy *item, struct err *err)
@@ -124,8 +157,6 @@ int store_policy_add(struct web_req *req, struct store_policy *item, struct err 
 	return db_tx(req->worker->db, DB_TENANT(req->principal->tenant), policy_work, &work, err);
 }
 
-static const struct store_thing policy_thing = { "policy", "/v1/policies", policy_row };
-
 static char *append(char *at, const char *text, size_t len)
 {
 	return (char *)memcpy(at, text, len) + len;
@@ -134,62 +165,91 @@ static char *append(char *at, const char *text, size_t len)
 /* The stored texts go out as they are, behind the record's own members. */
 static void add_texts(struct web_req *req, struct web_res *res, const struct db_rows *rows)
 {
-	static const char name[] = ",\"document\":", names[] = ",\"approvals\":[";
-	const char *document = db_text(rows, 0, "document"),
-		   *approvals = db_text(rows, 0, "approvals");
-	size_t document_len = strlen(document), approvals_len = strlen(approvals), head_len;
+	const char *const parts[] = { ",\"document\":", db_text(rows, 0, "document"),
+		",\"approvals\":[", db_text(rows, 0, "approvals"), "],\"constraints\":[",
+		db_text(rows, 0, "constraints"), "]}" };
 	auto_json json_t *record = take_ptr(res->json);
-	auto_free char *head = json_encode(record, &head_len);
-	char *text = arena_alloc(req->arena,
-		     head_len + document_len + approvals_len + sizeof(name) + sizeof(names)),
-	     *at = append(text, head, head_len - 1);
+	size_t lens[ARRAY_LEN(parts)], len;
+	auto_free char *head = json_encode(record, &len);
+	char *text, *at;
 
-	at = append(at, name, sizeof(name) - 1);
-	at = append(at, document, document_len);
-	at = append(at, names, sizeof(names) - 1);
-	at = append(at, approvals, approvals_len);
-	at = append(at, "]}", 2);
+	res->text_len = len - 1; /* without its brace */
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		res->text_len += lens[i] = strlen(parts[i]);
+	text = arena_alloc(req->arena, res->text_len + 1);
+	at = append(text, head, len - 1);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		at = append(at, parts[i], lens[i]);
+	*at = '\0';
 	res->text = text;
-	res->text_len = (size_t)(at - text);
 	res->content_type = "application/json";
 }
 
 static int policy_answer(
 	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err)
 {
-	if (store_row_answer(req, res, rows, &policy_thing, err) < 0)
+	if (store_row_answer(req, res, rows, &policy_kind, err) < 0)
 		return -1;
 	add_texts(req, res, rows);
 	return 0;
 }
 
-const struct web_read store_policy_read = {
-	.sql = &SQL_POLICY_FULL, .answer = policy_answer, .shared = true
+const struct record_kind policy_kind = {
+	.name = "policy",
+	.path = "/v1/policies",
+	.roles = ROLES_WORK,
+	.in_use = "a pipeline stands on this policy",
+	.encode = policy_row,
+	.read = { .sql = &SQL_POLICY_FULL, .answer = policy_answer, .shared = true },
+	.remove = &SQL_POLICY_DELETE,
 };
-
-int store_policy_get(struct web_req *req, const char *id, json_t **ret_record,
-	long long *ret_revision, struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-
-	if (store_row_get(
-		    req, req->principal->tenant, &SQL_POLICY_BY_ID, id, "policy", &rows, err) < 0)
-		return -1;
-	*ret_revision = db_number(rows, 0, "revision");
-	*ret_record = policy_row(rows, 0);
-	return 0;
-}
 
 int store_policy_text(
 	struct web_req *req, const char *id, const char **ret_canonical, struct err *err)
 {
+	const char *tenant = req->principal->tenant;
 	auto_rows struct db_rows *rows = NULL;
 
-	if (store_row_get(
-		    req, req->principal->tenant, &SQL_POLICY_BY_ID, id, "policy", &rows, err) < 0)
+	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_POLICY_BY_ID, DB_PARAMS(tenant, id),
+		    &rows, err) < 0)
 		return -1;
+	if (db_count(rows) == 0)
+		return err_set(err, ERR_NOT_FOUND, "policy.not_found", "there is no such policy");
 	*ret_canonical = db_text_in(rows, 0, "document", req->arena);
 	return 0;
+}
+
+int store_policy_papers(struct web_req *req, const char *id, const char **ret_canonical,
+	json_t **ret_approvals, json_t **ret_constraints, struct err *err)
+{
+	const struct principal *who = req->principal;
+	auto_rows struct db_rows *rows = NULL, *texts = NULL;
+	auto_free char *list = NULL;
+	const char *tenant;
+
+	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces), &SQL_POLICY_FULL,
+		    DB_PARAMS(who->tenant, id), &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return err_set(err, ERR_NOT_FOUND, "policy.not_found", "there is no such policy");
+	tenant = db_text(rows, 0, "tenant_id");
+	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces),
+		    &SQL_POLICY_CONSTRAINT_LIST, DB_PARAMS(tenant, id), &texts, err) < 0)
+		return -1;
+	list = mem_printf("[%s]", db_text(rows, 0, "approvals"));
+	*ret_canonical = db_text_in(rows, 0, "document", req->arena);
+	*ret_approvals = json_loads(list, 0, NULL);
+	*ret_constraints = store_text_list(texts, "document");
+	return 0;
+}
+
+json_t *store_text_list(const struct db_rows *rows, const char *column)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < db_count(rows); i++)
+		json_array_append_new(list, json_string(db_text(rows, i, column)));
+	return list;
 }
 
 static int list_of_image(struct web_req *req, const struct page *page, const char *image,
@@ -225,25 +285,36 @@ int store_policy_list(struct web_req *req, const struct page *page, const char *
 	return 0;
 }
 
-int store_policy_delete(struct web_req *req, const char *id, long long revision, struct err *err)
+int store_policy_seen(struct web_req *req, const char *id, const char **ret_tenant,
+	const char **ret_canonical, struct err *err)
 {
-	return store_row_delete(req, &SQL_POLICY_DELETE, id, revision, "policy.in_use",
-		"a pipeline stands on this policy, or it was changed meanwhile", err);
+	const struct principal *who = req->principal;
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces), &SQL_POLICY_FULL,
+		    DB_PARAMS(who->tenant, id), &rows, err) < 0)
+		return -1;
+	if (db_count(rows) == 0)
+		return err_set(err, ERR_NOT_FOUND, "policy.not_found", "there is no such policy");
+	*ret_tenant = db_text_in(rows, 0, "tenant_id", req->arena);
+	*ret_canonical = db_text_in(rows, 0, "document", req->arena);
+	return 0;
 }
 
+/* The policy's row first: whoever requests its approval meanwhile waits here. */
 static int approve_work(struct db *db, void *arg, struct err *err)
 {
-	const struct approval_work *work = arg;
+	const struct store_vote *vote = arg;
 
-	if (add_approval(db, work, err) < 0)
+	if (hold_starts(db, vote->policy_id, err) < 0 ||
+		db_exec(db, &SQL_POLICY_TOUCH, DB_PARAMS(vote->tenant, vote->policy_id), NULL,
+			err) < 0 ||
+		workflow_may_vote(db, vote, err) < 0 || add_approval(db, vote, err) < 0)
 		return -1;
-	return db_exec(db, &SQL_POLICY_TOUCH, DB_PARAMS(work->tenant, work->policy_id), NULL, err);
+	return workflow_settle(db, vote->tenant, vote->policy_id, err);
 }
 
-int store_approval_add(struct web_req *req, const char *policy_id, const char *space,
-	const json_t *envelope, struct err *err)
+int store_approval_add(struct web_req *req, const struct store_vote *vote, struct err *err)
 {
-	struct approval_work work = { req->principal->tenant, policy_id, space, envelope };
-
-	return db_tx(req->worker->db, DB_TENANT(work.tenant), approve_work, &work, err);
+	return db_tx(req->worker->db, DB_TENANT(vote->tenant), approve_work, (void *)vote, err);
 }

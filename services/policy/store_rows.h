@@ -1,35 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The four shapes that every table's calls share: get, list, delete, update of one row. For
- * store*.c only. */
+/* The database's side of record.h: the statements of a kind, run. For record.c and store*.c. */
 #ifndef POLICY_STORE_ROWS_H
 #define POLICY_STORE_ROWS_H
 
-#include "lib/db.h"
-#include "lib/resource.h"
-#include "lib/web.h"
+#include "services/policy/record.h"
 
-/* What an answer about one row needs to know. */
-struct store_thing {
-	const char *name; /* "policy": policy.not_found */
-	const char *path; /* of the collection */
-	resource_row *encode;
-};
-/* The rest of a `struct web_read` whose statement gives one row with `id` and `revision`. */
+/* "POST /v1/datasets", for Idempotency-Key. */
+const char *store_row_route(struct web_req *req, const struct record_kind *kind);
+
+/* The rest of a `struct web_read`; <kind>.not_found without a row. */
 int store_row_answer(struct web_req *req, struct web_res *res, const struct db_rows *rows,
-	const struct store_thing *thing, struct err *err);
+	const struct record_kind *kind, struct err *err);
 
-/* Statement with ($1 tenant, $2 id); ERR_NOT_FOUND "<thing>.not_found" when there is no row. */
-int store_row_get(struct web_req *req, const char *tenant, const struct sql *sql, const char *id,
-	const char *thing, struct db_rows **ret_rows, struct err *err);
-/* ($1 tenant, $2 before, $3 limit) */
-int store_row_list(struct web_req *req, const struct sql *sql, const struct page *page,
-	resource_row *encode, json_t **ret_list, struct err *err);
-/* ($1 tenant, $2 id, $3 revision); ERR_CONFLICT code when no row was changed. */
-int store_row_delete(struct web_req *req, const struct sql *sql, const char *id, long long revision,
-	const char *code, const char *detail, struct err *err);
+/* One of the tenant's own rows, also where the kind is shared: what is about to be changed. */
+int store_row_get(struct web_req *req, const struct record_kind *kind, const char *tenant,
+	const char *id, struct db_rows **ret_rows, struct err *err);
+int store_row_list(struct web_req *req, const struct record_kind *kind, const struct page *page,
+	const struct record *query, json_t **ret_list, struct err *err);
+/* <kind>.name_taken, <refers>.not_found, and what `also` says. */
+int store_row_insert(struct web_req *req, const struct record_kind *kind,
+	const struct record *record, struct err *err);
+int store_row_update(struct web_req *req, const struct record_kind *kind,
+	const struct record *record, long long revision, struct err *err);
+int store_row_delete(struct web_req *req, const struct record_kind *kind, const char *id,
+	long long revision, struct err *err);
+
+/* One text column of each row, as it is. New reference. */
+json_t *store_text_list(const struct db_rows *rows, const char *column);
+
 /* After an UPDATE with a revision: resource.changed when no row was. */
 int store_row_changed(long long changed, struct err *err);
-/* db.unique becomes "<thing>.name_taken". Returns -1. */
-int store_name_taken(const char *thing, const char *name, struct err *err);
 
 #endif

@@ -16,7 +16,9 @@
 #include "proto/roles.h"
 #include "proto/trust.h"
 #include "services/provisioner/config.h"
+#include "services/provisioner/sandboxes.h"
 #include "services/provisioner/store_attestations.h"
+#include "services/provisioner/verdict.h"
 
 #define MAX_CREDENTIAL 1024
 
@@ -105,12 +107,8 @@ static json_t *attestation_record(const struct attestation *attestation)
 
 static int get_ready(struct web_req *req, struct sandbox *ret_sandbox, struct err *err)
 {
-	if (store_get(req->worker->db, req->arena, req->principal->tenant,
-		    web_param(req, "sandbox_id"), ret_sandbox, err) < 0)
+	if (sandbox_read(req, ret_sandbox, err) < 0)
 		return -1;
-	if (strcmp(ret_sandbox->state, "deleted") == 0)
-		return err_set(err, ERR_NOT_FOUND, "sandbox.not_found", "there is no sandbox '%s'",
-			ret_sandbox->id);
 	if (strcmp(ret_sandbox->state, "ready") != 0)
 		return err_set(err, ERR_CONFLICT, "attestation.not_ready", "the sandbox is '%s'",
 			ret_sandbox->state);
@@ -156,10 +154,15 @@ static int answer(struct web_req *req, struct web_res *res, const char *sandbox_
 	struct err *err)
 {
 	struct attestation attestation;
+	json_t *ear;
 
 	if (store_attestation_get(req, sandbox_id, id, &attestation, err) < 0)
 		return -1;
 	res->json = attestation_record(&attestation);
+	if (verdict_answer_ear(req, sandbox_id, attestation.nonce,
+		    json_object_get(res->json, "evidence"), &ear, err) < 0)
+		return -1;
+	json_object_set_new(res->json, "ear", ear);
 	resource_etag(req, res, attestation.revision);
 	return 0;
 }

@@ -29,7 +29,7 @@ static int open_console(
 	const struct provisioner_conf *conf, const struct sandbox *sandbox, long long *ret_size)
 {
 	const struct driver *driver = driver_find(sandbox->driver);
-	auto_free char *path = driver ? driver->console_file(conf, sandbox->id) : NULL;
+	auto_free char *path = driver ? driver_console_file(driver, conf, sandbox->id) : NULL;
 	auto_fd int fd = path ? open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
 	struct stat info;
 

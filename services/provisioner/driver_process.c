@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The driver `process`, for development: the same agent as an ordinary process under runc, with no
- * evidence. Its network namespace is empty but for a listener that a relay joins to the edge. A
- * sandbox's folder: <sandboxes_dir>/process/<id>, runc's own state beside it in .runc. Root only:
- * an app's cage takes more ids than anybody else has.
+ * The driver `process`, for development: the same agent as an ordinary process under runc, or under
+ * bubblewrap where runc does not work, with no evidence. Its network namespace is empty but for a
+ * listener that a relay joins to the edge. A sandbox's folder: <sandboxes_dir>/process/<id>, runc's
+ * own state beside it in .runc. Root only: an app's cage takes more ids than anybody else has.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,13 +12,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "launcher/launch.h"
 #include "lib/crash.h"
+#include "lib/json.h"
+#include "lib/log.h"
 #include "lib/mem.h"
+#include "services/provisioner/bwrap.h"
 #include "services/provisioner/driver.h"
 #include "services/provisioner/runc_bundle.h"
 #include "services/provisioner/vm_cgroup.h"
@@ -28,32 +30,32 @@
 #include "services/provisioner/vm_relay.h"
 #include "services/provisioner/vm_user.h"
 
-#define CONSOLE_MAX (4 << 20)
+#define RUNC_MS 60000
+#define PROBE_MS 6000
 
+static bool use_bwrap; /* driver_process_choose() */
+
+/* Beside those of its place; freed by paths_release(). */
 struct paths {
-	char *all, *state, *folder, *pid, *note, *console, *secret, *log, *agent;
+	char *state, *pid, *note, *log, *agent;
 };
 
-static void paths_init(struct paths *paths, const struct provisioner_conf *conf, const char *id)
+static struct paths paths_of(const struct driver_place *place)
 {
-	paths->all = mem_printf("%s/process", conf->sandboxes_dir);
-	paths->state = mem_printf("%s/.runc", paths->all);
-	paths->folder = mem_printf("%s/%s", paths->all, id);
-	paths->pid = mem_printf("%s/runc.pid", paths->folder);
-	paths->note = mem_printf("%s/agent.pid", paths->folder);
-	paths->console = mem_printf("%s/console.log", paths->folder);
-	paths->secret = mem_printf("%s/etc/secret", paths->folder);
-	paths->log = mem_printf("%s/runc.log", paths->folder);
-	paths->agent = mem_printf("%s/strongroom-agent", conf->guest_dir);
+	return (struct paths) { .state = mem_printf("%s/.runc", place->all),
+		.pid = mem_printf("%s/runc.pid", place->folder),
+		.note = mem_printf("%s/agent.pid", place->folder),
+		.log = mem_printf("%s/runc.log", place->folder),
+		.agent = mem_printf("%s/strongroom-agent", place->conf->guest_dir) };
 }
 
 static void paths_release(struct paths *paths)
 {
-	char *const all[] = { paths->all, paths->state, paths->folder, paths->pid, paths->note,
-		paths->console, paths->secret, paths->log, paths->agent };
-
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		free(all[i]);
+	free(paths->state);
+	free(paths->pid);
+	free(paths->note);
+	free(paths->log);
+	free(paths->agent);
 }
 #define auto_paths __attribute__((cleanup(paths_release))) struct paths
 
@@ -86,7 +88,7 @@ static int spawn_runc(const char *const *argv, const char *output, pid_t *ret_pi
 
 /* What it says goes to its log, and of the sandbox's process to the console. */
 static int runc(const struct provisioner_conf *conf, const struct paths *paths, const char *output,
-	const char *const *verb, struct err *err)
+	int limit_ms, const char *const *verb, struct err *err)
 {
 	const char *argv[16] = { conf->runc, "--root", paths->state, "--log", paths->log };
 	size_t n = 5;
@@ -98,6 +100,8 @@ static int runc(const struct provisioner_conf *conf, const struct paths *paths, 
 	errno = spawn_runc(argv, output, &pid);
 	if (errno != 0)
 		return err_errno(err, "start '%s'", conf->runc);
+	if (!vm_process_ends(pid, limit_ms))
+		kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	return status == 0 ? 0
@@ -105,24 +109,13 @@ static int runc(const struct provisioner_conf *conf, const struct paths *paths, 
 				     paths->log);
 }
 #define RUNC(conf, paths, output, err, ...)                                                        \
-	runc(conf, paths, output, (const char *const[]) { __VA_ARGS__, NULL }, err)
+	runc(conf, paths, output, RUNC_MS, (const char *const[]) { __VA_ARGS__, NULL }, err)
 
 /* Beside the one that was noted, a `runc create` that its caller did not live to see the end of. */
 static struct vm_process process_of(const struct paths *paths, const char *id)
 {
-	return (struct vm_process) { paths->note, "runc", paths->pid, id };
-}
-
-/* Not by runc: one that was killed half-way knows nothing of what it left. */
-static int end(const struct paths *paths, const char *id, struct err *err)
-{
-	auto_free char *group = mem_printf(RUNC_CGROUP, id);
-	auto_free char *state = mem_printf("%s/%s", paths->state, id);
-	const struct vm_process agent = process_of(paths, id);
-
-	if (vm_process_end(&agent, err) < 0 || vm_cgroup_end(group, err) < 0)
-		return -1;
-	return vm_files_remove(state, err);
+	return use_bwrap ? (struct vm_process) { paths->note, "bwrap", "--hostname", id }
+			 : (struct vm_process) { paths->note, "runc", paths->pid, id };
 }
 
 static int read_pid(const char *path, pid_t *ret_pid, struct err *err)
@@ -137,139 +130,177 @@ static int read_pid(const char *path, pid_t *ret_pid, struct err *err)
 
 /* --- the driver --- */
 
-static int prepare(const struct provisioner_conf *conf, const struct driver_spec *spec,
-	const struct paths *paths, uid_t uid, struct err *err)
+static struct runc_bundle bundle_of(
+	const struct driver_place *place, const struct driver_spec *spec, const struct paths *paths)
 {
-	const struct runc_bundle bundle = { .folder = paths->folder,
+	const struct provisioner_conf *conf = place->conf;
+	long number = (long)(place->uid - (uid_t)conf->sandbox_uid);
+
+	return (struct runc_bundle) { .folder = place->folder,
 		.agent = paths->agent,
 		.spec = spec,
-		.uid = uid,
-		.app_uid = (uid_t)(conf->process_uid +
-				   (long)(uid - (uid_t)conf->sandbox_uid) * RUNC_APP_COUNT) };
+		.uid = place->uid,
+		.app_uid = (uid_t)(conf->process_uid + number * RUNC_APP_COUNT) };
+}
 
-	if (vm_files_folder(paths->all, 0711, err) < 0 ||
-		vm_files_folder(paths->state, 0700, err) < 0 ||
-		vm_files_remove(paths->folder, err) < 0 ||
-		vm_files_folder(paths->folder, 0711, err) < 0)
+static int prepare(const struct driver_place *place, const struct runc_bundle *bundle,
+	const struct paths *paths, struct err *err)
+{
+	if (vm_files_folder(paths->state, 0700, err) < 0 ||
+		vm_files_remove(place->folder, err) < 0 ||
+		vm_files_folder(place->folder, 0711, err) < 0)
 		return -1;
-	return runc_bundle_write(&bundle, err);
+	return runc_bundle_write(bundle, err);
 }
 
 /* Made, joined to the edge, and only then started: the agent finds its way out at once. */
-static int launch(const struct provisioner_conf *conf, const struct driver_spec *spec,
-	const struct paths *paths, uid_t uid, struct err *err)
+static int launch_runc(const struct driver_place *place, const struct paths *paths, struct err *err)
 {
-	const char *id = spec->sandbox_id;
+	const struct provisioner_conf *conf = place->conf;
+	const char *id = place->sandbox_id;
 	auto_fd int listener = -1;
 	pid_t pid;
 
-	if (RUNC(conf, paths, paths->console, err, "create", "--bundle", paths->folder,
+	if (RUNC(conf, paths, place->console, err, "create", "--bundle", place->folder,
 		    "--pid-file", paths->pid, id) < 0 ||
 		read_pid(paths->pid, &pid, err) < 0)
 		return -1;
 	crash_point("process", "created");
 	if (vm_process_note(paths->note, pid, err) < 0 ||
 		vm_netns_listen(pid, LAUNCH_GUEST_GATEWAY, LAUNCH_PORT, &listener, err) < 0 ||
-		vm_relay_start(conf, id, uid, listener, pid, err) < 0)
+		vm_relay_start(conf, id, place->uid, listener, pid, err) < 0)
 		return -1;
 	crash_point("process", "relayed");
 	return RUNC(conf, paths, "/dev/null", err, "start", id);
 }
 
-static int process_start(
-	const struct provisioner_conf *conf, const struct driver_spec *spec, struct err *err)
+/* The listener is there first; the relay is held by the agent, which has a pid last. */
+static int launch_bwrap(const struct driver_place *place, const struct runc_bundle *bundle,
+	const struct paths *paths, struct err *err)
 {
-	auto_paths paths;
-	uid_t uid;
+	const struct provisioner_conf *conf = place->conf;
+	auto_fd int listener = -1;
+	auto_bwrap bwrap;
+	pid_t pid;
+
+	if (bwrap_create(conf->bwrap, bundle, place->console, &bwrap, err) < 0)
+		return -1;
+	crash_point("process", "created");
+	if (vm_netns_listen(bwrap.pid, LAUNCH_GUEST_GATEWAY, LAUNCH_PORT, &listener, err) < 0 ||
+		bwrap_start(&bwrap, &pid, err) < 0 || vm_process_note(paths->note, pid, err) < 0)
+		return -1;
+	crash_point("process", "relayed");
+	return vm_relay_start(conf, place->sandbox_id, place->uid, listener, pid, err);
+}
+
+static int process_start(
+	const struct driver_place *place, const struct driver_spec *spec, struct err *err)
+{
+	auto_paths paths = paths_of(place);
+	const struct runc_bundle bundle = bundle_of(place, spec, &paths);
 
 	if (!vm_is_root())
 		return err_set(
 			err, ERR_INTERNAL, "sandbox.needs_root", "the driver 'process' takes root");
-	paths_init(&paths, conf, spec->sandbox_id);
-	if (end(&paths, spec->sandbox_id, err) < 0 ||
-		vm_files_folder(conf->sandboxes_dir, 0711, err) < 0 ||
-		vm_user_of(conf, spec->sandbox_id, &uid, err) < 0 ||
-		prepare(conf, spec, &paths, uid, err) < 0)
+	if (prepare(place, &bundle, &paths, err) < 0)
 		return -1;
-	return launch(conf, spec, &paths, uid, err);
+	return use_bwrap ? launch_bwrap(place, &bundle, &paths, err)
+			 : launch_runc(place, &paths, err);
 }
 
-static int process_inspect(const struct provisioner_conf *conf, const char *sandbox_id,
-	const char **ret_gone, struct err *err)
+static int process_inspect(const struct driver_place *place, const char **ret_gone, struct err *err)
 {
-	struct vm_process agent;
-	struct stat info;
-	auto_paths paths;
+	auto_paths paths = paths_of(place);
+	const struct vm_process agent = process_of(&paths, place->sandbox_id);
 	pid_t pid;
 
-	paths_init(&paths, conf, sandbox_id);
-	agent = process_of(&paths, sandbox_id);
 	if (vm_process_find(&agent, &pid, err) < 0)
 		return -1;
-	if (stat(paths.console, &info) == 0 && info.st_size > CONSOLE_MAX)
-		(void)!truncate(paths.console, 0); /* written by appending: it begins anew */
+	vm_files_cap(place->console, DRIVER_CONSOLE_MAX);
 	*ret_gone = pid > 0 ? NULL : "sandbox.died";
 	return 0;
 }
 
-static int process_settled(
-	const struct provisioner_conf *conf, const char *sandbox_id, struct err *err)
+/* Not by runc: one that was killed half-way knows nothing of what it left. */
+static int process_stop(const struct driver_place *place, struct err *err)
 {
-	auto_paths paths;
+	auto_paths paths = paths_of(place);
+	auto_free char *group = mem_printf(RUNC_CGROUP, place->sandbox_id);
+	auto_free char *state = mem_printf("%s/%s", paths.state, place->sandbox_id);
+	const struct vm_process agent = process_of(&paths, place->sandbox_id);
 
-	paths_init(&paths, conf, sandbox_id);
-	if (unlink(paths.secret) < 0 && errno != ENOENT)
-		return err_errno(err, "remove the enrolment secret");
-	return 0;
-}
-
-static int process_stop(
-	const struct provisioner_conf *conf, const char *sandbox_id, struct err *err)
-{
-	auto_paths paths;
-
-	paths_init(&paths, conf, sandbox_id);
-	return end(&paths, sandbox_id, err);
-}
-
-static int process_destroy(
-	const struct provisioner_conf *conf, const char *sandbox_id, struct err *err)
-{
-	auto_paths paths;
-
-	paths_init(&paths, conf, sandbox_id);
-	if (end(&paths, sandbox_id, err) < 0 || vm_files_remove(paths.folder, err) < 0)
+	if (vm_process_end(&agent, err) < 0 || vm_cgroup_end(group, err) < 0)
 		return -1;
-	return vm_user_give_back(conf, sandbox_id, err);
+	return vm_files_remove(state, err);
 }
 
-static int process_list(const struct provisioner_conf *conf,
-	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
-	struct err *err)
+/* What runc knows and has no folder here. */
+static int process_list(
+	const struct driver_place *all, driver_on_id *on_id, void *arg, struct err *err)
 {
-	auto_paths paths;
+	auto_paths paths = paths_of(all);
 
-	paths_init(&paths, conf, "");
-	if (vm_files_list(paths.all, on_id, arg, err) < 0)
-		return -1;
 	return vm_files_list(paths.state, on_id, arg, err);
 }
 
-static char *process_console_file(const struct provisioner_conf *conf, const char *sandbox_id)
-{
-	auto_paths paths;
+/* --- which of the two --- */
 
-	paths_init(&paths, conf, sandbox_id);
-	return take_ptr(paths.console);
+/* A container that is made whole and never started. */
+static bool runc_works(const struct driver_place *place)
+{
+	auto_paths paths = paths_of(place);
+	auto_json json_t *parameters = json_pack("{s:i}", "memory_mib", 256);
+	const struct driver_spec spec = { .sandbox_id = place->sandbox_id,
+		.parameters = parameters,
+		.initdata = "",
+		.enrolment_secret = "" };
+	const struct runc_bundle bundle = bundle_of(place, &spec, &paths);
+	const char *const create[] = { "create", "--bundle", place->folder, "--pid-file", paths.pid,
+		place->sandbox_id, NULL };
+	struct err err = { 0 };
+	bool works = vm_files_folder(place->all, 0711, &err) == 0 &&
+		     prepare(place, &bundle, &paths, &err) == 0 &&
+		     runc(place->conf, &paths, place->console, PROBE_MS, create, &err) == 0;
+
+	log_info(
+		"probed runc", "works", works ? "yes" : "no", "why", works ? "" : err.detail, NULL);
+	(void)process_stop(place, NULL);
+	(void)vm_files_remove(place->folder, NULL);
+	return works;
+}
+
+int driver_process_choose(const struct provisioner_conf *conf, struct err *err)
+{
+	auto_free char *id = mem_printf("probe-%d", (int)getpid());
+	auto_free char *all = mem_printf("%s/%s", conf->sandboxes_dir, driver_process.folder);
+	auto_free char *folder = mem_printf("%s/.%s", all, id);
+	auto_free char *console = mem_printf("%s/console.log", folder);
+	const struct driver_place place = { .conf = conf,
+		.sandbox_id = id,
+		.all = all,
+		.folder = folder,
+		.console = console,
+		.uid = (uid_t)conf->sandbox_uid };
+	const char *asked = conf->process_runtime;
+
+	use_bwrap = strcmp(asked, "bwrap") == 0;
+	if (!use_bwrap && strcmp(asked, "runc") != 0 && strcmp(asked, "auto") != 0)
+		return err_set(err, ERR_INVALID, "sandbox.bad_runtime",
+			"process_runtime is '%s', not auto, runc or bwrap", asked);
+	if (vm_is_root() && strcmp(asked, "auto") == 0)
+		use_bwrap = !runc_works(&place);
+	log_info("chose what the driver process runs under", "runtime",
+		use_bwrap ? "bwrap" : "runc", "asked", asked, NULL);
+	return 0;
 }
 
 const struct driver driver_process = {
 	.name = "process",
+	.folder = "process",
+	.secret = "etc/secret",
+	.console = "console.log",
 	.start = process_start,
 	.inspect = process_inspect,
-	.settled = process_settled,
 	.stop = process_stop,
-	.destroy = process_destroy,
 	.list = process_list,
-	.console_file = process_console_file,
 };

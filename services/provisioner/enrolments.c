@@ -5,36 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/codec.h"
-#include "lib/evidence.h"
 #include "lib/id.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/wake.h"
 #include "proto/trust.h"
-#include "services/provisioner/attestations.h"
-#include "services/provisioner/config.h"
+#include "services/provisioner/boot.h"
 #include "services/provisioner/store_attestations.h"
-#include "services/provisioner/templates.h"
 #include "services/provisioner/verdict.h"
 
 #define SCHEME "Enrolment "
-#define MAX_CERTIFICATE 6000
-#define MAX_AK 1024
-#define CHALLENGE_SIZE 32u
-
-struct introduction_body {
-	const char *ek_certificate, *ak;
-};
-
-static const struct json_field introduction_fields[] = {
-	{ "ek_certificate", JSON_FIELD_TEXT, offsetof(struct introduction_body, ek_certificate),
-		false, MAX_CERTIFICATE },
-	{ "ak", JSON_FIELD_TEXT, offsetof(struct introduction_body, ak), false, MAX_AK },
-	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
-};
-
 struct enrolment_body {
 	long long boot;
 	const char *activated;
@@ -48,99 +29,51 @@ static const struct json_field fields[] = {
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
 
-/* The sandbox whose living enrolment secret the request carries. */
-static int authenticate(struct web_req *req, struct sandbox *ret_sandbox, struct err *err)
+static int denied(struct err *err)
+{
+	return err_set(err, ERR_UNAUTHENTICATED, "enrolment.denied",
+		"the enrolment secret is wrong, used up or older than 5 minutes");
+}
+
+int enrolment_find(struct web_req *req, struct enrolling *ret_who, struct err *err)
 {
 	const char *id = web_param(req, "sandbox_id"), *header = web_header(req, "Authorization"),
 		   *tenant = NULL;
+	struct db *db = req->worker->db;
 	char hash[DIGEST_TEXT_SIZE];
 
-	if (header && strncmp(header, SCHEME, strlen(SCHEME)) == 0) {
-		const char *secret = header + strlen(SCHEME);
+	*ret_who = (struct enrolling) { .is_warm = false };
+	if (!header || strncmp(header, SCHEME, strlen(SCHEME)) != 0)
+		return denied(err);
+	header += strlen(SCHEME);
+	digest_text(header, strlen(header), hash);
+	if (store_sweep_enrolment(db, req->arena, id, hash, &tenant, err) < 0)
+		return -1;
+	if (tenant)
+		return store_get(db, req->arena, tenant, id, &ret_who->sandbox, err);
+	if (store_warm_enrolment(db, req->arena, id, hash, &ret_who->warm, &ret_who->is_warm, err) <
+		0)
+		return -1;
+	return ret_who->is_warm ? 0 : denied(err);
+}
 
-		digest_text(secret, strlen(secret), hash);
-		if (store_sweep_enrolment(req->worker->db, req->arena, id, hash, &tenant, err) < 0)
-			return -1;
-	}
-	if (!tenant)
-		return err_set(err, ERR_UNAUTHENTICATED, "enrolment.denied",
-			"the enrolment secret is wrong, used up or older than 5 minutes");
-	return store_get(req->worker->db, req->arena, tenant, id, ret_sandbox, err);
+/* The sandbox whose living enrolment secret the request carries; without a claim nothing enrols. */
+static int authenticate(struct web_req *req, struct sandbox *ret_sandbox, struct err *err)
+{
+	struct enrolling who;
+
+	if (enrolment_find(req, &who, err) < 0)
+		return -1;
+	*ret_sandbox = who.sandbox;
+	return who.is_warm ? denied(err) : 0;
 }
 
 int enrolment_admit(struct web_req *req, struct web_res *res, struct err *err)
 {
-	struct sandbox sandbox;
+	struct enrolling who;
 
 	(void)res;
-	return authenticate(req, &sandbox, err);
-}
-
-static bool is_measured(const struct sandbox *sandbox)
-{
-	auto_json json_t *initdata = json_loads(sandbox->initdata, 0, NULL);
-
-	return trust_initdata_allows(initdata, "software-tpm");
-}
-
-static json_t *credential_record(const struct tpm_credential *credential)
-{
-	auto_free char *blob = codec_b64url_text(credential->blob, credential->blob_len);
-	auto_free char *secret = codec_b64url_text(credential->secret, credential->secret_len);
-
-	return json_pack("{s:s,s:s}", "blob", blob, "secret", secret);
-}
-
-/* A fresh secret that only the TPM with both keys can open; of it the row has a hash. */
-static int challenge(struct web_req *req, const struct sandbox *sandbox,
-	const struct introduction_body *body, json_t **ret_credential, struct err *err)
-{
-	unsigned char secret[CHALLENGE_SIZE];
-	auto_free char *text = NULL;
-	char hash[DIGEST_TEXT_SIZE];
-	struct tpm_credential credential;
-	const struct vtpm_row row = { body->ek_certificate, body->ak, hash };
-
-	rand_bytes(secret, sizeof(secret));
-	text = codec_b64url_text(secret, sizeof(secret));
-	digest_text(text, strlen(text), hash);
-	if (evidence_credential(
-		    body->ek_certificate, body->ak, secret, sizeof(secret), &credential, err) < 0 ||
-		store_vtpm_put(req->worker->db, sandbox, &row, err) < 0)
-		return -1;
-	*ret_credential = credential_record(&credential);
-	return 0;
-}
-
-static int introduce(struct web_req *req, const struct sandbox *sandbox, json_t **ret_chain,
-	json_t **ret_credential, struct err *err)
-{
-	const struct provisioner_conf *conf = req->worker->program;
-	struct introduction_body body = { 0 };
-
-	if (json_decode(req->arena, req->json, introduction_fields, &body, err) < 0)
-		return -1;
-	if (!is_measured(sandbox))
-		return 0;
-	if (!body.ek_certificate || !body.ak)
-		return err_set(err, ERR_UNPROCESSABLE, "enrolment.no_tpm",
-			"a sandbox of this template introduces its TPM");
-	if (attestation_chain(conf->vtpm_chain, ret_chain, err) < 0)
-		return -1;
-	return challenge(req, sandbox, &body, ret_credential, err);
-}
-
-int enrolment_claim(struct web_req *req, struct web_res *res, struct err *err)
-{
-	auto_json json_t *chain = NULL, *credential = NULL;
-	struct sandbox sandbox;
-
-	if (authenticate(req, &sandbox, err) < 0 ||
-		introduce(req, &sandbox, &chain, &credential, err) < 0)
-		return -1;
-	res->json = json_pack("{s:o,s:I,s:O?,s:O?}", "claim", json_loads(sandbox.claim, 0, NULL),
-		"boot", (json_int_t)sandbox.boot, "ek_chain", chain, "credential", credential);
-	return 0;
+	return enrolment_find(req, &who, err);
 }
 
 /* The agent of a measured sandbox opened what was made for the keys that it introduced. */
@@ -150,7 +83,7 @@ static int check_activation(
 	char hash[DIGEST_TEXT_SIZE] = "";
 	struct vtpm_row row;
 
-	if (!is_measured(sandbox))
+	if (!boot_is_measured(sandbox->initdata))
 		return 0;
 	if (store_vtpm_get(req->worker->db, req->arena, sandbox, &row, err) < 0)
 		return -1;
@@ -201,14 +134,8 @@ static int check_evidence(struct web_req *req, const struct sandbox *sandbox,
 {
 	auto_json json_t *claim = json_loads(sandbox->claim, 0, NULL), *enc_jwk = NULL,
 			 *sig_jwk = NULL;
-	const struct trust_expect expect = {
-		.sandbox_id = sandbox->id,
-		.template_id = sandbox->template_id,
-		.template_version = sandbox->template_version,
-		.edge_ca_spki = template_edge_spki(),
-		.nonce = json_text(claim, "nonce"),
-		.claim = claim,
-	};
+	const struct trust_expect expect =
+		verdict_expect(sandbox, claim, json_text(claim, "nonce"));
 
 	*ret_presented = *sandbox;
 	if (trust_evidence_bound(evidence, &expect, &enc_jwk, &sig_jwk, err) < 0 ||

@@ -5,21 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/codec.h"
 #include "lib/crash.h"
-#include "lib/digest.h"
-#include "lib/id.h"
-#include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/steps.h"
 #include "lib/wake.h"
-#include "proto/trust.h"
+#include "services/provisioner/boot.h"
 #include "services/provisioner/driver.h"
 #include "services/provisioner/state.h"
 #include "services/provisioner/store.h"
+#include "services/provisioner/vtpm_stock.h"
 
-#define SECRET_SIZE 32u
 #define WATCH_MS 1000
 #define RETRY_MS 2000
 #define REST_MS 60000 /* what only its end can move */
@@ -62,35 +58,28 @@ static int take(struct worker *worker, const struct sandbox *sandbox,
 	return store_holds(worker->db, sandbox, err);
 }
 
-/* The secret's hash is stored before the guest can present it; a repeated launch makes a new one.
- */
+struct note {
+	struct worker *worker;
+	const struct sandbox *sandbox;
+};
+
+static int note_secret(void *arg, const char *hash, struct err *err)
+{
+	const struct note *note = arg;
+
+	return store_secret(note->worker->db, note->sandbox, hash, err);
+}
+
+/* A repeated launch makes a new secret. */
 static int launch(struct worker *worker, const struct driver *driver, const struct sandbox *sandbox,
 	struct err *err)
 {
-	auto_json json_t *parameters = json_loads(sandbox->parameters, 0, NULL);
-	auto_json json_t *initdata = json_loads(sandbox->initdata, 0, NULL);
-	unsigned char bytes[SECRET_SIZE];
-	char hash[DIGEST_TEXT_SIZE], *secret;
-	struct driver_spec spec;
+	const struct boot boot = { sandbox->id, sandbox->parameters, sandbox->initdata,
+		sandbox->boot };
+	struct note note = { worker, sandbox };
 	int r;
 
-	rand_bytes(bytes, sizeof(bytes));
-	secret = codec_b64url_text(bytes, sizeof(bytes));
-	explicit_bzero(bytes, sizeof(bytes));
-	digest_text(secret, strlen(secret), hash);
-	spec = (struct driver_spec) { .sandbox_id = sandbox->id,
-		.boot = sandbox->boot,
-		.parameters = parameters,
-		.initdata = sandbox->initdata,
-		.enrolment_secret = secret,
-		.is_measured = trust_initdata_allows(initdata, "software-tpm") };
-	crash_point("before", "secret");
-	r = store_secret(worker->db, sandbox, hash, err);
-	crash_point("after", "secret");
-	if (r == 0)
-		r = driver->start(worker->program, &spec, err);
-	mem_wipe_free(secret, strlen(secret));
-	if (r < 0)
+	if (boot_start(worker, driver, &boot, note_secret, &note, err) < 0)
 		return -1;
 	crash_point("before", "launched");
 	r = store_launched(worker->db, sandbox, err);
@@ -103,33 +92,53 @@ static int launch(struct worker *worker, const struct driver *driver, const stru
 static int fail(struct worker *worker, const struct driver *driver, const struct sandbox *sandbox,
 	const char *code, const char *detail, struct err *err)
 {
-	if (driver->stop(worker->program, sandbox->id, err) < 0)
-		return -1;
+	struct driver_state state;
+	int r = driver_pursue(driver, worker, sandbox, DRIVER_DOWN, &state, err);
+
+	if (r != 0)
+		return r;
 	return change(worker, sandbox, STATE_FAIL, code, detail, err);
 }
 
 static int watch_boot(struct worker *worker, const struct driver *driver,
 	const struct sandbox *sandbox, struct err *err)
 {
-	const char *gone;
+	struct driver_state state;
+	int r = driver_pursue(driver, worker, sandbox, DRIVER_UP, &state, err);
 
-	if (driver->inspect(worker->program, sandbox->id, &gone, err) < 0)
-		return -1;
-	if (gone)
-		return fail(worker, driver, sandbox, gone,
-			"the VM or its vTPM ended before it enrolled", err);
+	if (r != 0)
+		return r;
+	if (*state.code)
+		return fail(worker, driver, sandbox, state.code,
+			*state.detail ? state.detail
+				      : "the VM or its vTPM ended before it enrolled",
+			err);
 	if (!sandbox->boot_timed_out)
 		return 0;
 	return fail(worker, driver, sandbox, "sandbox.boot_timeout",
 		"the VM did not enrol within 120 seconds", err);
 }
 
+/* What an owner may read as the reason. */
+static bool is_own(const char *code)
+{
+	static const char *const areas[] = { "sandbox.", "controller.", "libvirt.", "tofu." };
+
+	for (size_t i = 0; i < ARRAY_LEN(areas); i++) {
+		if (strncmp(code, areas[i], strlen(areas[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int step_booting(struct worker *worker, const void *row, struct err *err)
 {
 	const struct sandbox *sandbox = row;
 	const struct driver *driver;
+	struct driver_state state;
 	auto_fd int hold = -1;
 	char code[48];
+	int r;
 
 	if (sandbox->has_expired)
 		return change(worker, sandbox, STATE_EXPIRE, NULL, NULL, err);
@@ -137,59 +146,84 @@ static int step_booting(struct worker *worker, const void *row, struct err *err)
 		return -1;
 	if (sandbox->launched_boot == sandbox->boot)
 		return watch_boot(worker, driver, sandbox, err);
+	r = sandbox->is_begun ? driver_pursue(driver, worker, sandbox, DRIVER_QUIET, &state, err)
+			      : 0;
+	if (r != 0)
+		return r;
 	if (launch(worker, driver, sandbox, err) == 0)
 		return 0;
 	if (strcmp(err->code, "sandbox.stale") == 0) /* stopped meanwhile: the next step ends it */
 		return 0;
 	log_failure("a sandbox could not be launched", err);
-	snprintf(code, sizeof(code), "%s",
-		strncmp(err->code, "sandbox.", 8) == 0 ? err->code : "sandbox.launch");
+	snprintf(code, sizeof(code), "%s", is_own(err->code) ? err->code : "sandbox.launch");
 	return fail(worker, driver, sandbox, code, "the VM could not be launched", err);
 }
 
-/* What is left of it, a vTPM say, ends too. */
-static int bury(
-	struct worker *worker, const struct sandbox *sandbox, const char *gone, struct err *err)
+/* What is left of it, a vTPM say, ends too. Whose driver only looks at it has not held it yet. */
+static int bury(struct worker *worker, const struct driver *driver, const struct sandbox *sandbox,
+	const struct driver_state *gone, struct err *err)
 {
-	const struct driver *driver;
+	struct driver_state state;
 	auto_fd int hold = -1;
+	int r;
 
-	if (take(worker, sandbox, &driver, &hold, err) < 0 ||
-		driver->stop(worker->program, sandbox->id, err) < 0)
+	if (!driver->pursue && take(worker, sandbox, &driver, &hold, err) < 0)
 		return -1;
-	return change(worker, sandbox, STATE_DIE, gone, "the VM or its vTPM ended by itself", err);
+	r = driver_pursue(driver, worker, sandbox, DRIVER_DOWN, &state, err);
+	if (r != 0)
+		return r;
+	return change(worker, sandbox, STATE_DIE, gone->code,
+		*gone->detail ? gone->detail : "the VM or its vTPM ended by itself", err);
 }
 
 static int step_ready(struct worker *worker, const void *row, struct err *err)
 {
 	const struct sandbox *sandbox = row;
 	const struct driver *driver;
-	const char *gone;
+	struct driver_state state;
+	auto_fd int hold = -1;
+	int r;
 
 	if (sandbox->has_expired)
 		return change(worker, sandbox, STATE_EXPIRE, NULL, NULL, err);
 	if (driver_of(sandbox, &driver, err) < 0 ||
-		driver->settled(worker->program, sandbox->id, err) < 0 ||
-		driver->inspect(worker->program, sandbox->id, &gone, err) < 0)
+		(driver->pursue && take(worker, sandbox, &driver, &hold, err) < 0) ||
+		driver_settled(driver, worker->program, sandbox->id, err) < 0)
 		return -1;
-	if (gone)
-		return bury(worker, sandbox, gone, err);
+	r = driver_pursue(driver, worker, sandbox, DRIVER_UP, &state, err);
+	if (r != 0)
+		return r;
+	if (*state.code)
+		return bury(worker, driver, sandbox, &state, err);
 	if (!sandbox->is_idle)
 		return 0;
 	return change(worker, sandbox, STATE_IDLE, "sandbox.idle",
 		"no run used it for as long as its idle time-out", err);
 }
 
+/* As driver_pursue(), with the sandbox held: nothing is to be ended of what was never begun. */
+static int end(struct worker *worker, const struct sandbox *sandbox, enum driver_goal goal,
+	int *ret_hold, struct err *err)
+{
+	const struct driver *driver;
+	struct driver_state state;
+
+	if (!sandbox->is_begun)
+		return 0;
+	if (take(worker, sandbox, &driver, ret_hold, err) < 0)
+		return -1;
+	return driver_pursue(driver, worker, sandbox, goal, &state, err);
+}
+
 /* Why it was stopped stays to be read, when it was not its owner who said so. */
 static int step_stopping(struct worker *worker, const void *row, struct err *err)
 {
 	const struct sandbox *sandbox = row;
-	const struct driver *driver;
 	auto_fd int hold = -1;
+	int r = end(worker, sandbox, DRIVER_DOWN, &hold, err);
 
-	if (take(worker, sandbox, &driver, &hold, err) < 0 ||
-		driver->stop(worker->program, sandbox->id, err) < 0)
-		return -1;
+	if (r != 0)
+		return r;
 	crash_point("done", "stop");
 	return change(
 		worker, sandbox, STATE_ENDED, sandbox->failure_code, sandbox->failure_detail, err);
@@ -198,11 +232,12 @@ static int step_stopping(struct worker *worker, const void *row, struct err *err
 static int step_deleting(struct worker *worker, const void *row, struct err *err)
 {
 	const struct sandbox *sandbox = row;
-	const struct driver *driver;
 	auto_fd int hold = -1;
+	int r = end(worker, sandbox, DRIVER_GONE, &hold, err);
 
-	if (take(worker, sandbox, &driver, &hold, err) < 0 ||
-		driver->destroy(worker->program, sandbox->id, err) < 0)
+	if (r != 0)
+		return r;
+	if (vtpm_stock_drop(worker->program, sandbox->id, err) < 0)
 		return -1;
 	crash_point("done", "destroy");
 	return change(worker, sandbox, STATE_ENDED, NULL, NULL, err);

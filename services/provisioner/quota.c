@@ -10,6 +10,7 @@
 #include "lib/mem.h"
 #include "lib/wake.h"
 #include "services/provisioner/config.h"
+#include "services/provisioner/store_pool.h"
 
 #define MOST 1000000000ll
 
@@ -72,6 +73,24 @@ int quota_check(struct web_req *req, struct sandbox *sandbox, struct err *err)
 	return 0;
 }
 
+int quota_take(
+	struct web_req *req, const struct sandbox *sandbox, const char **ret_id, struct err *err)
+{
+	const struct provisioner_conf *conf = req->worker->program;
+	const struct quota usual = usual_of(conf);
+
+	*ret_id = NULL;
+	if (!*conf->pool)
+		return 0;
+	crash_point("before", "take");
+	if (store_warm_take(req, sandbox, &usual, ret_id, err) < 0)
+		return -1;
+	crash_point("after", "take");
+	if (*ret_id) /* its agent waits for the claim */
+		wake_ring(req->worker->wake, "web", *ret_id);
+	return 0;
+}
+
 int quota_queue(
 	struct web_req *req, const struct sandbox *sandbox, json_t **ret_queue, struct err *err)
 {
@@ -80,21 +99,46 @@ int quota_queue(
 	return store_queue(req->worker->db, sandbox, &usual, ret_queue, err);
 }
 
+#define LIMIT(name)                                                                                \
+	{                                                                                          \
+#name, JSON_FIELD_COUNT, offsetof(struct quota, name), false, MOST                 \
+	}
+
+static const struct json_field fields[] = {
+	LIMIT(sandboxes),
+	LIMIT(vcpus),
+	LIMIT(memory_mib),
+	LIMIT(weight),
+	LIMIT(member_sandboxes),
+	LIMIT(member_weight),
+	LIMIT(lifetime_s),
+	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
+};
+
+static long long limit_in(const struct quota *quota, const struct json_field *field)
+{
+	return *(const long long *)((const char *)quota + field->offset);
+}
+
 static int answer(struct web_req *req, struct web_res *res, const char *tenant, struct err *err)
 {
-	const struct quota usual = usual_of(req->worker->program);
-	struct quota quota;
-	json_t *usage;
+	const struct quota usual = usual_of(req->worker->program),
+			   none = { -1, -1, -1, -1, -1, -1, -1 };
+	json_t *usage, *limits = json_object(), *by_operator = json_array();
+	struct quota quota, own;
 
+	res->json = json_pack(
+		"{s:s,s:o,s:o}", "tenant", tenant, "limits", limits, "by_operator", by_operator);
 	if (store_quota_get(req->worker->db, tenant, &usual, &quota, err) < 0 ||
+		store_quota_get(req->worker->db, tenant, &none, &own, err) < 0 ||
 		store_quota_usage(req->worker->db, tenant, &usage, err) < 0)
 		return -1;
-	res->json = json_pack("{s:s,s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:o}", "tenant", tenant,
-		"limits", "sandboxes", (json_int_t)quota.sandboxes, "vcpus",
-		(json_int_t)quota.vcpus, "memory_mib", (json_int_t)quota.memory_mib, "weight",
-		(json_int_t)quota.weight, "member_sandboxes", (json_int_t)quota.member_sandboxes,
-		"member_weight", (json_int_t)quota.member_weight, "lifetime_s",
-		(json_int_t)quota.lifetime_s, "used", usage);
+	for (const struct json_field *field = fields; field->name; field++) {
+		json_object_set_new(limits, field->name, json_integer(limit_in(&quota, field)));
+		if (limit_in(&own, field) >= 0)
+			json_array_append_new(by_operator, json_string(field->name));
+	}
+	json_object_set_new(res->json, "used", usage);
 	return 0;
 }
 
@@ -122,22 +166,6 @@ int quota_show(struct web_req *req, struct web_res *res, struct err *err)
 		return -1;
 	return answer(req, res, tenant, err);
 }
-
-#define LIMIT(name)                                                                                \
-	{                                                                                          \
-#name, JSON_FIELD_COUNT, offsetof(struct quota, name), false, MOST                 \
-	}
-
-static const struct json_field fields[] = {
-	LIMIT(sandboxes),
-	LIMIT(vcpus),
-	LIMIT(memory_mib),
-	LIMIT(weight),
-	LIMIT(member_sandboxes),
-	LIMIT(member_weight),
-	LIMIT(lifetime_s),
-	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
-};
 
 /* A limit that is left out is the configuration's again. */
 int quota_put(struct web_req *req, struct web_res *res, struct err *err)

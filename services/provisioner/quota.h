@@ -20,6 +20,11 @@ int quota_admit(struct worker *worker, struct err *err);
  * end the longest one that the quota allows. */
 int quota_check(struct web_req *req, struct sandbox *sandbox, struct err *err);
 
+/* One of the pool that fits becomes the caller's, if there is one and his quotas have room: its id,
+ * else NULL. */
+int quota_take(
+	struct web_req *req, const struct sandbox *sandbox, const char **ret_id, struct err *err);
+
 /* {"position":…,"reason":…} of a sandbox that is queued. */
 int quota_queue(
 	struct web_req *req, const struct sandbox *sandbox, json_t **ret_queue, struct err *err);

@@ -3,6 +3,7 @@
 #include "services/provisioner/runc_bundle.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,12 +26,44 @@ static json_t *texts(const char *const *list)
 }
 
 /* What the agent's cage for apps is made with; within the user namespace only. */
+#define CAPABILITY(name)                                                                           \
+	{                                                                                          \
+#name, name                                                                        \
+	}
+static const struct {
+	const char *name;
+	unsigned number;
+} known[] = {
+	CAPABILITY(CAP_CHOWN),
+	CAPABILITY(CAP_DAC_OVERRIDE),
+	CAPABILITY(CAP_FOWNER),
+	CAPABILITY(CAP_FSETID),
+	CAPABILITY(CAP_KILL),
+	CAPABILITY(CAP_NET_ADMIN),
+	CAPABILITY(CAP_SETFCAP),
+	CAPABILITY(CAP_SETGID),
+	CAPABILITY(CAP_SETPCAP),
+	CAPABILITY(CAP_SETUID),
+	CAPABILITY(CAP_SYS_ADMIN),
+	CAPABILITY(CAP_SYS_CHROOT),
+	CAPABILITY(CAP_SYS_RESOURCE),
+};
+
+uint64_t runc_bundle_capabilities(void)
+{
+	uint64_t bits = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		bits |= UINT64_C(1) << known[i].number;
+	return bits;
+}
+
 static json_t *capabilities(void)
 {
-	auto_json json_t *list = TEXTS("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
-		"CAP_KILL", "CAP_NET_ADMIN", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP",
-		"CAP_SETUID", "CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SYS_RESOURCE");
+	auto_json json_t *list = json_array();
 
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		json_array_append_new(list, json_string(known[i].name));
 	return json_pack("{s:O,s:O,s:O}", "bounding", list, "effective", list, "permitted", list);
 }
 
@@ -120,7 +153,7 @@ static json_t *linux_of(const struct runc_bundle *bundle, long long memory)
 		"seccomp", seccomp());
 }
 
-static json_t *config_of(const struct runc_bundle *bundle)
+json_t *runc_bundle_config(const struct runc_bundle *bundle)
 {
 	long long memory =
 		json_integer_value(json_object_get(bundle->spec->parameters, "memory_mib")) << 20;
@@ -151,7 +184,7 @@ static int copy_agent(const struct runc_bundle *bundle, struct err *err)
 
 	if (buf_read_file(&program, bundle->agent, err) < 0)
 		return -1;
-	return buf_write_file(path, program.data, program.len, 0755, err);
+	return buf_replace_file(path, program.data, program.len, 0755, err);
 }
 
 int runc_bundle_write(const struct runc_bundle *bundle, struct err *err)
@@ -160,7 +193,7 @@ int runc_bundle_write(const struct runc_bundle *bundle, struct err *err)
 	auto_free char *initdata = mem_printf("%s/initdata.json", etc);
 	auto_free char *secret = mem_printf("%s/secret", etc);
 	auto_free char *config = mem_printf("%s/config.json", bundle->folder), *text = NULL;
-	auto_json json_t *document = config_of(bundle);
+	auto_json json_t *document = runc_bundle_config(bundle);
 	size_t len;
 
 	if (make_root(bundle->folder, err) < 0 || vm_files_folder(etc, 0711, err) < 0 ||
@@ -171,5 +204,5 @@ int runc_bundle_write(const struct runc_bundle *bundle, struct err *err)
 			strlen(bundle->spec->enrolment_secret), bundle->uid, err) < 0)
 		return -1;
 	text = json_encode(document, &len);
-	return buf_write_file(config, text, len, 0600, err);
+	return buf_replace_file(config, text, len, 0600, err);
 }

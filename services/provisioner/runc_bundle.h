@@ -7,6 +7,8 @@
 #ifndef PROVISIONER_RUNC_BUNDLE_H
 #define PROVISIONER_RUNC_BUNDLE_H
 
+#include <stdint.h>
+
 #include "services/provisioner/driver.h"
 
 /* Ids inside: 0 is the agent, RUNC_APP_FIRST on are those of the apps' cage (agent/jail.h). */
@@ -22,6 +24,10 @@ struct runc_bundle {
 	uid_t app_uid; /* of the first of the app's ids */
 };
 
+/* Those that anything in there can ever have, a bit each. */
+uint64_t runc_bundle_capabilities(void);
+/* config.json, and all of it with what it points to. */
+json_t *runc_bundle_config(const struct runc_bundle *bundle);
 int runc_bundle_write(const struct runc_bundle *bundle, struct err *err);
 
 #endif

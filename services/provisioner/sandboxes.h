@@ -21,6 +21,8 @@ web_handler sandbox_stop;
 web_handler sandbox_delete;
 
 /* The caller's sandbox of the path: sandbox.not_found, also of one that was deleted. */
+/* Also another tenant's in one of the caller's spaces: to be looked at. */
+int sandbox_read(struct web_req *req, struct sandbox *ret_sandbox, struct err *err);
 int sandbox_get(struct web_req *req, struct sandbox *ret_sandbox, struct err *err);
 /* As its owner sees it; and as it stands now, 202. */
 int sandbox_answer(

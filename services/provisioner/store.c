@@ -29,7 +29,7 @@ static int add_work(struct db *db, void *arg, struct err *err)
 
 	if (resource_remember(db, work->req, "POST /v1/sandboxes", sandbox->id, err) < 0 ||
 		db_exec(db, &SQL_SANDBOX_INSERT,
-			DB_PARAMS(who->tenant, who->space, sandbox->id, sandbox->name,
+			DB_PARAMS(who->tenant, sandbox->space, sandbox->id, sandbox->name,
 				sandbox->template_id, DB_NUMBER(sandbox->template_version),
 				sandbox->driver, sandbox->parameters, sandbox->claim,
 				sandbox->initdata, who->subject, DB_NUMBER(sandbox->vcpus),
@@ -42,8 +42,10 @@ static int add_work(struct db *db, void *arg, struct err *err)
 	if (db_affected(rows) == 0)
 		return err_set(err, ERR_LIMITED, "quota.queue_full",
 			"%lld sandboxes of this tenant wait already", work->most_queued);
-	audit(db, &(const struct audit_act) {
-			  .action = "create", .on = sandbox->id, .detail = sandbox->template_id });
+	audit(db, &(const struct audit_act) { .action = "create",
+			  .on = sandbox->id,
+			  .detail = sandbox->template_id,
+			  .space = sandbox->space });
 	return db_exec(db, &SQL_OUTBOX_INSERT, DB_PARAMS("sandbox", sandbox->id), NULL, err);
 }
 
@@ -72,6 +74,7 @@ static void read_sandbox(const struct db_rows *rows, struct arena *arena, struct
 		.initdata = TEXT("initdata"),
 		.evidence = TEXT("evidence"),
 		.verdict = TEXT("verdict"),
+		.progress = TEXT("progress"),
 		.enc_jwk = TEXT("enc_jwk"),
 		.sig_jwk = TEXT("sig_jwk"),
 		.enc = TEXT("enc"),
@@ -90,6 +93,7 @@ static void read_sandbox(const struct db_rows *rows, struct arena *arena, struct
 		.memory_mib = NUMBER("memory_mib"),
 		.weight = NUMBER("weight"),
 		.idle_s = db_is_null(rows, 0, "idle_s") ? 0 : NUMBER("idle_s"),
+		.is_begun = db_bool(rows, 0, "is_begun"),
 		.boot_timed_out = db_bool(rows, 0, "boot_timed_out"),
 		.has_expired = db_bool(rows, 0, "has_expired"),
 		.is_idle = db_bool(rows, 0, "is_idle"),
@@ -98,13 +102,12 @@ static void read_sandbox(const struct db_rows *rows, struct arena *arena, struct
 #undef NUMBER
 }
 
-int store_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
+static int get(struct db *db, struct arena *arena, const struct db_scope *scope, const char *id,
 	struct sandbox *ret_sandbox, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(db, DB_TENANT(tenant), &SQL_SANDBOX_BY_ID, DB_PARAMS(tenant, id), &rows, err) <
-		0)
+	if (db_run(db, scope, &SQL_SANDBOX_BY_ID, DB_PARAMS(scope->tenant_id, id), &rows, err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
 		return err_set(
@@ -113,10 +116,25 @@ int store_get(struct db *db, struct arena *arena, const char *tenant, const char
 	return 0;
 }
 
+int store_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
+	struct sandbox *ret_sandbox, struct err *err)
+{
+	return get(db, arena, DB_TENANT(tenant), id, ret_sandbox, err);
+}
+
+int store_read(struct web_req *req, const char *id, struct sandbox *ret_sandbox, struct err *err)
+{
+	const struct principal *who = req->principal;
+
+	return get(req->worker->db, req->arena, DB_SPACES(who->tenant, who->spaces), id,
+		ret_sandbox, err);
+}
+
 static json_t *list_row(const struct db_rows *rows, size_t i)
 {
-	json_t *record = json_pack("{s:s,s:s,s:{s:s,s:I},s:s,s:I,s:s,s:s,s:s}", "id",
-		db_text(rows, i, "id"), "name", db_text(rows, i, "name"), "template", "id",
+	json_t *record = json_pack("{s:s,s:s,s:s,s:s,s:{s:s,s:I},s:s,s:I,s:s,s:s,s:s}", "id",
+		db_text(rows, i, "id"), "tenant", db_text(rows, i, "tenant_id"), "space",
+		db_text(rows, i, "space_id"), "name", db_text(rows, i, "name"), "template", "id",
 		db_text(rows, i, "template_id"), "version",
 		(json_int_t)db_number(rows, i, "template_version"), "state",
 		db_text(rows, i, "state"), "boot", (json_int_t)db_number(rows, i, "boot"),
@@ -132,11 +150,11 @@ static json_t *list_row(const struct db_rows *rows, size_t i)
 
 int store_list(struct web_req *req, const struct page *page, json_t **ret_list, struct err *err)
 {
-	const char *tenant = req->principal->tenant;
+	const struct principal *who = req->principal;
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_SANDBOX_LIST,
-		    DB_PARAMS(tenant, page->before, page->limit), &rows, err) < 0)
+	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces), &SQL_SANDBOX_LIST,
+		    DB_PARAMS(who->tenant, page->before, page->limit, who->spaces), &rows, err) < 0)
 		return -1;
 	*ret_list = resource_list(rows, page, list_row);
 	return 0;
@@ -295,21 +313,4 @@ int store_sweep_exists(struct db *db, const char *id, bool *ret_exists, struct e
 		return -1;
 	*ret_exists = db_count(rows) > 0;
 	return 0;
-}
-
-int store_template_publish(
-	struct db *db, const char *id, long long version, const char *digest, struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-
-	if (db_run(db, NULL, &SQL_TEMPLATE_PUBLISH, DB_PARAMS(id, DB_NUMBER(version), digest), NULL,
-		    err) < 0 ||
-		db_run(db, NULL, &SQL_TEMPLATE_PUBLISHED, DB_PARAMS(id, DB_NUMBER(version)), &rows,
-			err) < 0)
-		return -1;
-	if (db_count(rows) == 1 && strcmp(db_text(rows, 0, "digest"), digest) == 0)
-		return 0;
-	return err_set(err, ERR_CONFLICT, "template.changed",
-		"version %lld of template '%s' was another file when it was published", version,
-		id);
 }

@@ -20,13 +20,13 @@ extern const struct sql *const store_claim, *const store_release; /* of struct s
 struct sandbox {
 	const char *tenant, *space, *id, *name, *template_id, *driver, *parameters, *state, *claim,
 		*initdata;
-	const char *evidence, *verdict, *enc_jwk, *sig_jwk, *enc, *sig;
+	const char *evidence, *verdict, *progress, *enc_jwk, *sig_jwk, *enc, *sig;
 	const char *failure_code, *failure_detail, *created_by, *created_at, *updated_at,
 		*expires_at;
 	const char *lease; /* of the loop's step; NULL in a request */
 	long long template_version, boot, launched_boot, revision;
 	long long vcpus, memory_mib, weight, ttl_s, idle_s; /* ttl_s: of store_add() only */
-	bool boot_timed_out, has_expired, is_idle;
+	bool is_begun, boot_timed_out, has_expired, is_idle;
 };
 
 /* quota.queue_full when `most_queued` of the tenant's wait already; 0: any. */
@@ -35,6 +35,8 @@ int store_add(
 /* sandbox.not_found; deleted ones are found by the loop only (`deleted`). */
 int store_get(struct db *db, struct arena *arena, const char *tenant, const char *id,
 	struct sandbox *ret_sandbox, struct err *err);
+/* The same for reading: also another tenant's in one of the caller's spaces. */
+int store_read(struct web_req *req, const char *id, struct sandbox *ret_sandbox, struct err *err);
 int store_list(struct web_req *req, const struct page *page, json_t **ret_list, struct err *err);
 
 /* sandbox.stale (409) when the row is no longer as `sandbox` says, or its lease is another's. */
@@ -70,10 +72,6 @@ int store_quota_put(
 int store_quota_usage(struct db *db, const char *tenant, json_t **ret_usage, struct err *err);
 int store_queue(struct db *db, const struct sandbox *sandbox, const struct quota *usual,
 	json_t **ret_queue, struct err *err);
-
-/* The first to come says what this version is; template.changed when it was another file. */
-int store_template_publish(
-	struct db *db, const char *id, long long version, const char *digest, struct err *err);
 
 /* Sweeps. */
 /* The tenant of a sandbox, by its enrolment secret's hash or by its id alone: *ret_tenant NULL when

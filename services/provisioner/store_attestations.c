@@ -124,11 +124,11 @@ static int not_found(const char *id, struct err *err)
 int store_attestation_get(struct web_req *req, const char *sandbox_id, const char *id,
 	struct attestation *ret_attestation, struct err *err)
 {
-	const char *tenant = req->principal->tenant;
+	const struct principal *who = req->principal;
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_TENANT(tenant), &SQL_ATTESTATION_BY_ID,
-		    DB_PARAMS(tenant, sandbox_id, id), &rows, err) < 0)
+	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces), &SQL_ATTESTATION_BY_ID,
+		    DB_PARAMS(who->tenant, sandbox_id, id), &rows, err) < 0)
 		return -1;
 	if (db_count(rows) == 0)
 		return not_found(id, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading one template.yaml with libcyaml: closed schema, no aliases, line and column in the
+/* Reading one template's YAML with libcyaml: closed schema, no aliases, line and column in the
  * refusal. */
 #include <cyaml/cyaml.h>
 #include <string.h>
@@ -25,10 +25,12 @@ static const cyaml_schema_field_t parameter_fields[] = {
 	CYAML_FIELD_INT("max", CYAML_FLAG_OPTIONAL, struct template_parameter, max),
 	CYAML_FIELD_SEQUENCE_COUNT("enum", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 		struct template_parameter, allowed, n_allowed, &text_schema, 0, 64),
+	CYAML_FIELD_STRING_PTR("pattern", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+		struct template_parameter, pattern, 1, 128),
 	CYAML_FIELD_END,
 };
 
-static const cyaml_schema_value_t parameter_schema = {
+static const cyaml_schema_value_t parameter_value_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct template_parameter, parameter_fields),
 };
 
@@ -44,11 +46,11 @@ static const cyaml_schema_field_t template_fields[] = {
 	CYAML_FIELD_STRING_PTR("driver", CYAML_FLAG_POINTER, struct template, driver, 1, 32),
 	CYAML_FIELD_STRING_PTR("class", CYAML_FLAG_POINTER, struct template, class, 1, 32),
 	CYAML_FIELD_SEQUENCE("parameters", CYAML_FLAG_POINTER, struct template, parameters,
-		&parameter_schema, 0, 32),
+		&parameter_value_schema, 0, 32),
 	CYAML_FIELD_END,
 };
 
-static const cyaml_schema_value_t template_schema = {
+static const cyaml_schema_value_t document_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct template, template_fields),
 };
 
@@ -62,25 +64,46 @@ __attribute__((format(printf, 3, 0))) static void keep_message(
 		vsnprintf(message, 160, fmt, args);
 }
 
-int template_file_read(const char *path, struct template **ret_template, struct err *err)
+static cyaml_config_t config_of(char message[160])
 {
-	char message[160] = "";
-	const cyaml_config_t config = {
+	return (cyaml_config_t) {
 		.log_fn = keep_message,
 		.log_ctx = message,
 		.log_level = CYAML_LOG_ERROR,
 		.mem_fn = cyaml_mem,
 		.flags = CYAML_CFG_NO_ALIAS,
 	};
-	struct template *template = NULL;
-	cyaml_err_t r =
-		cyaml_load_file(path, &config, &template_schema, (cyaml_data_t **)&template, NULL);
+}
 
-	if (r != CYAML_OK) {
-		message[strcspn(message, "\n")] = '\0';
-		return err_set(err, ERR_INVALID, "template.invalid", "%s: %s", path,
-			*message ? message : cyaml_strerror(r));
+int template_parse(const char *text, size_t len, const char *name, struct template **ret_template,
+	struct err *err)
+{
+	char message[160] = "";
+	const cyaml_config_t config = config_of(message);
+	struct template *template = NULL;
+	cyaml_err_t r = cyaml_load_data((const uint8_t *)text, len, &config, &document_schema,
+		(cyaml_data_t **)&template, NULL);
+
+	if (r == CYAML_OK && template) {
+		*ret_template = template;
+		return 0;
 	}
-	*ret_template = template;
-	return 0;
+	message[strcspn(message, "\n")] = '\0';
+	return err_set(err, ERR_INVALID, "template.invalid", "%s: %s", name,
+		*message ? message
+			 : (r == CYAML_OK ? "there is nothing in it" : cyaml_strerror(r)));
+}
+
+void template_free(struct template *template)
+{
+	char message[160] = "";
+	const cyaml_config_t config = config_of(message);
+
+	if (template)
+		cyaml_free(&config, &document_schema, template, 0);
+}
+
+void template_cleanup(struct template **template)
+{
+	template_free(*template);
 }

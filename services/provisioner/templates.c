@@ -1,66 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The templates of this process: read at start, then const. */
+/* The files at start, and what members see of templates. */
 #include "services/provisioner/templates.h"
 
-#include <errno.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "launcher/launch.h"
 #include "lib/auth.h"
 #include "lib/buf.h"
 #include "lib/cert.h"
+#include "lib/digest.h"
 #include "lib/json.h"
-#include "lib/log.h"
 #include "lib/mem.h"
 #include "services/provisioner/config.h"
-#include "services/provisioner/driver.h"
 
-#define MAX_TEMPLATES 64
-#define TEXT_MAX_LEN 256
-
-static struct template *templates[MAX_TEMPLATES];
-static size_t n_templates;
 static json_t *reference; /* guest.json */
 static char edge_spki[DIGEST_TEXT_SIZE];
 
-static json_t *parameter_schema(const struct template_parameter *parameter)
+const char *template_edge_spki(void)
 {
-	json_t *schema = json_pack("{s:s,s:s}", "description", parameter->help, "type",
-		parameter->kind == TEMPLATE_INTEGER ? "integer" : "string");
-
-	if (parameter->kind == TEMPLATE_INTEGER) {
-		json_object_set_new(
-			schema, "default", json_integer(strtoll(parameter->fallback, NULL, 10)));
-		json_object_set_new(schema, "minimum", json_integer(parameter->min));
-		json_object_set_new(schema, "maximum", json_integer(parameter->max));
-		return schema;
-	}
-	json_object_set_new(schema, "default", json_string(parameter->fallback));
-	if (parameter->n_allowed) {
-		json_t *allowed = json_array();
-
-		for (unsigned i = 0; i < parameter->n_allowed; i++)
-			json_array_append_new(allowed, json_string(parameter->allowed[i]));
-		json_object_set_new(schema, "enum", allowed);
-	}
-	return schema;
+	return edge_spki;
 }
 
-static json_t *template_record(const struct template *template)
+json_t *template_record(const struct template *template, const struct template_row *row)
 {
-	json_t *properties = json_object();
-
-	for (unsigned i = 0; i < template->parameters_count; i++)
-		json_object_set_new(properties, template->parameters[i].name,
-			parameter_schema(&template->parameters[i]));
-	return json_pack("{s:s,s:I,s:s,s:s,s:{s:s,s:s,s:b,s:o},s:[s],s:O,s:s}", "id", template->id,
-		"version", (json_int_t) template->version, "title", template->title, "driver",
-		template->driver, "parameters", "$schema",
-		"https://json-schema.org/draft/2020-12/schema", "type", "object",
-		"additionalProperties", 0, "properties", properties, "classes", template->class,
-		"reference", reference, "edge_ca_spki", edge_spki);
+	return json_pack("{s:s,s:I,s:s,s:s,s:s,s:I,s:o,s:[s],s:O,s:s}", "id", template->id,
+		"version", (json_int_t) template->version, "state", row->state, "title",
+		template->title, "driver", template->driver, "weight",
+		(json_int_t)(template->weight ? template->weight : 1), "parameters",
+		template_schema(template), "classes", template->class, "reference", reference,
+		"edge_ca_spki", edge_spki);
 }
+
+/* --- who may use it --- */
 
 static bool is_listed(char *const *list, unsigned count, const char *text)
 {
@@ -79,160 +52,165 @@ static bool is_for(const struct template *template, const struct principal *call
 		!is_listed(template->tenants, template->n_tenants, caller->tenant))
 		return false;
 	for (unsigned i = 0; i < template->n_roles && !has_role; i++)
-		has_role = principal_need_role(caller, template->roles[i], NULL) == 0;
+		has_role = principal_has_role(caller, template->roles[i]);
 	return has_role;
 }
 
+static int not_found(const char *id, struct err *err)
+{
+	return err_set(err, ERR_NOT_FOUND, "template.not_found", "there is no template '%s'", id);
+}
+
+/* Rows come with each id's newest first; the first that is for the caller is this id's. */
+struct search {
+	const struct principal *caller; /* NULL: anybody's */
+	long long version;		/* 0: the newest */
+	json_t *items;			/* of all ids, or NULL: */
+	struct template *found;
+	struct template_row row; /* of it */
+	const char *last;	 /* id that is in `items` already */
+};
+
+static int on_offered(void *arg, const struct template_row *row, struct err *err)
+{
+	auto_template struct template *template = NULL;
+	struct search *search = arg;
+
+	if (search->found || (search->last && strcmp(search->last, row->id) == 0) ||
+		(search->version && search->version != row->version))
+		return 0;
+	if (template_parse(row->document, strlen(row->document), row->id, &template, err) < 0)
+		return -1;
+	if (search->caller && !is_for(template, search->caller))
+		return 0;
+	if (search->items) {
+		json_array_append_new(search->items, template_record(template, row));
+		search->last = row->id;
+		return 0;
+	}
+	search->row = *row;
+	search->found = take_ptr(template);
+	return 0;
+}
+
+static int find(struct web_req *req, const char *id, long long version, struct search *ret_search,
+	struct err *err)
+{
+	*ret_search = (struct search) { .caller = req->principal, .version = version };
+	if (store_template_offered(req->worker->db, req->arena, id, on_offered, ret_search, err) <
+		0)
+		return -1;
+	return ret_search->found ? 0 : not_found(id, err);
+}
+
+int template_find(struct web_req *req, const char *id, long long version,
+	struct template **ret_template, struct err *err)
+{
+	struct search search;
+
+	if (find(req, id, version, &search, err) < 0)
+		return -1;
+	*ret_template = search.found;
+	return 0;
+}
+
+int template_newest(
+	struct worker *worker, const char *id, struct template **ret_template, struct err *err)
+{
+	auto_arena struct arena *arena = arena_new();
+	struct search search = { 0 };
+
+	if (store_template_offered(worker->db, arena, id, on_offered, &search, err) < 0)
+		return -1;
+	*ret_template = search.found;
+	return 0;
+}
+
+/* --- handlers --- */
+
 int template_list(struct web_req *req, struct web_res *res, struct err *err)
 {
-	json_t *items = json_array();
+	auto_json json_t *items = json_array();
+	struct search search = { .caller = req->principal, .items = items };
 
-	(void)err;
-	for (size_t i = 0; i < n_templates; i++) {
-		if (is_for(templates[i], req->principal))
-			json_array_append_new(items, template_record(templates[i]));
-	}
-	res->json = json_pack("{s:o,s:n}", "items", items, "next_page_token");
+	if (store_template_offered(req->worker->db, req->arena, NULL, on_offered, &search, err) < 0)
+		return -1;
+	res->json = json_pack("{s:O,s:n}", "items", items, "next_page_token");
 	return 0;
 }
 
 int template_show(struct web_req *req, struct web_res *res, struct err *err)
 {
-	const struct template *template;
+	auto_template struct template *template = NULL;
+	struct search search;
 
-	if (template_find(req->principal, web_param(req, "template_id"), &template, err) < 0)
+	if (find(req, web_param(req, "template_id"), 0, &search, err) < 0)
 		return -1;
-	res->json = template_record(template);
+	template = search.found;
+	res->json = template_record(template, &search.row);
 	return 0;
 }
 
-int template_find(const struct principal *caller, const char *id,
-	const struct template **ret_template, struct err *err)
+long long template_version_of(const struct web_req *req)
 {
-	for (size_t i = 0; i < n_templates; i++) {
-		if (strcmp(templates[i]->id, id) == 0 && is_for(templates[i], caller)) {
-			*ret_template = templates[i];
-			return 0;
-		}
-	}
-	return err_set(err, ERR_NOT_FOUND, "template.not_found", "there is no template '%s'", id);
+	const char *text = web_param(req, "version");
+
+	return strspn(text, "0123456789") == strlen(text) ? strtoll(text, NULL, 10) : 0;
 }
 
-const char *template_edge_spki(void)
+/* A draft is its makers' only; a deprecated version may still be read by whoever could use it. */
+int template_version(struct web_req *req, struct web_res *res, struct err *err)
 {
-	return edge_spki;
-}
+	bool is_operator = principal_has_role(req->principal, "operator");
+	auto_template struct template *template = NULL;
+	const char *id = web_param(req, "template_id");
+	struct template_row row;
 
-static int bad_parameter(const char *name, const char *why, struct err *err)
-{
-	char pointer[96];
-
-	snprintf(pointer, sizeof(pointer), "/parameters/%s", name);
-	err_set(err, ERR_INVALID, "template.bad_parameter", "parameter '%s' %s", name, why);
-	return err_field(err, pointer, "template.bad_parameter", "%s", why);
-}
-
-static int check_text(
-	const struct template_parameter *parameter, const json_t *value, struct err *err)
-{
-	if (!json_is_string(value) || json_string_length(value) > TEXT_MAX_LEN)
-		return bad_parameter(parameter->name, "must be a short text", err);
-	for (unsigned i = 0; i < parameter->n_allowed; i++) {
-		if (strcmp(json_string_value(value), parameter->allowed[i]) == 0)
-			return 0;
-	}
-	return parameter->n_allowed
-		       ? bad_parameter(parameter->name, "is not one of the allowed values", err)
-		       : 0;
-}
-
-static int check_parameter(
-	const struct template_parameter *parameter, const json_t *value, struct err *err)
-{
-	if (parameter->kind == TEMPLATE_TEXT)
-		return check_text(parameter, value, err);
-	if (!json_is_integer(value) || json_integer_value(value) < parameter->min ||
-		json_integer_value(value) > parameter->max)
-		return bad_parameter(
-			parameter->name, "must be a number within the template's bounds", err);
+	if (store_template_get(req, id, template_version_of(req), &row, err) < 0 ||
+		template_parse(row.document, strlen(row.document), id, &template, err) < 0)
+		return -1;
+	if (!is_operator && (strcmp(row.state, "draft") == 0 || !is_for(template, req->principal)))
+		return err_set(err, ERR_NOT_FOUND, "template.not_found",
+			"there is no template '%s' with that version", id);
+	res->json = is_operator ? template_operator_record(template, &row)
+				: template_record(template, &row);
+	resource_etag(req, res, row.revision);
 	return 0;
 }
 
-static json_t *default_of(const struct template_parameter *parameter)
+/* What is measured at launch: template, sandbox, edge; nothing of a tenant or a policy, no secret.
+ */
+int template_initdata(
+	const struct template *template, const char *id, char **ret_text, struct err *err)
 {
-	return parameter->kind == TEMPLATE_TEXT
-		       ? json_string(parameter->fallback)
-		       : json_integer(strtoll(parameter->fallback, NULL, 10));
+	auto_json json_t *initdata = json_pack("{s:s,s:{s:s,s:I},s:s,s:{s:s,s:I,s:s},s:[s]}", "v",
+		"strongroom-initdata-1", "template", "id", template->id, "version",
+		(json_int_t) template->version, "sandbox", id, "edge", "host", LAUNCH_GUEST_GATEWAY,
+		"port", (json_int_t)LAUNCH_PORT, "ca_spki", edge_spki, "classes", template->class);
+	size_t len;
+
+	return jcs_encode(initdata, ret_text, &len, err);
 }
 
-int template_complete(const struct template *template, const json_t *given, json_t **ret_parameters,
-	struct err *err)
+/* --- at start --- */
+
+static int publish_file(struct db *db, const char *path, struct err *err)
 {
-	auto_json json_t *complete = json_object();
-	size_t used = 0;
+	auto_template struct template *template = NULL;
+	auto_buf text = BUF_INIT(TEMPLATE_MAX_LEN);
+	struct template_row row = { 0 };
 
-	for (unsigned i = 0; i < template->parameters_count; i++) {
-		const struct template_parameter *parameter = &template->parameters[i];
-		const json_t *value = json_object_get(given, parameter->name);
-
-		if (value && check_parameter(parameter, value, err) < 0)
-			return -1;
-		used += value ? 1 : 0;
-		json_object_set_new(complete, parameter->name,
-			value ? json_deep_copy(value) : default_of(parameter));
-	}
-	if (used != json_object_size(given))
-		return err_set(err, ERR_INVALID, "template.bad_parameter",
-			"a parameter is not one of the template's");
-	*ret_parameters = take_ptr(complete);
-	return 0;
-}
-
-void template_takes(
-	const struct template *template, const json_t *parameters, struct sandbox *ret_sandbox)
-{
-	const json_t *vcpus = json_object_get(parameters, "vcpus");
-
-	ret_sandbox->vcpus = vcpus ? json_integer_value(vcpus) : 1;
-	ret_sandbox->memory_mib = json_integer_value(json_object_get(parameters, "memory_mib"));
-	ret_sandbox->weight = template->weight ? template->weight : 1;
-}
-
-static int check_template(const struct template *template, const char *path, struct err *err)
-{
-	auto_json json_t *defaults = NULL;
-
-	if (!driver_find(template->driver))
-		return err_set(err, ERR_INVALID, "template.invalid", "%s: there is no driver '%s'",
-			path, template->driver);
-	if (strcmp(template->class, "none") != 0 && strcmp(template->class, "software-tpm") != 0)
-		return err_set(err, ERR_INVALID, "template.invalid",
-			"%s: the driver gives no evidence of the class '%s'", path,
-			template->class);
-	for (unsigned i = 0; i < template->parameters_count; i++) {
-		auto_json json_t *value = default_of(&template->parameters[i]);
-
-		if (check_parameter(&template->parameters[i], value, err) < 0)
-			return err_wrap(err, "%s: default", path);
-	}
-	return template_complete(template, NULL, &defaults, err);
-}
-
-static int read_template(struct db *db, const char *path, struct err *err)
-{
-	char digest[DIGEST_TEXT_SIZE];
-	struct template *template;
-
-	if (digest_file(path, digest, NULL, err) < 0 ||
-		template_file_read(path, &template, err) < 0)
+	if (buf_read_file(&text, path, err) < 0 ||
+		template_parse((const char *)text.data, text.len, path, &template, err) < 0 ||
+		template_check(template, path, err) < 0 || buf_add(&text, "", 1, err) < 0)
 		return -1;
-	templates[n_templates++] = template;
-	if (check_template(template, path, err) < 0)
-		return -1;
-	return store_template_publish(db, template->id, template->version, digest, err);
+	row.id = template->id;
+	row.version = template->version;
+	row.document = (const char *)text.data;
+	return store_template_built_in(db, &row, err);
 }
 
-static int read_templates(struct db *db, const char *folder, struct err *err)
+static int publish_files(struct db *db, const char *folder, struct err *err)
 {
 	auto_free char *pattern = mem_printf("%s/*/template.yaml", folder);
 	glob_t found;
@@ -241,8 +219,8 @@ static int read_templates(struct db *db, const char *folder, struct err *err)
 	if (glob(pattern, 0, NULL, &found) != 0)
 		return err_set(err, ERR_INVALID, "template.invalid",
 			"there is no template below '%s'", folder);
-	for (size_t i = 0; r == 0 && i < found.gl_pathc && i < MAX_TEMPLATES; i++)
-		r = read_template(db, found.gl_pathv[i], err);
+	for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
+		r = publish_file(db, found.gl_pathv[i], err);
 	globfree(&found);
 	return r;
 }
@@ -261,5 +239,5 @@ int templates_init(struct worker *worker, struct err *err)
 	if (!reference)
 		return err_wrap(err, "%s", guest);
 	memcpy(edge_spki, info.spki, sizeof(edge_spki));
-	return read_templates(worker->db, conf->templates_dir, err);
+	return publish_files(worker->db, conf->templates_dir, err);
 }

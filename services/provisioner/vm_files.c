@@ -23,13 +23,21 @@ int vm_files_folder(const char *path, mode_t mode, struct err *err)
 	return chmod(path, mode) < 0 ? err_errno(err, "chmod '%s'", path) : 0;
 }
 
-int vm_files_make(const char *path, const void *data, size_t len, uid_t uid, struct err *err)
+static int give(const char *path, uid_t uid, struct err *err)
 {
-	if (buf_write_file(path, data, len, 0600, err) < 0)
-		return -1;
 	if (geteuid() == 0 && lchown(path, uid, (gid_t)uid) < 0)
 		return err_errno(err, "give '%s' to the VM's user", path);
 	return 0;
+}
+
+int vm_files_make(const char *path, const void *data, size_t len, uid_t uid, struct err *err)
+{
+	return buf_replace_file(path, data, len, 0600, err) < 0 ? -1 : give(path, uid, err);
+}
+
+int vm_files_keep(const char *path, const void *data, size_t len, uid_t uid, struct err *err)
+{
+	return buf_write_file(path, data, len, 0600, err) < 0 ? -1 : give(path, uid, err);
 }
 
 static __thread uid_t new_owner; /* nftw() hands nothing on */
@@ -63,6 +71,14 @@ int vm_files_remove(const char *path, struct err *err)
 	if (access(path, F_OK) == 0 && nftw(path, remove_entry, DEPTH, FTW_DEPTH | FTW_PHYS) < 0)
 		return err_errno(err, "remove '%s'", path);
 	return 0;
+}
+
+void vm_files_cap(const char *path, long long max_bytes)
+{
+	struct stat info;
+
+	if (stat(path, &info) == 0 && info.st_size > max_bytes)
+		(void)!truncate(path, 0);
 }
 
 int vm_files_raise(int fd)

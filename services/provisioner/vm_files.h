@@ -10,12 +10,16 @@
 #include "lib/err.h"
 
 int vm_files_folder(const char *path, mode_t mode, struct err *err); /* fine when it is there */
-/* A file for the VM's user (0600) in a folder that is not his. */
+/* A file for the VM's user (0600) in a folder that is not his: for one boot, so nothing waits until
+ * a disk has it, or for as long as the folder is there. */
 int vm_files_make(const char *path, const void *data, size_t len, uid_t uid, struct err *err);
+int vm_files_keep(const char *path, const void *data, size_t len, uid_t uid, struct err *err);
 /* The whole tree becomes that user's. */
 int vm_files_give(const char *path, uid_t uid, struct err *err);
 /* The whole tree goes; fine when it is not there. */
 int vm_files_remove(const char *path, struct err *err);
+/* A console that is written by appending begins anew when it is longer. */
+void vm_files_cap(const char *path, long long max_bytes);
 /* Calls back for each entry whose name is a sandbox's id; fine when there is no folder. */
 int vm_files_list(const char *path,
 	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,

@@ -52,9 +52,8 @@ static void *visit_main(void *arg)
 	address = visit->where;
 	address.sin_port = 0;
 	if (setns(visit->namespace, CLONE_NEWNET) < 0 || address_up("lo", &none) < 0 ||
-		address_up("lo:1", &address) < 0)
-		visit->error = errno;
-	else if ((visit->listener = listen_at(&visit->where)) < 0)
+		address_up("lo:1", &address) < 0 ||
+		(visit->listener = listen_at(&visit->where)) < 0)
 		visit->error = errno;
 	return NULL;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/buf.h"
+#include "lib/id.h"
 #include "lib/mem.h"
 
 #define CMDLINE_MAX 65536
@@ -60,7 +61,7 @@ int vm_process_note(const char *pid_file, pid_t pid, struct err *err)
 {
 	auto_free char *note = note_of(pid);
 
-	return buf_write_file(pid_file, note, strlen(note), 0644, err);
+	return buf_replace_file(pid_file, note, strlen(note), 0644, err);
 }
 
 /* The process of the note, if it is still that one. */
@@ -77,20 +78,25 @@ static pid_t noted(const char *pid_file)
 	return *now && strcmp(now, (const char *)text.data) == 0 ? pid : 0;
 }
 
+/* The first of a process's arguments, in `text`, up to *ret_end; NULL when it has none. */
+static const char *read_arguments(pid_t pid, struct buf *text, const char **ret_end)
+{
+	auto_free char *path = mem_printf("/proc/%d/cmdline", pid);
+
+	if (buf_read_file(text, path, NULL) < 0 || text->len == 0 || buf_add(text, "", 1, NULL) < 0)
+		return NULL;
+	*ret_end = (const char *)text->data + text->len;
+	return (const char *)text->data;
+}
+
 /* Whether the arguments are such a process's, or of the launcher that is about to become it. */
 static bool is_named(pid_t pid, const struct vm_process *process)
 {
-	auto_free char *path = mem_printf("/proc/%d/cmdline", pid);
 	bool is_program = false, is_name = false;
 	auto_buf text = BUF_INIT(CMDLINE_MAX);
-	const char *arg, *end;
+	const char *end, *arg = read_arguments(pid, &text, &end);
 
-	if (buf_read_file(&text, path, NULL) < 0 || text.len == 0 ||
-		buf_add(&text, "", 1, NULL) < 0)
-		return false;
-	arg = (const char *)text.data;
-	end = arg + text.len;
-	for (; arg < end; arg += strlen(arg) + 1) {
+	for (; arg && arg < end; arg += strlen(arg) + 1) {
 		if (is_program && is_name && strcmp(arg, process->name) == 0)
 			return started(pid) > 0;
 		is_name = strcmp(arg, process->option) == 0;
@@ -166,4 +172,49 @@ int vm_process_end(const struct vm_process *process, struct err *err)
 			return -1;
 	}
 	return err_set(err, ERR_TIMEOUT, "sandbox.will_not_end", "more than %d processes", MOST);
+}
+
+/* The id behind "<folder>/" in one argument. */
+static bool id_in(const char *argument, const char *folder, char ret_id[ID_SIZE])
+{
+	const char *at = strstr(argument, folder);
+
+	if (!at || at[strlen(folder)] != '/')
+		return false;
+	at += strlen(folder) + 1;
+	snprintf(ret_id, ID_SIZE, "%.*s", (int)strcspn(at, "/,"), at);
+	return id_is(ret_id, "sbx");
+}
+
+static bool id_of(pid_t pid, const char *folder, char ret_id[ID_SIZE])
+{
+	auto_buf text = BUF_INIT(CMDLINE_MAX);
+	const char *end, *arg = read_arguments(pid, &text, &end);
+
+	for (; arg && arg < end; arg += strlen(arg) + 1) {
+		if (id_in(arg, folder, ret_id))
+			return true;
+	}
+	return false;
+}
+
+int vm_process_list(const char *folder,
+	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
+	struct err *err)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	char id[ID_SIZE];
+	int r = 0;
+
+	if (!proc)
+		return err_errno(err, "open /proc");
+	while (r == 0 && (entry = readdir(proc))) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (pid > 1 && id_of(pid, folder, id))
+			r = on_id(arg, id, err);
+	}
+	closedir(proc);
+	return r;
 }

@@ -28,4 +28,10 @@ bool vm_process_ends(pid_t pid, int limit_ms);
 /* SIGTERM, 5 seconds, SIGKILL, for each that is found; returns when none is left. */
 int vm_process_end(const struct vm_process *process, struct err *err);
 
+/* Ids of sandboxes whose files below this folder stand in the arguments of a living process: calls
+ * back for each, more than once where there are several. */
+int vm_process_list(const char *folder,
+	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
+	struct err *err);
+
 #endif

@@ -40,15 +40,21 @@ static char *link_of(const char *folder, uid_t uid)
 	return mem_printf("%s/%u", folder, uid);
 }
 
-static bool is_owner(const char *path, const char *sandbox_id)
+static bool read_owner(const char *path, char ret_text[ID_SIZE + 1])
 {
-	char text[ID_SIZE + 1];
-	ssize_t len = readlink(path, text, sizeof(text) - 1);
+	ssize_t len = readlink(path, ret_text, ID_SIZE);
 
 	if (len < 0)
 		return false;
-	text[len] = '\0';
-	return strcmp(text, sandbox_id) == 0;
+	ret_text[len] = '\0';
+	return true;
+}
+
+static bool is_owner(const char *path, const char *sandbox_id)
+{
+	char text[ID_SIZE + 1];
+
+	return read_owner(path, text) && strcmp(text, sandbox_id) == 0;
 }
 
 /* The sandbox's link, or NULL. */
@@ -120,4 +126,21 @@ int vm_user_give_back(const struct provisioner_conf *conf, const char *sandbox_i
 
 	return vm_is_root() ? vm_user_release(folder, (uid_t)conf->sandbox_uid, sandbox_id, err)
 			    : 0;
+}
+
+int vm_user_list(const struct provisioner_conf *conf,
+	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
+	struct err *err)
+{
+	auto_free char *folder = mem_printf("%s/.users", conf->sandboxes_dir);
+	uid_t first = (uid_t)conf->sandbox_uid;
+
+	for (uid_t uid = first; vm_is_root() && uid < first + VM_USERS; uid++) {
+		auto_free char *path = link_of(folder, uid);
+		char id[ID_SIZE + 1];
+
+		if (read_owner(path, id) && on_id(arg, id, err) < 0)
+			return -1;
+	}
+	return 0;
 }

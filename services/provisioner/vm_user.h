@@ -29,6 +29,10 @@ bool vm_is_root(void);
 int vm_user_of(const struct provisioner_conf *conf, const char *sandbox_id, uid_t *ret_uid,
 	struct err *err);
 int vm_user_give_back(const struct provisioner_conf *conf, const char *sandbox_id, struct err *err);
+/* Whose uids are taken: calls back for each sandbox's id. */
+int vm_user_list(const struct provisioner_conf *conf,
+	int (*on_id)(void *arg, const char *sandbox_id, struct err *err), void *arg,
+	struct err *err);
 /* Gives it back; fine when there is none. */
 int vm_user_release(const char *folder, uid_t first, const char *sandbox_id, struct err *err);
 

@@ -5,14 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,10 +23,11 @@
 #include "lib/mem.h"
 #include "services/provisioner/vm_files.h"
 #include "services/provisioner/vm_process.h"
+#include "services/provisioner/vtpm_stock.h"
 
 #define SETUP "/usr/bin/swtpm_setup"
 #define SETUP_MS 30000
-#define STEP_MS 50
+#define BACKGROUND 10 /* niceness of what nobody waits for */
 
 static int manufacturing_failed(const char *why, struct err *err)
 {
@@ -65,28 +68,80 @@ static int spawn_setup(const struct vtpm *vtpm, const char *state, pid_t *ret_pi
 /* It and its helpers are a process group. */
 static int wait_setup(pid_t pid, struct err *err)
 {
-	long long end_ms = clock_monotonic_ms() + SETUP_MS;
+	bool has_ended = vm_process_ends(pid, SETUP_MS);
 	int status = 0;
 	pid_t ended;
 
-	while ((ended = waitpid(pid, &status, WNOHANG)) == 0 && clock_monotonic_ms() < end_ms)
-		poll(NULL, 0, STEP_MS);
-	if (ended == 0) {
+	if (!has_ended)
 		kill(-pid, SIGKILL);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			continue;
+	while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+		continue;
+	if (!has_ended)
 		return manufacturing_failed("no end in 30 s", err);
-	}
 	return ended == pid && status == 0 ? 0 : manufacturing_failed("swtpm_setup failed", err);
 }
 
-static int manufacture(const struct vtpm *vtpm, const char *state, struct err *err)
+/* The value behind "key =" in such a file; the caller frees. NULL: it is not there. */
+static char *setting(const char *path, const char *key)
+{
+	auto_file FILE *file = fopen(path, "re");
+	char line[1024], name[64], value[512];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, " %63[a-z_] = %511s", name, value) == 2 && strcmp(name, key) == 0)
+			return mem_strdup(value);
+	}
+	return NULL;
+}
+
+int vtpm_check_ca(const char *vtpm_setup, struct err *err)
+{
+	static const char *const keys[] = { "signingkey", "issuercert" };
+	auto_free char *localca = setting(vtpm_setup, "create_certs_tool_config");
+
+	if (!localca)
+		return err_set(err, ERR_INVALID, "sandbox.vtpm_ca",
+			"'%s' names no create_certs_tool_config", vtpm_setup);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		auto_free char *file = setting(localca, keys[i]);
+
+		if (!file || access(file, R_OK) < 0)
+			return err_set(err, ERR_INVALID, "sandbox.vtpm_ca",
+				"'%s': '%s' is not there: %s", localca, keys[i],
+				file ? file : "not named");
+	}
+	return 0;
+}
+
+char *vtpm_issuer(const char *vtpm_setup)
+{
+	auto_free char *localca = setting(vtpm_setup, "create_certs_tool_config");
+
+	return localca ? setting(localca, "issuercert") : NULL;
+}
+
+int vtpm_manufacture(
+	const struct vtpm *vtpm, const char *state, bool is_background, struct err *err)
 {
 	pid_t pid;
 
-	if (spawn_setup(vtpm, state, &pid, err) < 0 || wait_setup(pid, err) < 0)
+	if (vtpm_check_ca(vtpm->conf->vtpm_setup, err) < 0 ||
+		spawn_setup(vtpm, state, &pid, err) < 0)
 		return -1;
-	return geteuid() == 0 ? vm_files_give(state, vtpm->uid, err) : 0;
+	if (is_background)
+		(void)setpriority(PRIO_PGRP, (id_t)pid, BACKGROUND);
+	return wait_setup(pid, err);
+}
+
+/* The one that waits for this sandbox, or a new one; either only under a CA that is whole. */
+static int obtain(const struct vtpm *vtpm, const char *state, struct err *err)
+{
+	if (vtpm_check_ca(vtpm->conf->vtpm_setup, err) < 0)
+		return -1;
+	if (vtpm_stock_move(vtpm->conf, vtpm->sandbox_id, state))
+		return 0;
+	return vm_files_folder(state, 0700, err) < 0 ? -1
+						     : vtpm_manufacture(vtpm, state, false, err);
 }
 
 int vtpm_make(const struct vtpm *vtpm, struct err *err)
@@ -96,8 +151,8 @@ int vtpm_make(const struct vtpm *vtpm, struct err *err)
 
 	if (access(state, F_OK) == 0)
 		return 0;
-	if (vm_files_remove(fresh, err) < 0 || vm_files_folder(fresh, 0700, err) < 0 ||
-		manufacture(vtpm, fresh, err) < 0)
+	if (vm_files_remove(fresh, err) < 0 || obtain(vtpm, fresh, err) < 0 ||
+		(geteuid() == 0 && vm_files_give(fresh, vtpm->uid, err) < 0))
 		return -1;
 	return rename(fresh, state) < 0 ? err_errno(err, "rename '%s'", fresh) : 0;
 }
@@ -124,18 +179,23 @@ static void process_release(struct process *process)
 }
 #define auto_process __attribute__((cleanup(process_release))) struct process
 
-static int start(const struct vtpm *vtpm, const struct process *process, int theirs, pid_t *ret_pid,
-	struct err *err)
+static int start(const struct vtpm *vtpm, const struct process *process, int theirs,
+	bool is_listening, struct err *err)
 {
 	auto_free char *log = mem_printf("%s/swtpm.log", vtpm->folder);
-	const struct launch_vtpm tpm = { .state = process->state, .socket = theirs };
+	const struct launch_vtpm tpm = {
+		.state = process->state, .socket = theirs, .is_listening = is_listening
+	};
 	const struct launch_conf launch = { .launcher = vtpm->conf->launcher,
 		.log_file = log,
 		.switch_user = geteuid() == 0,
 		.uid = vtpm->uid,
 		.gid = (gid_t)vtpm->uid };
+	pid_t pid;
 
-	return launch_vtpm_start(&tpm, &launch, ret_pid, err);
+	if (launch_vtpm_start(&tpm, &launch, &pid, err) < 0)
+		return -1;
+	return vm_process_note(process->note, pid, err);
 }
 
 int vtpm_start(const struct vtpm *vtpm, int *ret_socket, struct err *err)
@@ -143,7 +203,6 @@ int vtpm_start(const struct vtpm *vtpm, int *ret_socket, struct err *err)
 	auto_fd int ours = -1, theirs = -1;
 	auto_process process;
 	int pair[2];
-	pid_t pid;
 
 	process_init(&process, vtpm);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -152,11 +211,29 @@ int vtpm_start(const struct vtpm *vtpm, int *ret_socket, struct err *err)
 	theirs = vm_files_raise(pair[1]);
 	if (ours < 0 || theirs < 0)
 		return err_errno(err, "hold the vTPM's socket");
-	if (start(vtpm, &process, theirs, &pid, err) < 0 ||
-		vm_process_note(process.note, pid, err) < 0)
+	if (start(vtpm, &process, theirs, false, err) < 0)
 		return -1;
 	*ret_socket = take_fd(ours);
 	return 0;
+}
+
+int vtpm_listen(const struct vtpm *vtpm, const char *socket_path, uid_t user, struct err *err)
+{
+	struct sockaddr_un where = { .sun_family = AF_UNIX };
+	auto_fd int fd = vm_files_raise(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	auto_process process;
+
+	process_init(&process, vtpm);
+	if (strlen(socket_path) >= sizeof(where.sun_path))
+		return err_set(err, ERR_INTERNAL, "sandbox.vtpm",
+			"sandboxes_dir is too long a path for the vTPM's socket");
+	memcpy(where.sun_path, socket_path, strlen(socket_path));
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&where, sizeof(where)) < 0 ||
+		chmod(socket_path, 0600) < 0 || listen(fd, 1) < 0)
+		return err_errno(err, "listen at '%s'", socket_path);
+	if (geteuid() == 0 && lchown(socket_path, user, (gid_t)user) < 0)
+		return err_errno(err, "give '%s' to the VM's user", socket_path);
+	return start(vtpm, &process, fd, true, err);
 }
 
 int vtpm_is_gone(const struct vtpm *vtpm, bool *ret_gone, struct err *err)

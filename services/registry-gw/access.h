@@ -13,7 +13,8 @@
 enum access_right { ACCESS_PULL, ACCESS_PUSH, ACCESS_DELETE };
 
 struct access {
-	const char *tenant;
+	const char
+		*tenant; /* whose repository it is: an agent's may be another one's than its own */
 	const char *space;
 	const char *subject;
 	const char *repository; /* <tenant name>/<name> */
@@ -26,6 +27,8 @@ int access_login(struct web_req *req, struct web_res *res, struct err *err);
  * repository.not_found, repository.denied, repository.scope and those of auth_check(). */
 int access_check(struct web_req *req, struct web_res *res, enum access_right right,
 	struct access *ret_access, struct err *err);
+/* What access_check() found, in a later part of the same request. */
+struct access access_again(const struct web_req *req);
 /* The same for an open session: it outlives the token that opened it, for whoever that was. */
 int access_check_session(
 	struct web_req *req, struct web_res *res, struct access *ret_access, struct err *err);

@@ -117,10 +117,12 @@ static int keep(void *arg, struct archive_blob *blob, archive_bytes *source, voi
 	struct archive_push *push = arg;
 	const struct registry_conf *conf = push->req->worker->program;
 	struct archive_session *session = arena_alloc(push->req->arena, sizeof(*session));
-	bool ignored;
 
-	if (upload_open(push->req, &push->access, NULL, &session->upload, &ignored, err) < 0)
+	if (upload_open_held(push->req, &push->access, &session->upload, err) < 0)
 		return -1;
+	session->writer =
+		(struct writer) { .id = session->upload.id, .principal = push->req->principal };
+	writers_add(push->writers, &session->writer);
 	session->open = true;
 	blob->handed = session;
 	if (quota_reserve(push->req->worker->db, &conf->limits, &session->upload, blob->size,
@@ -128,7 +130,13 @@ static int keep(void *arg, struct archive_blob *blob, archive_bytes *source, voi
 		send(push->req, &session->upload, source, source_arg, err) < 0)
 		return -1;
 	session->upload.offset = blob->size;
-	return upload_settle(push->req, &session->upload, err);
+	return 0;
+}
+
+void archive_session_end(struct archive_push *push, struct archive_session *session)
+{
+	writers_remove(push->writers, &session->writer);
+	session->open = false;
 }
 
 /* --- the whole of it --- */
@@ -190,7 +198,7 @@ static int close_blob(struct archive_push *push, struct archive_blob *blob, stru
 		upload_commit(push->req, &ignored, &push->access, &session->upload, blob->digest,
 			err) < 0)
 		return -1;
-	session->open = false;
+	archive_session_end(push, session);
 	session->is_new = size < 0;
 	return 0;
 }
@@ -240,12 +248,13 @@ static void answer(struct archive_push *push, struct web_res *res, const struct 
 	web_header_add(res, "Location",
 		arena_printf(arena, "/v2/%s/manifests/%s", push->access.repository, image->digest));
 	web_header_add(res, "Docker-Content-Digest", image->digest);
+	manifest_warn(push->req, res, image);
 }
 
 int archive_finish(struct web_req *req, struct web_res *res, void *ctx, struct err *err)
 {
 	struct archive_push *push = ctx;
-	struct manifest image;
+	struct manifest image = { .digest = NULL };
 
 	push->req = req;
 	if (read_archive(push, err) < 0 || archive_image_find(push->image, err) < 0 ||

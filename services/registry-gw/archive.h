@@ -28,10 +28,13 @@ struct archive_push {
 /* archive_blob.handed: the blob on its way into the repository. */
 struct archive_session {
 	struct upload upload;
-	bool open;   /* at the registry, and a row */
-	bool is_new; /* closed, and was not there before */
+	struct writer writer; /* keeps the lease that the row lives by, while it is open */
+	bool open;	      /* at the registry, and a row */
+	bool is_new;	      /* closed, and was not there before */
 };
 
+/* The session is closed, or is about to be. */
+void archive_session_end(struct archive_push *push, struct archive_session *session);
 /* Takes away what a refused archive brought. Best effort: what it cannot reach expires. */
 void archive_undo(struct archive_push *push);
 

@@ -38,7 +38,8 @@ static long long read_bytes(void *arg, void *data, size_t size, struct err *err)
 			"the archive ends in the middle of a part");
 	if (got <= 0)
 		return 0;
-	bytes->text += bytes->reader ? 0 : got;
+	if (!bytes->reader)
+		bytes->text += got;
 	bytes->left -= got;
 	if (bytes->digest)
 		digest_stream_add(bytes->digest, data, (size_t)got);

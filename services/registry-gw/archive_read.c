@@ -206,6 +206,8 @@ static int check_entry(struct archive_reader *reader, struct archive_entry *entr
 			"'%.100s' is neither file nor folder", name);
 	if (archive_entry_sparse_count(entry) > 0)
 		return err_set(err, ERR_INVALID, "archive.entry", "'%.100s' has holes", name);
+	if (archive_entry_size(entry) < 0) /* an attribute may say so: SCHILY.realsize */
+		return err_set(err, ERR_INVALID, "archive.entry", "'%.100s' has no size", name);
 	return archive_entry_filetype(entry) == AE_IFDIR ? 0 : check_once(reader, name, err);
 }
 

@@ -11,6 +11,7 @@
 #include "lib/service.h"
 #include "services/registry-gw/backend.h"
 #include "services/registry-gw/config.h"
+#include "services/registry-gw/queries.h"
 #include "services/registry-gw/reference.h"
 
 #define BUSY_TRIES 100
@@ -47,6 +48,16 @@ int blob_check(struct web_req *req, struct web_res *res, struct access *ret_acce
 	return blob_find(req, ret_access, digest, ret_size, err);
 }
 
+static int answer_head(struct web_req *req, struct web_res *res, long long size)
+{
+	web_header_add(res, "Content-Length", arena_printf(req->arena, "%lld", size));
+	web_header_add(res, "Docker-Content-Digest", web_param(req, "digest"));
+	web_header_add(res, "Accept-Ranges", "bytes");
+	res->content_type = "application/octet-stream";
+	return 0;
+}
+
+/* An agent's, which reaches its one image only. */
 int blob_head(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct access access;
@@ -54,12 +65,40 @@ int blob_head(struct web_req *req, struct web_res *res, struct err *err)
 
 	if (blob_check(req, res, &access, &size, err) < 0)
 		return -1;
-	web_header_add(res, "Content-Length", arena_printf(req->arena, "%lld", size));
-	web_header_add(res, "Docker-Content-Digest", web_param(req, "digest"));
-	web_header_add(res, "Accept-Ranges", "bytes");
-	res->content_type = "application/octet-stream";
-	return 0;
+	return answer_head(req, res, size);
 }
+
+static int ask(struct web_req *req, struct web_res *res, const char *params[WEB_READ_PARAMS],
+	struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+	const char *digest = web_param(req, "digest");
+	struct access access;
+
+	if (access_check(req, res, ACCESS_PULL, &access, err) < 0 ||
+		reference_check_digest(digest, err) < 0)
+		return -1;
+	if (access.image)
+		return 0;
+	params[1] = access.repository;
+	params[2] = digest;
+	params[3] = db_number_text(arena_alloc(req->arena, DB_NUMBER_SIZE), conf->grace_ms);
+	return 4;
+}
+
+static int answer(
+	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err)
+{
+	const struct access access = access_again(req);
+	const char *digest = web_param(req, "digest");
+	long long size;
+
+	if (store_blob_row(req->worker->db, &access, digest, rows, &size, err) < 0)
+		return -1;
+	return size < 0 ? not_found(digest, err) : answer_head(req, res, size);
+}
+
+const struct web_read blob_read = { .sql = &SQL_BLOB_GET, .answer = answer, .ask = ask };
 
 int blob_delete(struct web_req *req, struct web_res *res, struct err *err)
 {

@@ -6,6 +6,7 @@
 #include "services/registry-gw/store.h"
 
 web_handler blob_head, blob_delete;
+extern const struct web_read blob_read; /* a member's blob_head */
 
 /* Whether the caller may have the blob of the route's {digest}, and its size. */
 int blob_check(struct web_req *req, struct web_res *res, struct access *ret_access,

@@ -4,6 +4,7 @@
 #include "lib/auth.h"
 #include "lib/service.h"
 #include "services/registry-gw/access.h"
+#include "services/registry-gw/archive.h"
 #include "services/registry-gw/blobs.h"
 #include "services/registry-gw/cache.h"
 #include "services/registry-gw/collect.h"
@@ -16,6 +17,7 @@
 #include "services/registry-gw/relay_archive.h"
 #include "services/registry-gw/relay_blob.h"
 #include "services/registry-gw/relay_upload.h"
+#include "services/registry-gw/replace.h"
 #include "services/registry-gw/rewrap.h"
 #include "services/registry-gw/rules.h"
 #include "services/registry-gw/store.h"
@@ -52,15 +54,20 @@ static const struct conf_item config[] = {
 };
 
 static const struct lane_conf lanes[] = {
-	{ "db", 0, 256 },
-	{ "registry", 8, 256 }, /* asks the registry behind */
-	{ "archives", 4, 16 },	/* unpacks one as it comes */
-	{ NULL, 0, 0 },
+	{ "db", 0, 256, 0 },
+	{ "registry", 8, 256, 0 },			 /* asks the registry behind */
+	{ "archives", 4, 16, ARCHIVES_OF_A_TENANT + 1 }, /* unpacks one as it comes; refuses one */
+	{ NULL, 0, 0, 0 },
 };
 
 #define ROUTE(method, path, lane, max, handler)                                                    \
 	{                                                                                          \
 		method, path, WEB_REGISTRY, NULL, lane, max, false, .handle = (handler)            \
+	}
+#define LOOK(method, path, lane, handler, row)                                                     \
+	{                                                                                          \
+		method, path, WEB_REGISTRY, NULL, lane, 0, false, .handle = (handler),             \
+								  .read = &(row)                   \
 	}
 #define MEMBER(method, path, scope, max, handler)                                                  \
 	{                                                                                          \
@@ -79,12 +86,13 @@ static const struct web_route routes[] = {
 	ROUTE("GET", "/v2", "db", 0, version_show),
 	ROUTE("GET", "/v2/", "db", 0, version_show),
 	ROUTE("GET", "/v2/{name...}/tags/list", "db", 0, tag_list),
-	ROUTE("GET", "/v2/{name...}/manifests/{reference}", "registry", 0, manifest_show),
+	LOOK("GET", "/v2/{name...}/manifests/{reference}", "registry", manifest_show,
+		manifest_read),
 	ROUTE("PUT", "/v2/{name...}/manifests/{reference}", "registry", MANIFEST_MAX_BYTES,
 		manifest_put),
 	ROUTE("DELETE", "/v2/{name...}/manifests/{reference}", "db", 0, manifest_delete),
 	ROUTE("GET", "/v2/{name...}/referrers/{digest}", "db", 0, referrer_list),
-	ROUTE("HEAD", "/v2/{name...}/blobs/{digest}", "db", 0, blob_head),
+	LOOK("HEAD", "/v2/{name...}/blobs/{digest}", "db", blob_head, blob_read),
 	ROUTE("DELETE", "/v2/{name...}/blobs/{digest}", "db", 0, blob_delete),
 	STREAM("GET", "/v2/{name...}/blobs/{digest}", "db", &relay_blob),
 	STREAM("POST", "/v2/{name...}/blobs/uploads", "registry", &relay_upload_post),
@@ -98,6 +106,8 @@ static const struct web_route routes[] = {
 	MEMBER("DELETE", "/v1/images/{image_id}", "write", 0, image_delete),
 	{ "POST", "/v1/images/{image_id}:rewrap", WEB_MEMBER, "write", "registry", REWRAP_MAX_BYTES,
 		true, .handle = (image_rewrap) },
+	{ "POST", "/v1/images/{image_id}:replace", WEB_MEMBER, "write", "registry",
+		REPLACE_MAX_BYTES, true, .handle = (image_replace) },
 	MEMBER("GET", "/v1/registry/rule", "read", 0, rule_show),
 	MEMBER("PUT", "/v1/registry/rule", "write", RULE_MAX_BYTES, rule_put),
 	ROUTE("GET", "/v2/{rest...}", "db", 0, version_none),

@@ -224,10 +224,15 @@ int manifest_check(const json_t *manifest, const char *media_type, struct manife
 	struct manifest_facts facts = { .links = json_array() };
 
 	if (check(manifest, media_type, &facts, err) < 0) {
-		json_decref(facts.links);
-		json_decref(facts.layers);
+		manifest_facts_release(&facts);
 		return -1;
 	}
 	*ret_facts = facts;
 	return 0;
+}
+
+void manifest_facts_release(struct manifest_facts *facts)
+{
+	json_decref(facts->links);
+	json_decref(facts->layers);
 }

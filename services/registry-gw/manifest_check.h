@@ -24,6 +24,7 @@ struct manifest_facts {
  * borrowed from `manifest`. manifest.invalid, manifest.not_encrypted. */
 int manifest_check(const json_t *manifest, const char *media_type, struct manifest_facts *ret_facts,
 	struct err *err);
+void manifest_facts_release(struct manifest_facts *facts);
 
 struct recipients {
 	json_t *list;	/* [{"scheme","kid","issuer_serial","issuer","serial","layers","packets"}];

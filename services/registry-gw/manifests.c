@@ -18,9 +18,12 @@
 #include "lib/service.h"
 #include "services/registry-gw/config.h"
 #include "services/registry-gw/manifest_backend.h"
+#include "services/registry-gw/queries.h"
 #include "services/registry-gw/reference.h"
 #include "services/registry-gw/rules.h"
 #include "services/registry-gw/store.h"
+
+#define NEARLY_FULL 90 /* percent */
 
 /* --- GET --- */
 
@@ -42,6 +45,21 @@ static void tell_pull(
 }
 
 /* Who may see it, and that it is there, is asked of the rows; the bytes never change. */
+static int show(struct web_req *req, struct web_res *res, const struct access *access,
+	const struct manifest *manifest, struct err *err)
+{
+	if ((!manifest->is_free && rule_use(req, access, manifest->digest, err) < 0) ||
+		manifest_get_bytes(req, access, manifest->digest, &res->text, &res->text_len, err) <
+			0)
+		return -1;
+	tell_pull(req, access, manifest);
+	res->content_type = manifest->media_type;
+	web_header_add(res, "Docker-Content-Digest", manifest->digest);
+	web_header_add(res, "ETag", arena_printf(req->arena, "\"%s\"", manifest->digest));
+	return 0;
+}
+
+/* By a tag, or to an agent, which reaches its one image only. */
 int manifest_show(struct web_req *req, struct web_res *res, struct err *err)
 {
 	const char *reference = web_param(req, "reference");
@@ -51,17 +69,39 @@ int manifest_show(struct web_req *req, struct web_res *res, struct err *err)
 	if (access_check(req, res, ACCESS_PULL, &access, err) < 0 ||
 		reference_check(reference, err) < 0 ||
 		access_reaches(req, &access, reference, true, err) < 0 ||
-		store_manifest_find(req, &access, reference, &manifest, err) < 0 ||
-		(!manifest.is_free && rule_use(req, &access, manifest.digest, err) < 0) ||
-		manifest_get_bytes(req, &access, manifest.digest, &res->text, &res->text_len, err) <
-			0)
+		store_manifest_find(req, &access, reference, &manifest, err) < 0)
 		return -1;
-	tell_pull(req, &access, &manifest);
-	res->content_type = manifest.media_type;
-	web_header_add(res, "Docker-Content-Digest", manifest.digest);
-	web_header_add(res, "ETag", arena_printf(req->arena, "\"%s\"", manifest.digest));
-	return 0;
+	return show(req, res, &access, &manifest, err);
 }
+
+static int ask(struct web_req *req, struct web_res *res, const char *params[WEB_READ_PARAMS],
+	struct err *err)
+{
+	const char *reference = web_param(req, "reference");
+	struct access access;
+
+	if (access_check(req, res, ACCESS_PULL, &access, err) < 0 ||
+		reference_check(reference, err) < 0)
+		return -1;
+	if (access.image || reference_is_tag(reference))
+		return 0;
+	params[1] = access.repository;
+	params[2] = reference;
+	return 3;
+}
+
+static int answer(
+	struct web_req *req, struct web_res *res, const struct db_rows *rows, struct err *err)
+{
+	const struct access access = access_again(req);
+	struct manifest manifest;
+
+	if (store_manifest_row(req, web_param(req, "reference"), rows, &manifest, err) < 0)
+		return -1;
+	return show(req, res, &access, &manifest, err);
+}
+
+const struct web_read manifest_read = { .sql = &SQL_MANIFEST_GET, .answer = answer, .ask = ask };
 
 /* --- PUT --- */
 
@@ -95,6 +135,25 @@ static int read_tags(
 	return manifest_read_tags(req, tags, err);
 }
 
+void manifest_warn(struct web_req *req, struct web_res *res, const struct manifest *manifest)
+{
+	if (!manifest->is_new)
+		return;
+	if (!manifest->encrypted && strcmp(manifest->kind, "signature") != 0)
+		web_header_add(res, "Warning",
+			arena_printf(req->arena,
+				"299 - \"%s is not encrypted: the rule '%s' lets in what whoever "
+				"reads the registry's storage reads\"",
+				manifest->digest, manifest->rule));
+	if (manifest->images_percent >= NEARLY_FULL || manifest->bytes_percent >= NEARLY_FULL)
+		web_header_add(res, "Warning",
+			arena_printf(req->arena,
+				"299 - \"the quota is nearly full: %lld %% of its bytes, %lld %% "
+				"of "
+				"its images; delete images, or ask the operator for more\"",
+				manifest->bytes_percent, manifest->images_percent));
+}
+
 static void answer_put(struct web_req *req, struct web_res *res, const struct access *access,
 	const struct manifest *manifest, const json_t *tags)
 {
@@ -112,6 +171,7 @@ static void answer_put(struct web_req *req, struct web_res *res, const struct ac
 			req->arena, "%s%s%s", line, *line ? ", " : "", json_string_value(tag));
 	if (*line)
 		web_header_add(res, "OCI-Tag", line);
+	manifest_warn(req, res, manifest);
 }
 
 int manifest_put(struct web_req *req, struct web_res *res, struct err *err)

@@ -5,8 +5,9 @@ WITH room AS (INSERT INTO quota AS q (tenant_id, uploads) SELECT $1, 1 WHERE $8:
 	ON CONFLICT (tenant_id) DO UPDATE SET uploads = q.uploads + 1
 	WHERE q.uploads < coalesce(q.uploads_limit, $8::bigint)
 		AND q.bytes_used + q.bytes_reserved < coalesce(q.bytes_limit, $9::bigint) RETURNING 1)
-INSERT INTO upload (tenant_id, space_id, id, repository, backend_id, location, created_by)
-SELECT $1, $2, $3, $4, $5, $6, $7 FROM room RETURNING id
+INSERT INTO upload (tenant_id, space_id, id, repository, backend_id, location, created_by, owner, lease_until, expires_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $10, CASE WHEN $10::text IS NULL THEN '-infinity' ELSE now() + interval '40 seconds' END,
+	CASE WHEN $10::text IS NULL THEN now() + interval '7 days' ELSE now() END FROM room RETURNING id
 
 -- name: upload_get
 SELECT id, repository, backend_id, location, offset_bytes, reserved_bytes, closing, fence, lease_until > now() AS busy FROM upload
@@ -164,7 +165,9 @@ RETURNING created_at = now() AS is_new
 INSERT INTO quota AS q (tenant_id, images, bytes_used) SELECT $1, 1, $2::bigint WHERE $3::bigint > 0 AND $2::bigint <= $4::bigint
 ON CONFLICT (tenant_id) DO UPDATE SET images = q.images + 1, bytes_used = q.bytes_used + $2::bigint
 WHERE q.images < coalesce(q.images_limit, $3::bigint)
-	AND q.bytes_used + q.bytes_reserved + $2::bigint <= coalesce(q.bytes_limit, $4::bigint) RETURNING tenant_id
+	AND q.bytes_used + q.bytes_reserved + $2::bigint <= coalesce(q.bytes_limit, $4::bigint)
+RETURNING q.images * 100 / greatest(coalesce(q.images_limit, $3::bigint), 1) AS images_percent,
+	((q.bytes_used + q.bytes_reserved) * 100.0 / greatest(coalesce(q.bytes_limit, $4::bigint), 1))::bigint AS bytes_percent
 
 -- name: quota_drop_image
 UPDATE quota SET images = images - 1, bytes_used = bytes_used - $2::bigint WHERE tenant_id = $1
@@ -268,6 +271,16 @@ SELECT * FROM image_record WHERE tenant_id = $1 AND id = $2
 
 -- name: image_index
 SELECT manifest FROM manifest_link WHERE tenant_id = $1 AND repository = $2 AND digest = $3 AND kind = 'manifest' LIMIT 1
+
+-- name: image_parts
+WITH RECURSIVE below (digest, depth) AS (SELECT $3::text, 0 UNION SELECT l.digest, b.depth + 1 FROM below b JOIN manifest_link l
+	ON l.tenant_id = $1 AND l.repository = $2 AND l.manifest = b.digest AND l.kind = 'manifest')
+SELECT digest FROM below WHERE depth > 0 GROUP BY digest ORDER BY max(depth)
+
+-- name: image_orphan
+SELECT digest FROM manifest WHERE tenant_id = $1 AND repository = $2 AND digest = $3
+	AND NOT EXISTS (SELECT 1 FROM manifest_link WHERE tenant_id = $1 AND repository = $2 AND digest = $3 AND kind = 'manifest')
+	AND NOT EXISTS (SELECT 1 FROM tag WHERE tenant_id = $1 AND repository = $2 AND digest = $3)
 
 -- name: image_lock
 SELECT pushes FROM manifest WHERE tenant_id = $1 AND id = $2 FOR UPDATE

@@ -24,16 +24,16 @@ int quota_reserve(struct db *db, const struct quota_limits *limits, struct uploa
 	long long least, long long most, struct err *err);
 
 /* Whether so many bytes would fit now; nothing is reserved. quota.bytes */
-int quota_check(struct db *db, const char *tenant, const struct quota_limits *limits,
+int quota_check(struct db *db, const char *tenant, const struct quota_limits *defaults,
 	long long bytes, struct err *err);
 
 /* For who was refused by a statement: -1, with what the tenant has, of how much, and what to do.
  * quota.bytes, quota.images, quota.uploads */
-int quota_refuse_bytes(struct db *db, const char *tenant, const struct quota_limits *limits,
+int quota_refuse_bytes(struct db *db, const char *tenant, const struct quota_limits *defaults,
 	long long more, struct err *err);
 int quota_refuse_upload(
-	struct db *db, const char *tenant, const struct quota_limits *limits, struct err *err);
-int quota_refuse_image(struct db *db, const char *tenant, const struct quota_limits *limits,
+	struct db *db, const char *tenant, const struct quota_limits *defaults, struct err *err);
+int quota_refuse_image(struct db *db, const char *tenant, const struct quota_limits *defaults,
 	long long bytes, struct err *err);
 
 /* GET /v1/registry/quota; for operators GET and PUT /v1/registry/quotas/{tenant_id}. */

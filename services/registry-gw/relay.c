@@ -12,14 +12,15 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/http_recv.h"
 #include "lib/mem.h"
 
-#define LOW_BYTES (16u * 1024u) /* behind them lies what the socket holds */
+#define LOW_BYTES (16u * 1024u)	  /* behind them lies what the socket holds */
+#define SOCKET_BYTES (512 * 1024) /* a whole piece, while the registry reads the one before */
 #define WRITE_SECONDS 60
 #define WAIT_SECONDS 300 /* it may have to sync a large file */
 #define READ_SECONDS 60
@@ -126,27 +127,17 @@ static void read_chunked(struct relay *relay)
 		change_state(relay, RELAY_DONE);
 }
 
-/* More than libevent's 4 KiB at a time, past its buffer, which is empty here. */
 static void read_direct(struct relay *relay)
 {
 	long long room = (long long)RELAY_HIGH_BYTES - (long long)evbuffer_get_length(relay->data);
-	struct evbuffer_iovec space;
-	int waiting = 0;
-	ssize_t got;
+	size_t got;
 
 	if (relay->answer_left >= 0 && room > relay->answer_left)
 		room = relay->answer_left;
-	if (ioctl(bufferevent_getfd(relay->bev), FIONREAD, &waiting) < 0 || waiting <= 0 ||
-		room <= 0)
+	if (room <= 0)
 		return;
-	if (room > waiting)
-		room = waiting;
-	if (evbuffer_reserve_space(relay->data, (ev_ssize_t)room, &space, 1) != 1)
-		return;
-	got = recv(bufferevent_getfd(relay->bev), space.iov_base, (size_t)room, MSG_DONTWAIT);
-	space.iov_len = got > 0 ? (size_t)got : 0;
-	evbuffer_commit_space(relay->data, &space, 1);
-	relay->answer_left -= relay->answer_left >= 0 ? (long long)space.iov_len : 0;
+	got = http_recv(bufferevent_getfd(relay->bev), relay->data, (size_t)room);
+	relay->answer_left -= relay->answer_left >= 0 ? (long long)got : 0;
 }
 
 static void read_plain(struct relay *relay)
@@ -259,12 +250,14 @@ static int connect_to(const char *path, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int reason;
+	int size = SOCKET_BYTES, reason;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(err, ERR_UPSTREAM, "registry.unreachable",
 			"the path '%s' is too long", path);
 	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (fd >= 0) /* as much of it as the system allows */
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return take_fd(fd);
 	reason = errno;

@@ -2,7 +2,8 @@
 /*
  * One exchange with the registry behind us, on the event loop: a request whose body is handed over
  * as it arrives (chunked), an answer whose body is handed on as it comes. Nothing is kept but what
- * is on its way, at most RELAY_HIGH_BYTES each way; who gives too fast is told to wait for room().
+ * is on its way: of the body one piece as it was given, of the answer RELAY_HIGH_BYTES. Who gives
+ * too fast is told to wait for room().
  *
  * A relay lives in its owner's struct and belongs to the loop. Its hooks run inside its callbacks;
  * settled() is the last of them, and comes once.

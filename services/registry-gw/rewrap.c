@@ -20,15 +20,18 @@
 
 #define PACKETS "org.opencontainers.image.enc.keys."
 #define MAX_TAGS 1000
+#define MAX_CHILDREN 256
+#define MAX_OLD_BYTES (32u << 20)
 #define MAX_TEXT (4 * ((MANIFEST_MAX_BYTES + 2) / 3))
 
 struct body {
 	const char *manifest;
-	json_t *tags;
+	json_t *children, *tags;
 };
 
 static const struct json_field body_fields[] = {
 	{ "manifest", JSON_FIELD_TEXT, offsetof(struct body, manifest), true, MAX_TEXT },
+	{ "children", JSON_FIELD_ARRAY, offsetof(struct body, children), false, MAX_CHILDREN },
 	{ "tags", JSON_FIELD_ARRAY, offsetof(struct body, tags), true, MAX_TAGS },
 	{ NULL, JSON_FIELD_ANY, 0, false, 0 },
 };
@@ -40,15 +43,19 @@ static int refuse(struct err *err, const char *why)
 	return err_set(err, ERR_UNPROCESSABLE, "image.rewrap", "%s", why);
 }
 
-/* A copy without the packets of its layers. */
+/* A copy without what may differ: the packets of layers, and which manifests an index names. */
 static json_t *without_packets(const json_t *manifest)
 {
-	json_t *copy = json_deep_copy(manifest), *layer;
+	json_t *copy = json_deep_copy(manifest), *layer, *child;
 	size_t i;
 
 	json_array_foreach (json_object_get(copy, "layers"), i, layer) {
 		if (ocicrypt_is_type(json_text(layer, "mediaType")))
 			ocicrypt_strip(json_object_get(layer, "annotations"), PACKETS);
+	}
+	json_array_foreach (json_object_get(copy, "manifests"), i, child) {
+		json_object_del(child, "digest");
+		json_object_del(child, "size");
 	}
 	return copy;
 }
@@ -74,6 +81,23 @@ int rewrap_check(const json_t *before, const json_t *after, struct err *err)
 
 /* --- the request --- */
 
+/* A manifest that came, and what it replaces. */
+struct part {
+	struct manifest_bytes bytes;
+	struct replaced replaced;
+	char digest[DIGEST_TEXT_SIZE];
+};
+
+struct rewrap {
+	struct web_req *req;
+	const struct access *access;
+	struct part *children;
+	size_t n_children;
+	struct manifest_bytes *all; /* what an index names before it */
+	size_t n_all;
+	size_t old_bytes; /* of what is replaced: it stays in memory to the end */
+};
+
 static int read_tags(const json_t *tags, struct err *err)
 {
 	const json_t *tag;
@@ -86,70 +110,150 @@ static int read_tags(const json_t *tags, struct err *err)
 	return 0;
 }
 
-static int read_manifest(
-	struct web_req *req, const char *text, struct manifest_bytes *ret_bytes, struct err *err)
+static int read_part(struct web_req *req, const char *text, struct part *part, struct err *err)
 {
 	auto_free unsigned char *data = NULL;
 	size_t len;
 
-	if (codec_b64_decode(text, strlen(text), &data, &len, NULL) < 0 || len == 0 ||
+	if (!text || codec_b64_decode(text, strlen(text), &data, &len, NULL) < 0 || len == 0 ||
 		len > MANIFEST_MAX_BYTES)
 		return refuse(err, "the manifest is not base64 of 1 byte to 4 MiB");
-	ret_bytes->data = arena_dup(req->arena, data, len);
-	ret_bytes->len = len;
+	part->bytes.data = arena_dup(req->arena, data, len);
+	part->bytes.len = len;
+	part->bytes.replaces = &part->replaced;
+	digest_text(data, len, part->digest);
 	return 0;
 }
 
-/* Parses both and compares; what else is wrong with the new one is said when it is added. */
-static int compare(struct web_req *req, const struct access *access, const struct image *image,
-	const struct manifest_bytes *bytes, struct err *err)
+static int read_children(struct rewrap *work, const json_t *texts, struct err *err)
+{
+	const struct registry_conf *conf = work->req->worker->program;
+	struct arena *arena = work->req->arena;
+	size_t n = json_array_size(texts);
+
+	work->children = arena_alloc(arena, (n + 1) * sizeof(*work->children));
+	work->all = arena_alloc(arena, (n + 1) * sizeof(*work->all));
+	for (; work->n_children < n; work->n_children++) {
+		struct part *child = &work->children[work->n_children];
+
+		if (read_part(work->req, json_string_value(json_array_get(texts, work->n_children)),
+			    child, err) < 0)
+			return -1;
+		child->replaced.grace_ms = conf->grace_ms;
+	}
+	return 0;
+}
+
+/* --- old beside new --- */
+
+static int compare(struct rewrap *work, struct part *part, struct err *err);
+
+static struct part *find_child(const struct rewrap *work, const char *digest)
+{
+	for (size_t i = 0; digest && i < work->n_children; i++) {
+		if (strcmp(work->children[i].digest, digest) == 0)
+			return &work->children[i];
+	}
+	return NULL;
+}
+
+/* The same child may stand in an index twice. */
+static int compare_child(
+	struct rewrap *work, const json_t *before, const json_t *after, struct err *err)
+{
+	const char *old = json_text(before, "digest");
+	struct part *child = find_child(work, json_text(after, "digest"));
+	struct manifest manifest;
+
+	if (!child)
+		return refuse(err, "the index names a manifest that is neither there nor sent");
+	if (child->replaced.digest)
+		return strcmp(child->replaced.digest, old) == 0
+			       ? 0
+			       : refuse(err, "a manifest takes the place of two others");
+	if (store_manifest_find(work->req, work->access, old, &manifest, err) < 0)
+		return -1;
+	child->replaced.digest = manifest.digest;
+	child->bytes.media_type = manifest.media_type;
+	return compare(work, child, err);
+}
+
+static int compare_children(
+	struct rewrap *work, const json_t *before, const json_t *after, struct err *err)
+{
+	const json_t *olds = json_object_get(before, "manifests"),
+		     *news = json_object_get(after, "manifests"), *old;
+	size_t i;
+
+	json_array_foreach (olds, i, old) {
+		const json_t *new = json_array_get(news, i);
+
+		if (!json_equal(old, new) && compare_child(work, old, new, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* What else is wrong with the new one is said when it is added. */
+static int compare(struct rewrap *work, struct part *part, struct err *err)
 {
 	auto_json json_t *before = NULL, *after = NULL;
-	char digest[DIGEST_TEXT_SIZE];
 	const char *text;
 	size_t len;
 
-	digest_text(bytes->data, bytes->len, digest);
-	if (strcmp(digest, image->digest) == 0)
+	if (strcmp(part->digest, part->replaced.digest) == 0)
 		return refuse(err, "the new manifest is the old one");
-	if (manifest_get_bytes(req, access, image->digest, &text, &len, err) < 0)
+	if (manifest_get_bytes(work->req, work->access, part->replaced.digest, &text, &len, err) <
+		0)
 		return -1;
+	work->old_bytes += len;
+	if (work->old_bytes > MAX_OLD_BYTES)
+		return refuse(err, "the manifests that it replaces are larger than 32 MiB");
 	before = json_parse(text, len, err);
 	if (!before)
 		return -1;
-	after = json_parse(bytes->data, bytes->len, NULL);
+	after = json_parse(part->bytes.data, part->bytes.len, NULL);
 	if (!after)
 		return refuse(err, "the new manifest is no JSON");
-	return rewrap_check(before, after, err);
+	if (rewrap_check(before, after, err) < 0 || compare_children(work, before, after, err) < 0)
+		return -1;
+	work->all[work->n_all++] = part->bytes;
+	return 0;
 }
 
-static int swap(struct web_req *req, const struct access *access, const struct image *image,
-	const struct body *body, const char **ret_id, struct err *err)
+static int swap(struct rewrap *work, const struct image *image, const struct body *body,
+	const char **ret_id, struct err *err)
 {
-	const struct registry_conf *conf = req->worker->program;
+	const struct registry_conf *conf = work->req->worker->program;
 	auto_free char *tags = json_dumps(body->tags, JSON_COMPACT);
-	const struct replaced replaced = {
-		.id = image->id,
-		.digest = image->digest,
-		.revision = image->revision,
-		.tags = tags,
-		.grace_ms = conf->grace_ms,
+	struct part top = {
+		.bytes.media_type = image->media_type,
+		.replaced = {
+			.id = image->id,
+			.digest = image->digest,
+			.revision = image->revision,
+			.tags = tags,
+			.grace_ms = conf->grace_ms,
+		},
 	};
-	struct manifest_bytes bytes = { .media_type = image->media_type, .replaces = &replaced };
 	struct manifest manifest;
 
-	if (read_manifest(req, body->manifest, &bytes, err) < 0 ||
-		compare(req, access, image, &bytes, err) < 0 ||
-		manifest_add(req, access, &bytes, &manifest, err) < 0)
+	if (read_part(work->req, body->manifest, &top, err) < 0 ||
+		read_children(work, body->children, err) < 0 || compare(work, &top, err) < 0)
 		return -1;
-	return store_image_id(req, access, manifest.digest, ret_id, err);
+	if (work->n_all != work->n_children + 1)
+		return refuse(err, "a manifest was sent that the index does not name anew");
+	if (manifest_add_all(work->req, work->access, work->all, work->n_all, &manifest, err) < 0)
+		return -1;
+	return store_image_id(work->req, work->access, manifest.digest, ret_id, err);
 }
 
 int image_rewrap(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct access access;
+	struct rewrap work = { .req = req, .access = &access };
 	struct image image;
-	struct body body;
+	struct body body = { .children = NULL };
 	const char *id;
 
 	if (principal_need_role(req->principal, ROLES_IMAGES, err) < 0 ||
@@ -158,10 +262,10 @@ int image_rewrap(struct web_req *req, struct web_res *res, struct err *err)
 		store_image_get(req, web_param(req, "image_id"), &image, err) < 0 ||
 		resource_if_match(req, image.revision, err) < 0)
 		return -1;
-	if (strcmp(image.kind, "image") != 0)
-		return refuse(err, "only an image is wrapped anew; of an index each of its images");
+	if (strcmp(image.kind, "signature") == 0)
+		return refuse(err, "a signature has no key packets");
 	access = image_access(req, &image);
-	if (swap(req, &access, &image, &body, &id, err) < 0)
+	if (swap(&work, &image, &body, &id, err) < 0)
 		return -1;
 	res->status = 201;
 	return web_read_answer(req, res, &store_image_read, id, err);

@@ -43,6 +43,6 @@ int rule_admit(const struct rule *rule, const struct manifest_facts *facts, stru
 int rule_read(struct arena *arena, json_t *body, struct rule *ret_rule, struct err *err);
 json_t *rule_json(const struct rule *rule);
 /* A signer's public key in PEM. cert.syntax, and those of cert_spki_read() */
-int rule_key(const char *pem, EVP_PKEY **ret_key, struct err *err);
+int rule_key(const char *text, EVP_PKEY **ret_key, struct err *err);
 
 #endif

@@ -17,14 +17,14 @@ const struct sql *const store_forgets[] = { &SQL_UPLOAD_FORGET, NULL };
 /* --- uploads --- */
 
 int store_upload_add(struct db *db, const struct access *access, const struct upload *upload,
-	const struct quota_limits *limits, struct err *err)
+	const char *owner, const struct quota_limits *limits, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_run(db, DB_TENANT(access->tenant), &SQL_UPLOAD_INSERT,
 		    DB_PARAMS(access->tenant, access->space, upload->id, upload->repository,
 			    upload->backend_id, upload->location, access->subject,
-			    DB_NUMBER(limits->uploads), DB_NUMBER(limits->bytes)),
+			    DB_NUMBER(limits->uploads), DB_NUMBER(limits->bytes), owner),
 		    &rows, err) < 0)
 		return -1;
 	return db_count(rows) > 0 ? 0 : quota_refuse_upload(db, access->tenant, limits, err);
@@ -127,9 +127,9 @@ int store_leases_drop(struct db *db, const char *owner, struct err *err)
 
 struct manifest_work {
 	const struct access *access;
-	const struct manifest *manifest;
+	struct manifest *manifests;
+	size_t n_manifests;
 	const struct quota_limits *limits;
-	long grace_ms;
 };
 
 static char *image_of(const struct access *access, const char *digest)
@@ -162,13 +162,14 @@ static int add_links(struct db *db, const struct access *access, const struct ma
 }
 
 /* A new image counts, and ends the expectation that its bytes came under. */
-static int count_image(struct db *db, const struct manifest_work *work, struct err *err)
+static int count_image(
+	struct db *db, const struct manifest_work *work, struct manifest *manifest, struct err *err)
 {
 	const char *tenant = work->access->tenant;
 	const struct quota_limits *limits = work->limits;
-	const char *const counted[] = { tenant, DB_NUMBER((long long)work->manifest->size),
+	const char *const counted[] = { tenant, DB_NUMBER((long long)manifest->size),
 		DB_NUMBER(limits->images), DB_NUMBER(limits->bytes) };
-	const char *const expected[] = { tenant, work->access->repository, work->manifest->digest,
+	const char *const expected[] = { tenant, work->access->repository, manifest->digest,
 		"manifest" };
 	struct db_statement statements[] = {
 		{ .sql = &SQL_QUOTA_ADD_IMAGE, .params = counted, .n_params = 4 },
@@ -179,19 +180,19 @@ static int count_image(struct db *db, const struct manifest_work *work, struct e
 	if (db_exec_all(db, statements, 2, err) < 0)
 		return -1;
 	fits = db_count(statements[0].rows) > 0;
+	manifest->images_percent = fits ? db_number(statements[0].rows, 0, "images_percent") : 0;
+	manifest->bytes_percent = fits ? db_number(statements[0].rows, 0, "bytes_percent") : 0;
 	was_expected = db_affected(statements[1].rows) > 0;
 	db_rows_free(statements[0].rows);
 	db_rows_free(statements[1].rows);
 	if (!was_expected)
-		return store_leftover_busy(work->manifest->digest, err);
+		return store_leftover_busy(manifest->digest, err);
 	return fits ? 0 : err_set(err, ERR_FORBIDDEN, "quota.images", "no room");
 }
 
 static int insert_manifest(
-	struct db *db, const struct manifest_work *work, bool *ret_is_new, struct err *err)
+	struct db *db, const struct access *access, struct manifest *manifest, struct err *err)
 {
-	const struct access *access = work->access;
-	const struct manifest *manifest = work->manifest;
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_exec(db, &SQL_MANIFEST_INSERT,
@@ -204,7 +205,7 @@ static int insert_manifest(
 			    DB_NUMBER(manifest->layer_recipients)),
 		    &rows, err) < 0)
 		return -1;
-	*ret_is_new = db_bool(rows, 0, "is_new");
+	manifest->is_new = db_bool(rows, 0, "is_new");
 	return 0;
 }
 
@@ -223,38 +224,63 @@ static int add_signatures(struct db *db, const struct access *access,
 		NULL, err);
 }
 
-static int add_manifest(struct db *db, void *arg, struct err *err)
+static int add_manifest(
+	struct db *db, const struct access *access, struct manifest *manifest, struct err *err)
 {
-	const struct manifest_work *work = arg;
-	const struct access *access = work->access;
-	auto_free char *on = image_of(access, work->manifest->digest);
-	bool is_new;
+	auto_free char *on = image_of(access, manifest->digest);
 
-	if (insert_manifest(db, work, &is_new, err) < 0 ||
-		add_links(db, access, work->manifest, err) < 0 ||
+	if (insert_manifest(db, access, manifest, err) < 0 ||
+		add_links(db, access, manifest, err) < 0 ||
 		db_exec(db, &SQL_TAG_SET,
-			DB_PARAMS(access->tenant, access->space, access->repository,
-				work->manifest->tags, work->manifest->digest, access->subject),
+			DB_PARAMS(access->tenant, access->space, access->repository, manifest->tags,
+				manifest->digest, access->subject),
 			NULL, err) < 0 ||
-		add_signatures(db, access, work->manifest, err) < 0)
+		add_signatures(db, access, manifest, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) { .action = "image.push", .on = on });
-	if (work->manifest->replaces && store_image_replace(db, access, work->manifest, err) < 0)
-		return -1;
-	return is_new ? count_image(db, work, err) : 0;
+	return 0;
 }
 
-int store_manifest_add(struct db *db, const struct access *access, const struct manifest *manifest,
-	const struct quota_limits *limits, struct err *err)
+/* An index goes before what it names; and what goes makes room before what came is counted. */
+static int add_manifests(struct db *db, void *arg, struct err *err)
 {
-	struct manifest_work work = { .access = access, .manifest = manifest, .limits = limits };
-	struct err failure = { .kind = ERR_NONE };
+	const struct manifest_work *work = arg;
 
-	if (db_tx(db, DB_TENANT(access->tenant), add_manifest, &work, &failure) == 0)
+	for (size_t i = 0; i < work->n_manifests; i++) {
+		if (add_manifest(db, work->access, &work->manifests[i], err) < 0)
+			return -1;
+	}
+	for (size_t i = work->n_manifests; i-- > 0;) {
+		if (work->manifests[i].replaces &&
+			store_image_replace(db, work->access, &work->manifests[i], err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < work->n_manifests; i++) {
+		if (work->manifests[i].is_new &&
+			count_image(db, work, &work->manifests[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int store_manifests_add(struct db *db, const struct access *access, struct manifest *manifests,
+	size_t n_manifests, const struct quota_limits *limits, struct err *err)
+{
+	struct manifest_work work = {
+		.access = access,
+		.manifests = manifests,
+		.n_manifests = n_manifests,
+		.limits = limits,
+	};
+	struct err failure = { .kind = ERR_NONE };
+	long long bytes = 0;
+
+	if (db_tx(db, DB_TENANT(access->tenant), add_manifests, &work, &failure) == 0)
 		return 0;
+	for (size_t i = 0; i < n_manifests; i++)
+		bytes += (long long)manifests[i].size;
 	if (strcmp(failure.code, "quota.images") == 0)
-		return quota_refuse_image(
-			db, access->tenant, limits, (long long)manifest->size, err);
+		return quota_refuse_image(db, access->tenant, limits, bytes, err);
 	*err = failure;
 	return -1;
 }
@@ -269,6 +295,12 @@ int store_manifest_find(struct web_req *req, const struct access *access, const 
 	if (db_run(req->worker->db, DB_TENANT(access->tenant), sql,
 		    DB_PARAMS(access->tenant, access->repository, reference), &rows, err) < 0)
 		return -1;
+	return store_manifest_row(req, reference, rows, ret_manifest, err);
+}
+
+int store_manifest_row(struct web_req *req, const char *reference, const struct db_rows *rows,
+	struct manifest *ret_manifest, struct err *err)
+{
 	if (db_count(rows) == 0)
 		return no_manifest(reference, err);
 	ret_manifest->digest = db_text_in(rows, 0, "digest", req->arena);
@@ -300,22 +332,23 @@ int store_manifest_drop(struct db *db, const struct access *access, const char *
 		NULL, err);
 }
 
+struct drop_work {
+	const struct access *access;
+	const char *digest;
+	long grace_ms;
+};
+
 static int delete_manifest(struct db *db, void *arg, struct err *err)
 {
-	const struct manifest_work *work = arg;
+	const struct drop_work *work = arg;
 
-	return store_manifest_drop(db, work->access, work->manifest->digest, work->grace_ms, err);
+	return store_manifest_drop(db, work->access, work->digest, work->grace_ms, err);
 }
 
 int store_manifest_delete(struct db *db, const struct access *access, const char *digest,
 	long grace_ms, struct err *err)
 {
-	const struct manifest manifest = { .digest = digest };
-	struct manifest_work work = {
-		.access = access,
-		.manifest = &manifest,
-		.grace_ms = grace_ms,
-	};
+	struct drop_work work = { access, digest, grace_ms };
 
 	return db_tx(db, DB_TENANT(access->tenant), delete_manifest, &work, err);
 }

@@ -23,9 +23,10 @@ struct upload {
 	bool busy; /* somebody writes it */
 };
 
-/* quota.uploads, quota.bytes */
+/* With an `owner` (or NULL) it is his from the start, nobody else's ever, and goes with his lease.
+ * quota.uploads, quota.bytes */
 int store_upload_add(struct db *db, const struct access *access, const struct upload *upload,
-	const struct quota_limits *limits, struct err *err);
+	const char *owner, const struct quota_limits *limits, struct err *err);
 /* A session belongs to whoever opened it: upload.not_found for anybody else. */
 int store_upload_get(struct web_req *req, const struct access *access, const char *id,
 	struct upload *ret_upload, struct err *err);
@@ -62,22 +63,34 @@ struct manifest {
 	const char *recipients;		 /* JSON, see manifest_check.h */
 	const char *signatures;		 /* JSON [[image, spki], …], or NULL */
 	const struct replaced *replaces; /* or NULL */
+	const char *rule;		 /* the mode under which it came in */
+	/* Told by store_manifests_add(); how full the quota is with it, when it is new. */
+	bool is_new;
+	long long images_percent, bytes_percent;
 };
 
-/* An image that goes when another one comes, which takes its tags. */
+/* An image that goes when another one comes, which takes its tags. Without an id it is a part of
+ * an index that goes, and stays with its tags where another index names it. With `parts` it is not
+ * the old image with other packets, but a new one: the old one stays without tags where an index
+ * names it, else goes with all that only it named and that has no tag. */
 struct replaced {
 	const char *id, *digest;
+	bool parts;
 	long long revision; /* that it is still at: resource.changed */
 	const char *tags;   /* JSON of all that it has: image.tags_moved */
 	long grace_ms;	    /* as for store_manifest_delete() */
 };
 
-/* The row that makes it be there, behind store_expect() and the registry's word. Codes:
- * manifest.blob_unknown, quota.images, quota.bytes, leftover.busy. */
-int store_manifest_add(struct db *db, const struct access *access, const struct manifest *manifest,
-	const struct quota_limits *limits, struct err *err);
+/* The rows that make them be there, all or none, behind store_expect() and the registry's word.
+ * What an index names comes before it. Codes: manifest.blob_unknown, quota.images, quota.bytes,
+ * leftover.busy, and those of store_image_replace(). */
+int store_manifests_add(struct db *db, const struct access *access, struct manifest *manifests,
+	size_t n_manifests, const struct quota_limits *limits, struct err *err);
 /* What a tag or digest stands for: digest and media_type. manifest.not_found */
 int store_manifest_find(struct web_req *req, const struct access *access, const char *reference,
+	struct manifest *ret_manifest, struct err *err);
+/* The same of that row. */
+int store_manifest_row(struct web_req *req, const char *reference, const struct db_rows *rows,
 	struct manifest *ret_manifest, struct err *err);
 /* With all its tags. The registry has its bytes for another `grace_ms`. manifest.not_found */
 int store_manifest_delete(struct db *db, const struct access *access, const char *digest,
@@ -114,6 +127,9 @@ int store_expect(struct db *db, const struct access *access, enum store_kind kin
  * is kept for most of `grace_ms` from now on. */
 int store_blob_size(struct db *db, const struct access *access, const char *digest, long grace_ms,
 	long long *ret_size, struct err *err);
+/* The same of that row. */
+int store_blob_row(struct db *db, const struct access *access, const char *digest,
+	const struct db_rows *rows, long long *ret_size, struct err *err);
 /* The row that makes a blob be there, behind store_expect() and the registry's word; `upload` (or
  * NULL) goes with it. leftover.busy */
 int store_blob_add(struct db *db, const struct access *access, const char *digest, long long size,

@@ -77,21 +77,27 @@ static int touch(struct db *db, const struct access *access, const char *digest,
 	return 0;
 }
 
+int store_blob_row(struct db *db, const struct access *access, const char *digest,
+	const struct db_rows *rows, long long *ret_size, struct err *err)
+{
+	bool has = db_count(rows) > 0;
+
+	if (has && db_bool(rows, 0, "is_stale") && touch(db, access, digest, &has, err) < 0)
+		return -1;
+	*ret_size = has ? db_number(rows, 0, "size_bytes") : -1;
+	return 0;
+}
+
 int store_blob_size(struct db *db, const struct access *access, const char *digest, long grace_ms,
 	long long *ret_size, struct err *err)
 {
 	auto_rows struct db_rows *rows = NULL;
-	bool has;
 
 	if (db_run(db, DB_TENANT(access->tenant), &SQL_BLOB_GET,
 		    DB_PARAMS(access->tenant, access->repository, digest, DB_NUMBER(grace_ms)),
 		    &rows, err) < 0)
 		return -1;
-	has = db_count(rows) > 0;
-	if (has && db_bool(rows, 0, "is_stale") && touch(db, access, digest, &has, err) < 0)
-		return -1;
-	*ret_size = has ? db_number(rows, 0, "size_bytes") : -1;
-	return 0;
+	return store_blob_row(db, access, digest, rows, ret_size, err);
 }
 
 static int add_blob(struct db *db, void *arg, struct err *err)

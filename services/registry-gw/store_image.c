@@ -3,6 +3,7 @@
 #include "services/registry-gw/store_image.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/audit.h"
 #include "lib/auth.h"
@@ -154,31 +155,54 @@ static int lock_replaced(struct db *db, const struct access *access,
 		"the image was pushed again meanwhile");
 }
 
-static int check_unnamed(
-	struct db *db, const struct access *access, const char *digest, struct err *err)
-{
-	auto_rows struct db_rows *rows = NULL;
-
-	if (db_exec(db, &SQL_IMAGE_INDEX, DB_PARAMS(access->tenant, access->repository, digest),
-		    &rows, err) < 0)
-		return -1;
-	return db_count(rows) == 0 ? 0 : in_index(rows, err);
-}
-
 static int move_tags(struct db *db, const struct access *access, const struct manifest *manifest,
 	struct err *err)
 {
+	const struct replaced *replaced = manifest->replaces;
 	auto_rows struct db_rows *rows = NULL;
 
 	if (db_exec(db, &SQL_TAGS_MOVE,
-		    DB_PARAMS(access->tenant, access->repository, manifest->replaces->digest,
-			    manifest->digest, access->subject, manifest->replaces->tags),
+		    DB_PARAMS(access->tenant, access->repository, replaced->digest,
+			    manifest->digest, access->subject, replaced->tags),
 		    &rows, err) < 0)
 		return -1;
-	if (db_bool(rows, 0, "as_expected"))
+	if (!replaced->id || db_bool(rows, 0, "as_expected"))
 		return 0;
 	return err_set(err, ERR_CONFLICT, "image.tags_moved",
 		"the image has other tags than the caller saw");
+}
+
+/* No tag leads there, and no index. */
+static int drop_orphan(struct db *db, const struct access *access, const char *digest,
+	long grace_ms, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (db_exec(db, &SQL_IMAGE_ORPHAN, DB_PARAMS(access->tenant, access->repository, digest),
+		    &rows, err) < 0)
+		return -1;
+	return db_count(rows) > 0 ? store_manifest_drop(db, access, digest, grace_ms, err) : 0;
+}
+
+static int drop_with_parts(struct db *db, const struct access *access,
+	const struct manifest *manifest, struct err *err)
+{
+	const struct replaced *replaced = manifest->replaces;
+	auto_rows struct db_rows *parts = NULL;
+
+	if (db_exec(db, &SQL_IMAGE_PARTS,
+		    DB_PARAMS(access->tenant, access->repository, replaced->digest), &parts,
+		    err) < 0 ||
+		store_manifest_drop(db, access, replaced->digest, replaced->grace_ms, err) < 0)
+		return -1;
+	for (size_t i = 0; i < db_count(parts); i++) {
+		const char *digest = db_text(parts, i, "digest");
+
+		if (strcmp(digest, manifest->digest) != 0 &&
+			drop_orphan(db, access, digest, replaced->grace_ms, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 int store_image_replace(struct db *db, const struct access *access, const struct manifest *manifest,
@@ -186,14 +210,27 @@ int store_image_replace(struct db *db, const struct access *access, const struct
 {
 	const struct replaced *replaced = manifest->replaces;
 	auto_free char *on = mem_printf("%s@%s", access->repository, manifest->digest);
+	auto_rows struct db_rows *indexes = NULL;
 
-	if (lock_replaced(db, access, replaced, err) < 0 ||
-		check_unnamed(db, access, replaced->digest, err) < 0 ||
-		move_tags(db, access, manifest, err) < 0)
+	if (replaced->id && lock_replaced(db, access, replaced, err) < 0)
+		return -1;
+	if (db_exec(db, &SQL_IMAGE_INDEX,
+		    DB_PARAMS(access->tenant, access->repository, replaced->digest), &indexes,
+		    err) < 0)
+		return -1;
+	if (db_count(indexes) > 0 && !replaced->parts)
+		return replaced->id ? in_index(indexes, err) : 0;
+	if (move_tags(db, access, manifest, err) < 0)
 		return -1;
 	audit(db, &(const struct audit_act) {
-			  .action = "image.rewrap", .on = on, .detail = replaced->digest });
-	return store_manifest_drop(db, access, replaced->digest, replaced->grace_ms, err);
+			  .action = replaced->parts ? "image.replace" : "image.rewrap",
+			  .on = on,
+			  .detail = replaced->digest });
+	if (db_count(indexes) > 0)
+		return 0;
+	return replaced->parts
+		       ? drop_with_parts(db, access, manifest, err)
+		       : store_manifest_drop(db, access, replaced->digest, replaced->grace_ms, err);
 }
 
 int store_image_id(struct web_req *req, const struct access *access, const char *digest,

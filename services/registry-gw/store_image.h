@@ -26,7 +26,8 @@ struct access image_access(const struct web_req *req, const struct image *image)
 int store_image_unnamed(struct web_req *req, const struct image *image, struct err *err);
 
 /* In the transaction of a manifest that replaces an image: the tags move and the image goes, or
- * image.not_found, resource.changed, image.tags_moved, image.in_index. */
+ * image.not_found, resource.changed, image.tags_moved, image.in_index; of a part of an index,
+ * manifest.not_found. */
 int store_image_replace(struct db *db, const struct access *access, const struct manifest *manifest,
 	struct err *err);
 /* The id of the image with this digest. image.not_found */

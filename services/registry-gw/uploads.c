@@ -67,19 +67,37 @@ static void close_session(struct web_req *req, const struct upload *upload)
 	(void)!backend_do(req, &call, &answer, NULL);
 }
 
+/* The registry's new session gets its row. */
+static int keep_session(struct web_req *req, const struct access *access,
+	const struct fetch_response *answer, const char *owner, struct upload *ret_upload,
+	struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+	struct upload upload = { .tenant = access->tenant, .repository = access->repository };
+	char id[ID_SIZE];
+
+	id_new("upl", id);
+	upload.id = arena_strdup(req->arena, id);
+	if (read_session(req, answer, &upload, err) < 0)
+		return -1;
+	if (store_upload_add(req->worker->db, access, &upload, owner, &conf->limits, err) < 0) {
+		close_session(req, &upload);
+		return -1;
+	}
+	*ret_upload = upload;
+	return 0;
+}
+
 int upload_open(struct web_req *req, const struct access *access, const struct upload_mount *mount,
 	struct upload *ret_upload, bool *ret_mounted, struct err *err)
 {
-	const struct registry_conf *conf = req->worker->program;
 	const struct fetch_request call = {
 		.method = "POST",
 		.url = arena_printf(req->arena, "/v2/%s/blobs/uploads/%s%s%s%s", access->repository,
 			mount ? "?mount=" : "", mount ? mount->digest : "", mount ? "&from=" : "",
 			mount ? mount->from : ""),
 	};
-	struct upload upload = { .tenant = access->tenant, .repository = access->repository };
 	auto_response answer = { .status = 0 };
-	char id[ID_SIZE];
 
 	if (mount && blob_expect(req, access, STORE_BLOB, mount->digest, NULL, err) < 0)
 		return -1;
@@ -87,16 +105,22 @@ int upload_open(struct web_req *req, const struct access *access, const struct u
 		return -1;
 	if (mount && answer.status == 201)
 		return take_mounted(req, access, mount->digest, mount->size, ret_mounted, err);
-	id_new("upl", id);
-	upload.id = arena_strdup(req->arena, id);
-	if (read_session(req, &answer, &upload, err) < 0)
+	return keep_session(req, access, &answer, NULL, ret_upload, err);
+}
+
+int upload_open_held(struct web_req *req, const struct access *access, struct upload *ret_upload,
+	struct err *err)
+{
+	const struct registry_conf *conf = req->worker->program;
+	const struct fetch_request call = {
+		.method = "POST",
+		.url = arena_printf(req->arena, "/v2/%s/blobs/uploads/", access->repository),
+	};
+	auto_response answer = { .status = 0 };
+
+	if (backend_do(req, &call, &answer, err) < 0)
 		return -1;
-	if (store_upload_add(req->worker->db, access, &upload, &conf->limits, err) < 0) {
-		close_session(req, &upload);
-		return -1;
-	}
-	*ret_upload = upload;
-	return 0;
+	return keep_session(req, access, &answer, conf->instance, ret_upload, err);
 }
 
 /* --- take and settle --- */

@@ -20,6 +20,10 @@ struct upload_mount {
  * blob at once: *ret_mounted, and no session. quota.uploads, quota.bytes */
 int upload_open(struct web_req *req, const struct access *access, const struct upload_mount *mount,
 	struct upload *ret_upload, bool *ret_mounted, struct err *err);
+/* A session for one stream, whose writer the caller is (writers_add()): nobody else sees it, and
+ * without its lease it is forgotten. */
+int upload_open_held(struct web_req *req, const struct access *access, struct upload *ret_upload,
+	struct err *err);
 /* Makes the caller the writer of a session whose place is known. With the `digest` that it is to be
  * closed under (or NULL), 1: it was closed so before, and the blob is there. upload.busy,
  * upload.not_found. */

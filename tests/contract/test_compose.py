@@ -42,8 +42,9 @@ def test_who_reaches_whom():
     assert members("wake") == SERVICES | {"redis"}
     assert members("parts") == SERVICES | {"edge"}
     assert members("front") == {"edge"}
+    assert members("out") == {"policy", "orchestrator"}
     assert members("none") == {"setup", "registry"}
-    assert {name for name, network in DOCUMENT["networks"].items() if not network.get("internal")} == {"front"}
+    assert {name for name, network in DOCUMENT["networks"].items() if not network.get("internal")} == {"front", "out"}
 
 
 def test_keys_are_each_parts_own():

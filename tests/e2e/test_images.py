@@ -125,6 +125,18 @@ def test_life_of_an_image(owner, encrypted):
     owner.image("show", f"{name}:stable", code="client.not_found")
 
 
+def test_what_the_registry_warns_of_is_shown(owner, encrypted, stack):
+    acme, path = stack.client("acme-owner"), "/v1/registry/rule"
+    rule = {"required_recipients": [], "signers": [], "max_recipients": 32}
+    assert acme.put(path, {"mode": "open", **rule}, acme.get(path).json()["etag"]).status_code == 200
+    try:
+        pushed = owner.image("push", "plain", f"{encrypted}:plain", "--allow-plain")[0]["manifest"]
+        warning, = owner.warnings
+        assert warning.startswith(pushed + " is not encrypted")
+    finally:
+        assert acme.put(path, {"mode": "encrypted-only", **rule}, acme.get(path).json()["etag"]).status_code == 200
+
+
 def test_policies_that_pin_it_are_named(owner, encrypted):
     """A policy pins the digest: whoever rewraps hears of it."""
     owner.image("push", "enc", f"{encrypted}:v1")

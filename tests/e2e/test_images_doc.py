@@ -24,7 +24,7 @@ def stack():
                     reason="skopeo, openssl, or docker, podman or buildah is not installed")
 def test_page_works_as_printed(stack, tmp_path):
     blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/images.md").read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 5 and len(blocks[0].splitlines()) <= 10
+    assert len(blocks) == 6 and len(blocks[0].splitlines()) <= 10
     (tmp_path / "app").mkdir()
     shutil.copy("/bin/busybox", tmp_path / "app/busybox")
     (tmp_path / "app/Containerfile").write_text('FROM scratch\nCOPY busybox /bin/busybox\nENTRYPOINT ["/bin/busybox"]\n')
@@ -41,6 +41,6 @@ def test_page_works_as_printed(stack, tmp_path):
                               "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"), "TMPDIR": str(tmp_path), "URL": stack.url,
                               "CA": stack.ca, "KEY_FILE": str(stack.folder / "credentials/acme-owner.key")})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "tar+gzip+encrypted" in done.stdout and '"v1"' in done.stdout and "both deleted" in done.stdout
+    assert "tar+gzip+encrypted" in done.stdout and '"v1"' in done.stdout and "both deleted" in done.stdout and '"tags":["v3"]' in done.stdout
     assert (tmp_path / "opened/oci-layout").exists()
     assert stack.key("acme-owner") not in done.stdout + done.stderr

@@ -22,7 +22,7 @@ def test_the_app_is_caged_there_too(app):
     """No process but its own, no device but five, no way to anybody: not even where the agent gets out."""
     app.go(shell("ls /dev | sort | tr '\\n' ' '; ls -d /proc/[0-9]* | wc -l; "
                  "/bin/busybox wget -q -O - http://10.0.2.2:8443/ 2>&1 || echo alone; dd if=/dev/zero bs=1 count=1 2>/dev/null | wc -c; "
-                 "touch /x 2>/dev/null || echo read-only; cat /dev/null"))
+                 "touch /x && echo writable; touch /dev/x /proc/x 2>/dev/null || echo read-only; cat /dev/null"))
     said = app.stdout()
     assert said.startswith("fd full null random shm stderr stdin stdout urandom zero ")
-    assert "alone" in said and "read-only" in said
+    assert "alone" in said and "writable" in said and "read-only" in said

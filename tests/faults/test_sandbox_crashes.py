@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from hooked_provisioner import HookedProvisioner
-from local_stack import ROOT
+from local_stack import ROOT, wait_for
 from sandbox_remains import remains
 
 sys.path.insert(0, str(ROOT / "tests/service"))
@@ -91,3 +91,34 @@ def test_killed_at(stack, hooked, point):
     assert hooked.deaths == deaths + 1, f"it did not die at {point}, but passed {sorted(hooked.passed())}"
     assert remains(stack, id) == []
     assert stack.sql("SELECT state FROM provisioner.sandbox WHERE id = %s", id) == [("deleted",)]
+
+
+def vtpms(stack, where):
+    return {path.name for path in (stack.folder / "sandboxes/.vtpms").glob(f"*/{where}/*")}
+
+
+@pytest.fixture
+def no_firmware(hooked):
+    """Nothing measured boots: it fails behind its vTPM."""
+    hooked.configure(firmware="/nowhere/firmware")
+    yield
+    hooked.configure()
+    hooked.kill()
+
+
+def test_killed_with_a_vtpm_in_hand(stack, hooked, no_firmware):
+    """Taken for a row that never came, moved but not in its place, made but not ready: none of them is anybody's again."""
+    wait_for(lambda: len(vtpms(stack, "ready")) == 2, "the vTPMs made ahead")
+    waiting, deaths = vtpms(stack, "ready"), hooked.deaths
+    hooked.arm("vtpm:taken", "vtpm:moved", "vtpm:made")
+    life = Life(hooked, stack.client("acme-owner"))
+    life.path = life.insist("POST", "/v1/sandboxes", (202,), json={"template": "measured-small", "claim": claim()},
+                            headers={"Idempotency-Key": str(uuid.uuid4())}).headers["Location"]
+    record = life.until("failed")
+    assert record["id"] in waiting and record["failure"]["code"] == "sandbox.launch"
+    wait_for(lambda: hooked.revive() or hooked.deaths == deaths + 3, "its death at each point")
+    wait_for(lambda: len(vtpms(stack, "ready")) == 2, "others in their place")
+    assert vtpms(stack, "taken") == set() and not waiting & vtpms(stack, "ready")
+    life.insist("DELETE", life.path, (202, 404))
+    life.until("deleted")
+    assert remains(stack, record["id"]) == []

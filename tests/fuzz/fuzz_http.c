@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The connection's parser on hostile bytes, as http_read.c drives it: scan in pieces, head, chunked
- * body, next request. Where the bytes are cut must not matter, and what was accepted must keep the
- * edge's promises.
+ * body, next request; then the same as a proxy has it, the agent's for its app. Where the bytes are
+ * cut must not matter, and what was accepted must keep the edge's promises.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -54,7 +54,7 @@ static void check_head(const struct http_head *head)
 		require(!strpbrk(head->headers[i].value, "\r\n"));
 		hosts += strcasecmp(head->headers[i].name, "host") == 0;
 	}
-	require(hosts == 1);
+	require(hosts == 1 || (hosts == 0 && strcmp(head->method, "CONNECT") == 0));
 }
 
 /* The body in pieces of `step`; returns how many bytes it took, or SIZE_MAX. */
@@ -78,9 +78,10 @@ static size_t take_chunks(struct http_parse *parse, const uint8_t *data, size_t 
 }
 
 /* One request at data[0..size); returns its length, or 0 when there is none. */
-static size_t one_request(const uint8_t *data, size_t size, size_t step, struct buf *body)
+static size_t one_request(
+	const uint8_t *data, size_t size, size_t step, bool is_proxy, struct buf *body)
 {
-	struct http_parse *parse = http_parse_new();
+	struct http_parse *parse = is_proxy ? http_parse_new_proxy() : http_parse_new();
 	struct http_head *head = mem_alloc(sizeof(*head));
 	char *text = NULL;
 	size_t len = 0, total = 0;
@@ -110,14 +111,14 @@ static size_t one_request(const uint8_t *data, size_t size, size_t step, struct 
 	return total;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void all_requests(const uint8_t *data, size_t size, bool is_proxy)
 {
 	for (size_t at = 0; at < size;) {
 		auto_buf whole = BUF_INIT(1024 * 1024);
 		auto_buf pieces = BUF_INIT(1024 * 1024);
-		size_t len = one_request(data + at, size - at, size - at, &whole);
+		size_t len = one_request(data + at, size - at, size - at, is_proxy, &whole);
 
-		require(one_request(data + at, size - at, 1, &pieces) == len);
+		require(one_request(data + at, size - at, 1, is_proxy, &pieces) == len);
 		if (len > 0)
 			require(whole.len == pieces.len &&
 				(whole.len == 0 ||
@@ -126,5 +127,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		at += len;
 	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	all_requests(data, size, false);
+	all_requests(data, size, true);
 	return 0;
 }

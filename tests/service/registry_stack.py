@@ -142,9 +142,9 @@ class Gateway:
     def start(self):
         self.process = subprocess.Popen([BUILD / "bin/strongroom-registry-gw", "--config", self.conf],
                                         stderr=open(self.log, "a"), stdin=subprocess.DEVNULL)
-        wait_for(self._is_ready, "registry-gw is ready")
+        wait_for(self.is_ready, "registry-gw is ready")
 
-    def _is_ready(self):
+    def is_ready(self):
         assert self.process.poll() is None, self.log.read_text()[-4000:]
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
         with contextlib.closing(connection):

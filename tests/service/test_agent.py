@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import tarfile
+import time
 
 import pytest
 
@@ -288,6 +289,19 @@ def alter_approval(sandbox, papers):
     papers["approvals"] = []
 
 
+def decline_later(sandbox, papers):
+    now = int(time.time())
+    papers["approvals"].append(sandbox.world.approval(decision="decline", reason="no", iat=now + 1))
+
+
+def flip_decline(sandbox, papers):
+    """Whoever has the database makes an approval of a decline."""
+    declined = sandbox.world.approval(decision="decline", reason="no")
+    words = json.loads(trust.from_b64url(declined["jws"]["payload"]))
+    declined["jws"]["payload"] = trust.b64url(trust.jcs({**words, "decision": "approve", "reason": None}))
+    papers["approvals"] = [declined]
+
+
 def order_for_others(sandbox, papers):
     papers["order"] = sandbox.world.order(enc=trust.Key("enc").thumbprint)
 
@@ -325,6 +339,8 @@ def withhold_image(sandbox, papers):
 @pytest.mark.parametrize("alter, code, step", [
     (alter_policy, "approval.wrong_policy", "verify"),
     (alter_approval, "approval.quorum", "verify"),
+    (decline_later, "approval.declined", "verify"),
+    (flip_decline, "trust.signature", "verify"),
     (order_for_others, "order.wrong_machine", "verify"),
     (swap_grant, "grant.commitment", "grants"),
     (forget_grant, "grant.missing", "grants"),
@@ -372,6 +388,31 @@ def test_lost_run(sandbox):
     forget_grant(sandbox, papers)
     assert sandbox.run(papers)["refusal"]["code"] == "grant.missing"
     assert len(operator.results) == 1
+
+
+@pytest.mark.parametrize("alter", [
+    lambda papers: papers.update(later={}), lambda papers: papers.pop("grants"), lambda papers: papers["run"].update(more=1),
+    lambda papers: papers.update(policy=[])])
+def test_work_of_another_shape_is_refused(sandbox, alter):
+    papers = sandbox.papers()
+    alter(papers)
+    result = sandbox.run(papers)
+    assert result["refusal"]["code"] == "work.not_understood" and result["fence"] == sandbox.fence
+    assert f"POST /v1/agent/runs/{papers['run']['id']}/result" in sandbox.operator.requests and not sandbox.operator.events
+
+
+def test_work_that_names_no_run_is_asked_for_with_growing_pauses(sandbox):
+    """The first pause is a second; what is handed out between them is not told from each other."""
+    operator = sandbox.operator
+    for number, bad in enumerate(({"work": 2}, {"run": {"id": "run_1", "fence": 1}}, {"run": {"id": 7}}, {"later": {}}), 1):
+        operator.give(bad)
+        operator.wait(lambda: len(operator.handed) == number, "the agent to ask again")
+    pauses = [after - before for before, after in zip(operator.handed, operator.handed[1:])]
+    assert all(pause >= least for pause, least in zip(pauses, (1, 2, 4))), pauses
+    assert not operator.results and not operator.events
+    papers = sandbox.papers()
+    forget_grant(sandbox, papers)
+    assert sandbox.run(papers)["refusal"]["code"] == "grant.missing"
 
 
 @AS_ROOT

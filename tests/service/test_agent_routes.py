@@ -28,7 +28,7 @@ class Orchestrator:
 
     program = BUILD / "bin/strongroom-orchestrator"
 
-    def __init__(self, folder, certreg):
+    def __init__(self, folder, certreg, **rows):
         self.folder, self.certreg, self.process = folder, certreg, None
         self.socket, self.conf, self.log = folder / "orc.sock", folder / "orc.conf", folder / "log"
         self.policy = Peer(folder / "policy.sock")
@@ -40,7 +40,7 @@ class Orchestrator:
             "listen": f"unix:{self.socket}", "base_url": BASE_URL, "database": runtime, "migrate_database": owner,
             "redis": certreg.redis.address, "service_key": key.file, "peers_dir": certreg.folder / "peers",
             "certreg_url": f"unix:{certreg.socket}", "provisioner_url": f"unix:{certreg.folder}/provisioner.sock",
-            "policy_url": f"unix:{folder}/policy.sock", "objects_dir": folder / "objects", "log_level": "info"}.items()))
+            "policy_url": f"unix:{folder}/policy.sock", "objects_dir": folder / "objects", "log_level": "info", **rows}.items()))
         subprocess.run([self.program, "--config", self.conf, "--migrate"], check=True, timeout=60)
 
     def start(self):
@@ -94,12 +94,15 @@ class Agent:
         text = f"{b64url(jcs({'alg': 'ES256', **header}))}.{b64url(jcs(claims))}"
         return f"{text}.{b64url(self.sig.sign(text.encode()))}"
 
-    def ask(self, method, path, body=None, **headers):
+    def credentials(self, method, path):
         jwk = {name: self.sig.jwk[name] for name in ("kty", "crv", "x", "y")}
         proof = self.jwt({"typ": "dpop+jwt", "jwk": jwk}, {
             "htm": method, "htu": BASE_URL + path.partition("?")[0], "iat": unix_now(), "jti": nonce(),
             "ath": b64url(hashlib.sha256(self.token.encode()).digest())})
-        return self.orchestrator.ask(method, path, body, Authorization=f"DPoP {self.token}", DPoP=proof, **headers)
+        return {"Authorization": f"DPoP {self.token}", "DPoP": proof}
+
+    def ask(self, method, path, body=None, **headers):
+        return self.orchestrator.ask(method, path, body, **self.credentials(method, path), **headers)
 
     def event(self, run, fence, step="verify"):
         self.seq += 1
@@ -117,17 +120,17 @@ class Agent:
 
 
 class Run:
-    """A run that an agent works on; `ordered` changes the order before."""
+    """A run that an agent works on; `policy` and `ordered` change its policy and its order before."""
 
-    def __init__(self, orchestrator, client, until="dispatched", who="acme-algo", **ordered):
+    def __init__(self, orchestrator, client, until="dispatched", who="acme-algo", policy=None, **ordered):
         self.claims, self.member = client.claims, orchestrator.member(who)
-        self.agent, self.world = Agent(orchestrator, client.claims), World(client.claims["space"])
+        self.agent, self.world = Agent(orchestrator, client.claims), World(client.claims["space"], **(policy or {}))
         pipeline, order = new_id("pip"), new_id("ord")
         tables, base = orchestrator.policy.table, f"/internal/v1/tenants/{client.claims['tenant']}"
         tables[f"{base}/pipelines/{pipeline}"] = {"id": pipeline, "policy_hash": self.world.hash}
-        tables[f"{base}/orders/{order}"] = {
-            "id": order, "policy_hash": self.world.hash, "run_nonce": self.world.run_nonce,
-            "document": jcs(self.world.policy).decode(), "approvals": [self.world.approval()], "order": {}, "grants": [],
+        tables[f"{base}/orders/{order}"] = tables[f"{base}/orders/{order}:start"] = {
+            "id": order, "space": client.claims["space"], "policy_hash": self.world.hash, "run_nonce": self.world.run_nonce,
+            "document": jcs(self.world.policy).decode(), "approvals": [self.world.approval()], "order": {}, "grants": [], "constraints": [],
             "enc": self.agent.enc.thumbprint, "sig": self.agent.sig.thumbprint, **ordered}
         answer = self.member("POST", "/v1/runs", {"pipeline": pipeline, "sandbox": self.agent.id, "order": order})
         assert answer.status == 202, answer.body
@@ -153,7 +156,7 @@ class Run:
             "policy": self.world.hash, "run_nonce": self.world.run_nonce, "run": self.id, "fence": self.fence,
             "space": self.claims["space"], "sandbox": self.agent.id, "boot_id": "boot", "class": "none", "evidence": zero,
             "initdata": zero, "claim": zero, "enc": self.agent.enc.thumbprint, "sig": key.thumbprint,
-            "output_size": len(data), "image": {"manifest": zero, "config": zero}, "inputs": [],
+            "output_size": len(data), "image": {"manifest": zero, "config": zero}, "inputs": [], "outputs": [],
             "commitments": {"image": zero, "output": zero}, "egress": [], "exit_code": 0, "signal": 0, "limits_hit": [],
             "recipients": [zero], "measurements": {}, "log_head": None, "started": now, "ended": now, **changes}
         body = jcs({"_type": "https://in-toto.io/Statement/v1", "predicateType": "urn:strongroom:receipt:v1",
@@ -327,3 +330,22 @@ def test_order_for_other_machine_keys_is_not_dispatched(orchestrator, key):
     run = Run(orchestrator, orchestrator.certreg.client("acme-algo"), "awaiting_grants", **{key: Key().thumbprint})
     assert run.show()["failure"]["code"] == "run.other_machine_keys"
     assert run.agent.ask("GET", "/v1/agent/work").status == 204
+
+
+@pytest.mark.parametrize("member", ["space", "policy_hash", "run_nonce", "document"])
+def test_no_run_of_an_order_without_a_part(orchestrator, run, member):
+    order = next(value for path, value in orchestrator.policy.table.items() if path.endswith(f"/orders/{run.show()['order']}"))
+    part = order.pop(member)
+    body = {"pipeline": run.show()["pipeline"], "sandbox": run.agent.id, "order": order["id"]}
+    is_problem(run.member("POST", "/v1/runs", body), 502, "run.order_incomplete")
+    order[member] = part
+
+
+@pytest.mark.parametrize("member", ["document", "approvals", "order", "grants", "constraints"])
+def test_order_without_a_part_is_an_error_not_no_work(orchestrator, run, member):
+    order = next(value for path, value in orchestrator.policy.table.items() if path.endswith(f"/orders/{run.show()['order']}"))
+    part = order.pop(member)
+    is_problem(run.agent.ask("GET", "/v1/agent/work"), 502, "run.order_incomplete")
+    assert run.id in next(line for line in orchestrator.log.read_text().splitlines() if "run.order_incomplete" in line and run.id in line)
+    order[member] = part
+    assert run.agent.ask("GET", "/v1/agent/work").json["run"]["id"] == run.id

@@ -28,14 +28,16 @@ class Provisioner(Orchestrator):
         openssl("req", "-x509", "-new", "-key", str(key.file), "-subj", "/CN=edge", "-out", str(folder / "ca.pem"))
         (folder / "guest.json").write_text(json.dumps(
             {name: digest(name.encode()) for name in ("kernel", "initramfs", "agent")} | {"cmdline": "quiet"}))
+        (folder / "vtpm.conf").write_text(f"create_certs_tool_config = {folder}/localca.conf\n")
+        (folder / "localca.conf").write_text(f"signingkey = {key.file}\nissuercert = {folder}/ca.pem\n")
         self.conf.write_text("".join(f"{name} = {value}\n" for name, value in {
             "listen": f"unix:{self.socket}", "base_url": BASE_URL, "database": runtime, "migrate_database": owner,
             "redis": certreg.redis.address, "service_key": key.file, "peers_dir": certreg.folder / "peers",
             "certreg_url": f"unix:{certreg.socket}", "log_level": "info", "templates_dir": ROOT / "deploy/templates",
             "sandboxes_dir": folder / "sandboxes", "guest_dir": folder, "launcher": BUILD / "bin/strongroom-launch",
             "relay": BUILD / "bin/strongroom-relay", "edge_ca": folder / "ca.pem", "edge_address": "127.0.0.1:1",
-            "sandbox_uid": 55000 if os.geteuid() == 0 else 0, "vtpm_setup": folder / "none", "vtpm_ca": folder / "ca.pem",
-            "vtpm_chain": folder / "ca.pem"}.items()))
+            "sandbox_uid": 55000 if os.geteuid() == 0 else 0, "vtpm_setup": folder / "vtpm.conf", "vtpm_ca": folder / "ca.pem",
+            "vtpm_chain": folder / "ca.pem", "vtpm_stock": 0}.items()))
         subprocess.run([self.program, "--config", self.conf, "--migrate"], check=True, timeout=60)
 
     def stop(self):

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates of machines: EST as curl and openssl speak it, the CRL and OCSP answers as openssl checks them."""
 import base64
+import contextlib
 import re
 import subprocess
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg2
 import pytest
 
 from conftest import wait_for
@@ -93,6 +96,53 @@ def test_idempotency_key_without_json_is_nothing(enroll, new_key):
     key = new_key("keyed")
     first = enroll(key, Idempotency_Key="again")
     assert certificates_of(enroll(key, Idempotency_Key="again")) == certificates_of(first)
+
+
+@pytest.fixture
+def together(certreg, enroll):
+    """What enrolments of (key, who) are answered when most of them came while the first could not go on."""
+    def call(asked):
+        connection = psycopg2.connect(certreg.postgres.conninfo("postgres", None))
+        with contextlib.closing(connection), connection.cursor() as cursor, ThreadPoolExecutor(len(asked)) as pool:
+            cursor.execute("LOCK TABLE certreg.certificate IN SHARE ROW EXCLUSIVE MODE")
+            answers = [pool.submit(enroll, key, who) for key, who in asked]
+            try:
+                wait_for(lambda: waiting_in_lane(certreg) >= 4, "some wait behind those that the workers have")
+            finally:
+                connection.rollback()
+            return [answer.result() for answer in answers]
+    return call
+
+
+def waiting_in_lane(certreg):
+    text = certreg.ask("GET", "/metrics").body.decode()
+    return float(re.search(r'lane_waiting_requests\{lane="db"\} (\S+)', text).group(1))
+
+
+def transactions(certreg, keys):
+    """How many made the records of these keys."""
+    spkis = ",".join(f"'{key.spki()}'" for key in keys)
+    return certreg.postgres.sql(f"SELECT count(DISTINCT xmin::text), count(*) FROM certreg.certificate WHERE spki IN ({spkis})")[0]
+
+
+def test_enrolments_that_wait_share_a_transaction(certreg, together, new_key):
+    keys = [new_key(f"crowd{i}") for i in range(14)]
+    answers = together([(key, ("acme-algo", "globex-owner")[i // 7]) for i, key in enumerate(keys)])
+    serials = {openssl("x509", "-noout", "-serial", data=certificates_of(answer).encode()) for answer in answers}
+    made, rows = transactions(certreg, keys)
+    assert len(serials) == rows == 14 and made < 14, made
+    owners = certreg.postgres.sql("SELECT count(DISTINCT tenant_id) FROM certreg.certificate WHERE name LIKE 'machine%'")
+    assert owners[0][0] >= 2
+
+
+def test_one_of_them_fails_alone(certreg, enroll, together, new_key):
+    """A key that is known, and one that was revoked, are told so; the others get theirs."""
+    known, keys = new_key("known"), [new_key(f"other{i}") for i in range(12)]
+    first = certificates_of(enroll(known))
+    answers = together([(key, "acme-algo") for key in [*keys[:6], known, *keys[6:], known]])
+    assert [certificates_of(answers[6]), certificates_of(answers[13])] == [first, first]
+    assert len({certificates_of(answer) for answer in answers}) == 13
+    assert transactions(certreg, keys)[1] == 12
 
 
 def test_cacerts(certreg):

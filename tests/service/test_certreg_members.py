@@ -341,6 +341,15 @@ def found(operator, tenant=None):
     return answer, secret
 
 
+def new_owner(certreg):
+    """By what name certreg.client() knows the owner of a new tenant, and the tenant's name."""
+    answer, secret = found(certreg.client("system-operator"))
+    key, who = new_key(), answer.json["name"] + "-owner"
+    assert accept(certreg, secret, key).status == 201
+    (certreg.keys / f"{who}.key").write_text(key.text)
+    return who, answer.json["name"]
+
+
 def test_operator_makes_a_tenant_and_sees_none_of_it(certreg, operator):
     answer, secret = found(operator)
     assert answer.status == 201 and answer.json["state"] == "active" and answer.json["invitation"] == secret.id

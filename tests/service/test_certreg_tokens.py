@@ -12,6 +12,7 @@ from certreg_stack import certreg, new_key, owner  # noqa: F401 (fixtures)
 
 SANDBOX = "sbx_0190f1c2aaaa7bbb8cccdddddddddddd"
 MANIFEST = "sha256:" + "a" * 64
+OTHER_TENANT = "tnt_" + "0" * 32  # that shares its image
 
 
 # --- member tokens ---
@@ -275,8 +276,9 @@ def test_agents_registry_token_is_for_its_image(certreg, machine):
         return certreg.registry_form(assertion=assertion(machine), scope=scope)
 
     assert access_of(ask_for("repository:acme/app:pull")) == {}
-    certreg.orchestrator.table[f"/internal/v1/sandboxes/{SANDBOX}/image"] = {"repository": "acme/app", "manifest": MANIFEST}
+    certreg.orchestrator.table[f"/internal/v1/sandboxes/{SANDBOX}/image"] = {
+        "tenant": OTHER_TENANT, "repository": "acme/app", "manifest": MANIFEST}
     answer = ask_for("repository:acme/app:pull,push")
     assert access_of(answer) == {"acme/app": ["pull"]}
-    assert claims_of(answer.json["token"])["image"] == {"digest": MANIFEST}
+    assert claims_of(answer.json["token"])["image"] == {"tenant": OTHER_TENANT, "digest": MANIFEST}
     assert access_of(ask_for("repository:acme/other:pull")) == {}

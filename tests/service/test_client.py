@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client against real services: profile, setup, the data task under kill -9 at every point, files by hand."""
+import http.server
 import json
 import os
+import re
+import ssl
 import subprocess
+import threading
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -10,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from client_project import Project, program_with_hooks
 from local_stack import LocalStack, unique
 
+BOX = "sbx_0190f1c2aaaa7bbb8cccdddddddddddd"
 PARTS = ["postgres", "redis", "certreg", "policy", "orchestrator", "edge"]
 PLAN = """
 - name: conditions-describe
@@ -53,6 +58,20 @@ def test_profile_is_private(project):
     assert refused.returncode == 4 and "profile.permissions" in refused.stderr
 
 
+def test_help_of_every_command(program):
+    def said(*arguments):
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        return done.stdout
+
+    listed = said("--help")
+    assert listed == said("-h") == said("help")
+    commands = re.findall(r"^  (\w[\w-]*) +\w", listed.split("strongroom setup && strongroom run")[1], re.MULTILINE)
+    assert len(commands) > 20
+    for command in commands:
+        assert said(command, "--help") == said(command, "show", "--help") == said(command, "-h") == said("help", command)
+
+
 def test_wrong_api_key_is_exit_4(program, stack, tmp_path):
     made = Project(program, stack, tmp_path)
     key = stack.key("acme-owner")
@@ -76,6 +95,59 @@ def test_wrong_ca_is_refused(program, stack, tmp_path):
     done = made.run("configure", "--url", stack.url, "--ca", "ca", "--key-file", "-", stdin=stack.key("acme-owner"),
                     check=False)
     assert done.returncode == 9 and "upstream.tls" in done.stderr
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """A server that gives tokens, and whatever the test likes for a sandbox."""
+
+    def do_POST(self):
+        self.say({"access_token": "t", "expires_in": 600})
+
+    def do_GET(self):
+        self.say(self.server.answer if "/v1/sandboxes/" in self.path else {"id": "tnt" + BOX[3:], "name": "liar", "space": "spc" + BOX[3:]})
+
+    def say(self, words):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        text = json.dumps(words).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def liar(tmp_path):
+    certificate = tmp_path / "liar.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                    "-keyout", certificate, "-out", tmp_path / "liar-ca.pem", "-subj", "/CN=liar", "-addext",
+                    "subjectAltName=IP:127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "liar-ca.pem", certificate)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_sandbox_that_is_none(program, stack, tmp_path, liar):
+    """What is no sandbox, or is another one, is refused by its form; nothing falls over."""
+    made = Project(program, stack, tmp_path)
+    made.run("configure", "--url", f"https://127.0.0.1:{liar.server_address[1]}", "--ca", "liar-ca.pem", "--key-file", "-",
+             stdin=stack.key("acme-owner"))
+    for answer in ({}, {"id": BOX, "state": None}, {"id": "../" + BOX, "state": "ready"}):
+        liar.answer = answer
+        done = made.run("sandbox", "wait", BOX, check=False)
+        assert done.returncode == 9 and "upstream.answer" in done.stderr, (done.returncode, done.stderr)
+    liar.answer = {"id": BOX, "state": "ready"}
+    assert made.run("sandbox", "wait", BOX).stdout == f"{BOX} ready\n"
 
 
 def test_setup_makes_the_project(project):
@@ -192,6 +264,12 @@ def test_git_at_a_ref(project):
         project.run("run", "--plan", "git.yml")
         assert (project.folder / "taken/file").read_text() == content
         assert project.state()["tasks"]["populate-codebase"]["outputs"]["commit"] == commits[content == "two"]
+    (project.folder / "taken/.git").mkdir()  # of its owner, though nothing else is altered
+    (project.folder / "git.yml").write_text(
+        f"- tasks:\n    - populate-codebase: {{url: '{repository}', ref: {commits[0]}, code_path: app, dest: taken}}\n")
+    refused = project.run("run", "--plan", "git.yml", check=False)
+    assert refused.returncode == 1 and "codebase.in_the_way" in refused.stderr and (project.folder / "taken/.git").is_dir()
+    (project.folder / "taken/.git").rmdir()
     (project.folder / "taken/file").write_text("mine")
     (project.folder / "git.yml").write_text(
         f"- tasks:\n    - populate-codebase: {{url: '{repository}', ref: {commits[0]}, code_path: app, dest: taken}}\n")

@@ -20,18 +20,30 @@ from spaces import Party, certificate_of, found, invite
 from statements import Statements
 from test_certreg_members import NEVER, Secret
 from test_runs import Case
-from trust import Key, World, b64url, digest, envelope, jcs, nonce
+from trust import Key, World, b64url, digest, envelope, jcs, nonce, wrap
 
 # Not about anybody's rows: what is said of each would be said to everybody.
 EVERYBODYS = {
-    "GET /v1/templates/{template_id}": "templates are the instance's",
+    "GET /internal/v1/spaces/{space_id}/tenants": "a service asks, in nobody's name",
     "GET /internal/v1/sandboxes/{sandbox_id}": "services ask, in nobody's name",
     "GET /internal/v1/sandboxes/{sandbox_id}/image": "services ask, in nobody's name",
 }
 # Ids that a client makes for what it creates are unique in the instance; they hold 74 random bits.
 OWN_IDS = {"POST /v1/keys .id", "POST /v1/invitations .id", "POST /v1/tenants .owner.id", "POST /v1/keys/{key_id}:rotate .id",
            "POST /v1/invitations/{invitation_id}:accept .key.id"}
+# Kept as they are and compared with the caller's own: nobody looks up whose they are.
+NOT_LOOKED_UP = {"POST /v1/projections .members", "PUT /v1/projections/{projection_id} .members",
+                 "POST /v1/workflows/{workflow_id}:request .policies.object"}  # the last: of the workflow's own graph
 AGENTS = "/v1/agent/"  # test_cross_tenant_agents.py
+TEMPLATES = "/v1/templates/"  # the instance's own; test_templates.py tells who sees which
+SERVICES = [contract for contract in contracts() if contract.service != "controller"]  # that one is somebody else's
+
+
+GRAPH = {"v": "strongroom-graph-1", "objects": {}, "edges": {}, "positions": {}}
+
+
+def application(tenant):
+    return {"name": unique("app"), "image": {"repository": f"{tenant.party.tenant['name']}/app", "manifest": digest(b"image")}}
 
 
 class Tenant:
@@ -50,7 +62,7 @@ class Tenant:
         client.made("/v1/invitations", invitation.words(name=unique("m"), roles=["auditor"], expires_at=NEVER))
         run = client.post("/v1/runs", {"pipeline": self.case.pipeline, "sandbox": self.sandbox, "order": self.case.order()})
         assert run.status_code == 202, run.text
-        projection = client.made("/v1/projections", {"name": unique("prj"), "columns": ["A"]})["id"]
+        projection = self.projection()
         self.ids = {
             "tenant_id": self.party.tenant["id"], "certificate_id": self.party.certificate["id"],
             "member_id": client.made("/v1/members", {"name": unique("svc"), "roles": ["auditor"]})["id"],
@@ -60,7 +72,22 @@ class Tenant:
             "policy_id": self.case.policy["id"], "pipeline_id": self.case.pipeline, "order_id": self.case.order(),
             "projection_id": projection, "dataset_id": self.dataset(), "run_id": run.json()["id"],
             "object_id": client.made("/v1/objects", {"role": "input"})["id"], "attestation_id": self.attestation(stack),
-            "image_id": self.image()}
+            "image_id": self.image(), "slot": "image", **self.app()}
+        for kind, name in ("datasets", "share_id"), ("projections", "projection_share_id"):
+            path = f"/v1/{kind}/{self.ids[kind[:-1] + '_id']}/shares"
+            self.ids[name] = client.made(path, {"space": self.space["id"]})["id"]
+        self.ids["constraint_id"] = self.constraint()["id"]
+        self.ids["workflow_id"] = client.made("/v1/workflows", {"name": unique("flow"), "graph": GRAPH})["id"]
+        self.ids["version"] = "1"
+
+    def constraint(self):
+        return self.client.made("/v1/constraints", {"document": demand(self.dataset())})
+
+    def app(self):
+        app = self.client.made("/v1/apps", application(self))
+        config = self.client.made("/v1/app-configs", {"name": unique("acf"), "app": app["id"]})
+        share = self.client.made(f"/v1/apps/{app['id']}/shares", {"space": self.space["id"]})
+        return {"app_id": app["id"], "app_share_id": share["id"], "task_id": app["build"]["task"], "config_id": config["id"]}
 
     def image(self):
         repository = gateway_kit.EdgeRepository(self.client, f"{self.party.tenant['name']}/{unique('app')}")
@@ -69,7 +96,11 @@ class Tenant:
         return found["id"]
 
     def dataset(self):
-        return self.client.made("/v1/datasets", {"name": unique("dst"), "direction": "input"})["id"]
+        return self.client.made("/v1/datasets", {"name": unique("dst"), "direction": "input", "location": {"url": PLACE},
+                                                 "credentials": sealed()})["id"]
+
+    def projection(self):
+        return self.client.made("/v1/projections", {"name": unique("prj"), "columns": ["A"]})["id"]
 
     def attestation(self, stack):
         """A question that no agent has answered and that is not forgotten while the tests run."""
@@ -125,6 +156,19 @@ def joining(acme, globex, ids):
             "acceptance": globex.party.sign("strongroom-space-acceptance+jws", accepted)}
 
 
+PLACE = "https://store.example/rows"
+
+
+def sealed():
+    return wrap(Key("enc"), {"typ": "strongroom-credentials+jwe", "kid": nonce(), "location": digest(PLACE.encode())}, b"{}")
+
+
+def demand(subject):
+    """A scoped policy that allows everything."""
+    return {"v": "strongroom-constraints-1", "scope": "dataset", "subject": subject, "name": unique("demand"), **{member: None for member in (
+        "images", "templates", "runners", "recipients", "evidence", "egress", "limits", "gates", "not_after")}}
+
+
 def proof():
     return {"challenge": "chl_" + secrets.token_hex(16), "client_nonce": secrets.token_hex(32), "signature": "AAAA"}
 
@@ -142,14 +186,30 @@ BODIES = {
     "POST /v1/keys/{key_id}:rotate": lambda acme, globex, ids: {"hash": Secret("sr", "key").hash},
     "POST /v1/spaces/{space_id}:join": joining,
     "POST /v1/spaces/{space_id}/invitations": lambda acme, globex, ids: {"invitation": joining(acme, globex, ids)["invitation"]},
+    "POST /v1/orders/{order_id}/grants": lambda acme, globex, ids: {"releases": []},
     "POST /v1/runs/{run_id}:order": lambda acme, globex, ids: {"sandbox": globex.sandbox, "order": globex.ids["order_id"]},
     "POST /v1/images/{image_id}:rewrap": lambda acme, globex, ids: {"manifest": "e30=", "tags": []},
+    "POST /v1/images/{image_id}:replace": lambda acme, globex, ids: {"digest": digest(b"x"), "tags": []},
     "POST /v1/policies/{policy_id}/approvals": lambda acme, globex, ids: {"approval": acme.world.approval()},
+    "POST /v1/policies/{policy_id}:explain": lambda acme, globex, ids: {},
+    "PUT /v1/constraints/{constraint_id}": lambda acme, globex, ids: {"document": demand(globex.dataset())},
     "PUT /v1/pipelines/{pipeline_id}": lambda acme, globex, ids: {"template": "small", "policy": globex.ids["policy_id"]},
     "PUT /v1/projections/{projection_id}": lambda acme, globex, ids: {"name": unique("prj"), "columns": ["A"]},
     "PUT /v1/datasets/{dataset_id}": lambda acme, globex, ids: {"name": unique("dst")},
     "POST /v1/datasets/{dataset_id}/versions": lambda acme, globex, ids: {
         "object": globex.ids["object_id"], "digest": digest(b"x"), "size": 1},
+    "PUT /v1/workflows/{workflow_id}": lambda acme, globex, ids: {"name": unique("flow"), "graph": GRAPH},
+    "POST /v1/workflows/{workflow_id}:validate": lambda acme, globex, ids: {},
+    "POST /v1/workflows/{workflow_id}:request": lambda acme, globex, ids: {"version": 1, "policies": []},
+    "POST /v1/workflows/{workflow_id}:withdraw": lambda acme, globex, ids: {"version": 1},
+    "PUT /v1/apps/{app_id}": lambda acme, globex, ids: application(globex),
+    "PUT /v1/app-configs/{config_id}": lambda acme, globex, ids: {"name": unique("acf"), "app": globex.ids["app_id"]},
+    "POST /v1/tasks/{task_id}:deny": lambda acme, globex, ids: {},
+    "POST /v1/projections/{projection_id}/shares": lambda acme, globex, ids: {"space": globex.ids["space_id"]},
+    "POST /v1/datasets/{dataset_id}:fetch-description": lambda acme, globex, ids: {"url": PLACE},
+    "PUT /v1/datasets/{dataset_id}/credentials": lambda acme, globex, ids: {"credentials": sealed()},
+    "POST /v1/apps/{app_id}/shares": lambda acme, globex, ids: {"space": globex.ids["space_id"]},
+    "POST /v1/datasets/{dataset_id}/shares": lambda acme, globex, ids: {"space": globex.ids["space_id"]},
     "POST /v1/sandboxes/{sandbox_id}:start": lambda acme, globex, ids: {"claim": CLAIM},
     "POST /v1/sandboxes/{sandbox_id}:restart": lambda acme, globex, ids: {"claim": CLAIM},
     "PUT /v1/quotas/{tenant_id}": lambda acme, globex, ids: {"sandboxes": 1},
@@ -160,11 +220,12 @@ BODIES = {
 }
 HEADERS = {"POST /v1/enrolments/{sandbox_id}/claim": {"Authorization": "Enrolment wrong"},
            "POST /v1/enrolments/{sandbox_id}": {"Authorization": "Enrolment wrong"}}
-# The owner is refused like everybody: tenants are for operators, and secrets are asked for before all else.
-NOT_EVEN_ITS_OWNER = ("/v1/tenants/", "/v1/quotas/", "/v1/registry/quotas/", "/v1/enrolments/", "/v1/invitations/{invitation_id}:accept")
+# The owner is refused like everybody: tenants are for operators, secrets are asked for before all else, a draft has no version.
+NOT_EVEN_ITS_OWNER = ("/v1/tenants/", "/v1/quotas/", "/v1/registry/quotas/", "/v1/enrolments/", "/v1/invitations/{invitation_id}:accept",
+                      "/v1/workflows/{workflow_id}/versions/{version}")
 
-OPERATIONS = sorted((operation for contract in contracts() for operation in contract.operations
-                     if "{" in operation.path and not operation.path.startswith(AGENTS) and str(operation) not in EVERYBODYS),
+OPERATIONS = sorted((operation for contract in SERVICES for operation in contract.operations
+                     if "{" in operation.path and not operation.path.startswith((AGENTS, TEMPLATES)) and str(operation) not in EVERYBODYS),
                     key=lambda operation: (operation.method == "DELETE", "/sandboxes" in operation.path))  # owners ask, too
 
 
@@ -192,6 +253,10 @@ def ids_for(operation, acme, globex):
     missing = [name for name in names if name not in acme.ids]
     assert not missing, f"class Tenant must make one of {missing}, for {operation}"
     ids = {name: acme.ids[name] for name in names}
+    if operation.path.startswith("/v1/apps/") and "share_id" in ids:
+        ids["share_id"] = acme.ids["app_share_id"]
+    if operation.path.startswith("/v1/projections/") and "share_id" in ids:
+        ids["share_id"] = acme.ids["projection_share_id"]
     if operation.path.startswith("/v1/spaces/") and "invitation_id" in ids:
         ids["invitation_id"] = acme.space_invitation(globex)
     return ids
@@ -200,7 +265,7 @@ def ids_for(operation, acme, globex):
 @pytest.mark.parametrize("operation", [row for row in OPERATIONS if row.access != "service"], ids=str)
 def test_anothers_id_is_like_none(statements, acme, globex, operation):
     ask, ids = Asked(operation, acme, globex), ids_for(operation, acme, globex)
-    answer = same(statements.of, lambda which: lambda: ask(globex.client, which), ids, {name: absent(one) for name, one in ids.items()})
+    answer = same(statements.of, lambda which: lambda: ask(globex.client, which), ids, {name: one if name == "version" else absent(one) for name, one in ids.items()})
     assert 400 <= answer.status_code < 500, answer.text
     if not operation.path.startswith(NOT_EVEN_ITS_OWNER):
         owner = ask(acme.client, ids)
@@ -221,8 +286,11 @@ class Orchestrator:
         self.token = f"{text}.{b64url(key.sign(text.encode()))}"
 
     def get(self, path):
+        return self.ask("GET", path)
+
+    def ask(self, method, path):
         with contextlib.closing(UnixConnection(self.socket)) as connection:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
+            connection.request(method, path, headers={"Authorization": f"Bearer {self.token}"})
             response = connection.getresponse()
             answer = requests.Response()
             answer.status_code, answer.headers, answer._content = response.status, response.headers, response.read()
@@ -234,9 +302,9 @@ def test_a_service_in_ones_name_learns_nothing_of_another(stack, statements, acm
     service, ids = Orchestrator(stack, operation.contract.service), ids_for(operation, acme, globex)
     name, = set(ids) - {"tenant_id"}
     path = operation.path.replace("{tenant_id}", globex.ids["tenant_id"])
-    answer = same(statements.of, lambda one: lambda: service.get(path.format(**{name: one})), ids[name], absent(ids[name]))
+    answer = same(statements.of, lambda one: lambda: service.ask(operation.method, path.format(**{name: one})), ids[name], absent(ids[name]))
     assert answer.status_code == 404
-    assert service.get(operation.path.format(**ids)).status_code == 200
+    assert service.ask(operation.method, operation.path.format(**ids)).status_code == 200
 
 
 # --- ids in bodies and queries ---
@@ -247,6 +315,14 @@ def order(tenant, policy):
 
 def run(tenant, **changes):
     return {"pipeline": tenant.ids["pipeline_id"], "sandbox": tenant.sandbox, "order": tenant.case.order(), **changes}
+
+
+def asking(tenant, policy):
+    """For a workflow of one application, which is what the policy would be of."""
+    workflow = tenant.client.made("/v1/workflows", {"name": unique("flow"), "graph": {
+        **GRAPH, "objects": {"app": {"name": "app", "description": None, "ref": {"app": {
+            "app_id": tenant.ids["app_id"], "config_id": tenant.ids["config_id"]}}}}}})
+    return "POST", f"/v1/workflows/{workflow['id']}:request", {"version": 1, "policies": [{"object": "app", "policy": policy}]}
 
 
 def registration(tenant, challenge):
@@ -279,6 +355,28 @@ NAMED = {
         "PUT", f"/v1/datasets/{globex.dataset()}", {"name": unique("dst"), "projection": one})),
     "POST /v1/datasets/{dataset_id}/versions .object": ("object_id", lambda globex, one: (
         "POST", f"/v1/datasets/{globex.dataset()}/versions", {"object": one, "digest": digest(b"x"), "size": 1})),
+    "POST /v1/app-configs .app": ("app_id", lambda globex, one: ("POST", "/v1/app-configs", {"name": unique("acf"), "app": one})),
+    "PUT /v1/app-configs/{config_id} .app": ("app_id", lambda globex, one: (
+        "PUT", f"/v1/app-configs/{globex.ids['config_id']}", {"name": unique("acf"), "app": one})),
+    "POST /v1/apps/{app_id}/shares .space": ("space_id", lambda globex, one: (
+        "POST", f"/v1/apps/{globex.ids['app_id']}/shares", {"space": one})),
+    "GET /v1/app-configs ?app": ("app_id", lambda globex, one: ("GET", f"/v1/app-configs?app={one}", None)),
+    "POST /v1/projections/{projection_id}/shares .space": ("space_id", lambda globex, one: (
+        "POST", f"/v1/projections/{globex.ids['projection_id']}/shares", {"space": one})),
+    "POST /v1/datasets/{dataset_id}/shares .space": ("space_id", lambda globex, one: (
+        "POST", f"/v1/datasets/{globex.dataset()}/shares", {"space": one})),
+    "GET /v1/datasets ?space": ("space_id", lambda globex, one: ("GET", f"/v1/datasets?space={one}", None)),
+    "GET /v1/policies/{policy_id}/diff ?with": ("policy_id", lambda globex, one: (
+        "GET", f"/v1/policies/{globex.ids['policy_id']}/diff?with={one}", None)),
+    "POST /v1/constraints .document.subject": ("dataset_id", lambda globex, one: (
+        "POST", "/v1/constraints", {"document": demand(one)})),
+    "PUT /v1/constraints/{constraint_id} .document.subject": ("dataset_id", lambda globex, one: (
+        "PUT", f"/v1/constraints/{globex.ids['constraint_id']}", {"document": demand(one)})),
+    "GET /v1/constraints ?subject": ("dataset_id", lambda globex, one: ("GET", f"/v1/constraints?subject={one}", None)),
+    "POST /v1/workflows .space": ("space_id", lambda globex, one: (
+        "POST", "/v1/workflows", {"name": unique("flow"), "space": one, "graph": GRAPH})),
+    "GET /v1/workflows ?space": ("space_id", lambda globex, one: ("GET", f"/v1/workflows?space={one}", None)),
+    "POST /v1/workflows/{workflow_id}:request .policies.policy": ("policy_id", asking),
     "POST /v1/orders .policy": ("policy_id", lambda globex, one: ("POST", "/v1/orders", order(globex, one))),
     "POST /v1/policies .policy.space": ("space_id", lambda globex, one: ("POST", "/v1/policies", submission(one))),
     "GET /v1/policies ?space": ("space_id", lambda globex, one: ("GET", f"/v1/policies?space={one}", None)),
@@ -304,7 +402,7 @@ def ids_in(contract, schema, path=""):
     if name:
         schema = contract.document["components"]["schemas"][name]
     if "_[0-9a-f]{32}" in schema.get("pattern", "") or path.rpartition(".")[2] in (
-            "policy", "pipeline", "sandbox", "order", "object", "projection", "challenge", "run") and schema.get("type") == "string":
+            "policy", "pipeline", "sandbox", "order", "object", "projection", "challenge", "run", "app") and schema.get("type") == "string":
         yield path
     for member, inner in schema.get("properties", {}).items():
         yield from ids_in(contract, inner, f"{path}.{member}")
@@ -313,10 +411,10 @@ def ids_in(contract, schema, path=""):
 
 
 def test_every_id_in_a_body_is_tried():
-    there = {f"{operation} {path}" for contract in contracts() for operation in contract.operations
+    there = {f"{operation} {path}" for contract in SERVICES for operation in contract.operations
              if operation.input_schema() and not operation.path.startswith(AGENTS)
              for path in ids_in(contract, operation.input_schema())}
-    assert there - OWN_IDS - set(NAMED) == set()
+    assert there - OWN_IDS - NOT_LOOKED_UP - set(NAMED) == set()
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -76,7 +76,7 @@ def test_anothers_id_is_like_none(postgres, acme, globex, name):
 
 # --- the registry ---
 
-ROUTE = re.compile(r'(?:ROUTE|STREAM)\("(\w+)", "/v2/{name\.\.\.}/([^"]+)"')
+ROUTE = re.compile(r'(?:ROUTE|LOOK|STREAM)\("(\w+)", "/v2/{name\.\.\.}/([^"]+)"')
 BLOB = secrets.token_bytes(100)
 # {route below a repository: (what it names there, its body)}
 REGISTRY = {

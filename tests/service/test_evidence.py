@@ -210,7 +210,7 @@ def test_measure_predicts_what_boots_showed(tmp_path):
 
 @needs_firmware
 @pytest.mark.parametrize("options, code", [
-    (("--memory", "257"), "firmware.no_golden"), (("--vcpus", "2"), "firmware.no_golden"),
+    (("--memory", "257"), "firmware.no_golden"), (("--vcpus", "3"), "firmware.no_golden"),
     (("--firmware", "/etc/hostname"), "firmware.format"), (("--kernel", "/etc/hostname"), "kernel.format"),
     (("--initramfs", "/nowhere"), "reference.file")])
 def test_measure_says_what_it_lacks(tmp_path, options, code):

@@ -10,12 +10,15 @@ import subprocess
 
 import pytest
 
+from making import make
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD") or ROOT / "build")
 if not BUILD.is_absolute():
     BUILD = ROOT / BUILD
 GUEST = BUILD / "guest"
-LIMIT_S = 120
+LIMIT_S = 900
+WALL_MS = 240000  # where another limit is to be hit first, on a busy machine too
 MIB = 1 << 20
 SANDBOX = "sbx_019000000000700080000000000000aa"
 
@@ -23,7 +26,7 @@ SANDBOX = "sbx_019000000000700080000000000000aa"
 @pytest.fixture(scope="session")
 def guest():
     if not all(p.exists() for p in (GUEST / "guest.json", BUILD / "tests/hostile", BUILD / "bin/strongroom-launch")):
-        subprocess.run(["make", "-s", "-C", ROOT, f"BUILD={BUILD}", "guest-tests"], check=True)
+        make(BUILD, "guest-tests")
     return json.loads((GUEST / "guest.json").read_text())
 
 
@@ -47,8 +50,8 @@ def qemu(folder, image, cmdline="", *more):
 
 # --- the cage ---
 
-def case(name, **limits):
-    return {"name": name, "argv": ["/bin/hostile", name], "limits": limits}
+def case(name, wall_ms=WALL_MS, **limits):
+    return {"name": name, "argv": ["/bin/hostile", name], "limits": {"wall_ms": wall_ms, **limits}}
 
 
 CASES = [case("good"), case("nothing"), case("exit3"), case("crash"), case("fork"), case("disk"), case("inodes"),
@@ -104,7 +107,7 @@ def test_limits_are_the_ones_asked_for(results):
     assert said(results, "inodes")["made"] == "32"
     assert said(results, "fork")["refused"] == "some"
     assert len(result_of(results, "chatter")["stdout"]) == 500
-    assert 1500 <= result_of(results, "endless")["wall_ms"] < 15000
+    assert 1500 <= result_of(results, "endless")["wall_ms"] < WALL_MS
 
 
 def test_what_is_planted_in_the_output_stays_there(results):

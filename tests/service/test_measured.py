@@ -5,12 +5,15 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.oid import NameOID
 
 import tpm
@@ -29,6 +32,10 @@ def body(template="measured-small", **more):
 
 def pid_of(stack, sandbox_id, program):
     return int((stack.folder / f"sandboxes/{sandbox_id}/{program}.pid").read_text().split()[0])
+
+
+def arguments_of(stack, sandbox_id):
+    return pathlib.Path(f"/proc/{pid_of(stack, sandbox_id, 'qemu')}/cmdline").read_text().replace("\0", " ")
 
 
 def start(owner, path, state="ready"):
@@ -82,8 +89,8 @@ def check_evidence(stack, evidence, wanted_claim, wanted_nonce):
 
 @pytest.fixture(scope="module")
 def measured(stack):
-    """One measured sandbox, and the claim of its first boot."""
-    owner, wanted = stack.client("acme-owner"), body()
+    """One measured sandbox with two processors, and the claim of its first boot."""
+    owner, wanted = stack.client("acme-owner"), body(parameters={"vcpus": 2})
     made = owner.made("/v1/sandboxes", wanted)
     path, secret = f"/v1/sandboxes/{made['id']}", stack.folder / "sandboxes" / made["id"] / "vm/secret"
     stack.measured_secret = wait_for(lambda: secret.exists() and secret.read_text(), "the secret", LIMIT_S)
@@ -102,6 +109,36 @@ def test_evidence_at_enrolment(stack, measured):
     assert (verdict["class"], verdict["failed"], verdict["operator_can_read"]) == ("software-tpm", None, True)
     results = {check["code"]: check["result"] for check in verdict["checks"]}
     assert {code for code, result in results.items() if result != "ok"} == {"evidence.hardware"}, verdict
+    assert record["takes"]["vcpus"] == 2 and " -smp 2 " in arguments_of(stack, record["id"])
+
+
+def signed_by_the_provisioner(owner, token):
+    """The claims of an EAR, checked with the key that is published for everybody."""
+    (key,) = owner.http.get(f"{owner.stack.url}/v1/attestation-keys").json()["keys"]
+    head, claims, signature = token.split(".")
+    header = json.loads(from_b64url(head))
+    assert header == {"alg": "ES256", "typ": "ear+jwt", "kid": key["kid"]}
+    raw = from_b64url(signature)
+    pair = (int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+    numbers = ec.EllipticCurvePublicNumbers(*(int.from_bytes(from_b64url(key[name]), "big") for name in "xy"), ec.SECP256R1())
+    numbers.public_key().verify(encode_dss_signature(*pair), f"{head}.{claims}".encode(), ec.ECDSA(hashes.SHA256()))
+    return json.loads(from_b64url(claims))
+
+
+def test_the_provisioners_word(stack, owner, measured):
+    """Signed, for this tenant, this sandbox, this nonce and this machine key; and none for what is not measured."""
+    path, record, wanted = measured
+    said = signed_by_the_provisioner(owner, record["ear"])
+    tenant = owner.get("/v1/quotas/self").json()["tenant"]
+    assert (said["aud"], said["sub"], said["eat_nonce"]) == (tenant, record["id"], wanted["nonce"])
+    assert said["cnf"]["jwk"] == record["sig_jwk"] and said["submods"]["sandbox"]["ear_status"] == "affirming"
+    assert said["iss"] == stack.url
+    mine = nonce()
+    done = answered(owner, path, attest(owner, path, boot=record["boot"], nonce=mine))
+    said = signed_by_the_provisioner(owner, done["ear"])
+    assert said["eat_nonce"] == mine and said["submods"]["sandbox"]["ear_status"] == "affirming"
+    checks = {check["code"]: check["result"] for check in said["submods"]["sandbox"]["strongroom_checks"]}
+    assert checks["evidence.activation"] == "not_provable_offline" and checks["evidence.nonce"] == "ok"
 
 
 def test_who_enrols_has_opened_the_credential(stack, owner, measured):
@@ -257,7 +294,11 @@ def test_no_vtpm_can_be_made(stack, owner):
     """With a CA's key that is none a sandbox fails with a code, and with the right one the same sandbox starts."""
     key = stack.folder / "keys/vtpm/signkey.pem"
     good = key.read_bytes()
+    stock = stack.folder / "sandboxes/.vtpms"
+    waiting = wait_for(lambda: len(found := list(stock.glob("*/ready/*"))) == 2 and found, "the vTPMs made ahead")
     key.write_text("no key\n")
+    for ahead in waiting:
+        shutil.rmtree(ahead)
     try:
         made = owner.made("/v1/sandboxes", body())
         path = f"/v1/sandboxes/{made['id']}"

@@ -130,6 +130,30 @@ def test_other_machine_keys_than_the_verified_ones_are_refused(project):
     assert status == 7 and errors == ["evidence.other_machine"]
 
 
+def test_another_size_by_values_that_were_learned(stack, tmp_path):
+    """Of a size that nobody shipped a value for: refused until the client has learned it from a boot of its own."""
+    project = Project(PROGRAM, stack, tmp_path)
+    prepare(project, "software-tpm")
+    plan = project.folder / "box.yml"
+    plan.write_text(plan.read_text().replace("template_id: measured-small,", "template_id: measured-small, parameters: {memory_mib: 640, vcpus: 2},"))
+    refused = project.run("sandbox", "create", "--plan", "box.yml", check=False)
+    assert refused.returncode == 7 and "evidence.no_reference" in refused.stderr
+    measure = ["template", "measure", "--guest", BUILD / "guest", "--memory", "640", "--vcpus", "2"]
+    unknown = project.run(*measure, check=False)
+    assert unknown.returncode != 0 and "firmware.no_golden" in unknown.stderr
+    learned = json.loads(project.run(*measure, "--learn").stdout)
+    assert (learned["memory_mib"], learned["vcpus"]) == (640, 2)
+    path = project.profile() / "trust.json"
+    trust = json.loads(path.read_text())
+    trust["templates"]["measured-small"]["references"].append(learned)
+    path.write_text(json.dumps(trust))
+    done = project.run("--json", "sandbox", "create", "--plan", "box.yml", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    status, (table,), _ = attest(project)
+    assert status == 0 and results(table)["evidence.memory"] == results(table)["evidence.pcr_0"] == "ok"
+    project.run("sandbox", "delete", project.state()["sandbox"]["id"])
+
+
 def test_a_project_that_asks_for_a_tee_gets_none_of_this(stack, tmp_path):
     strict = Project(PROGRAM, stack, tmp_path)
     prepare(strict, "tee")

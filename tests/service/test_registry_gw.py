@@ -357,20 +357,25 @@ def test_bad_names(algo, name):
 
 # --- agents ---
 
+def tenant_of(gateway, member):
+    return claims_of(gateway.client(member).token())["tenant"]
+
+
 @pytest.fixture
-def sandbox(gateway, repository, tmp_path):
+def sandbox(request, gateway, repository, tmp_path):
+    """The agent of a sandbox, acme's own or one of a tenant that acme lets run it, and the manifest."""
     manifest = pushed(repository)
     name, key = "sbx_" + secrets.token_hex(6) + "7" + secrets.token_hex(2)[:3] + "8" + secrets.token_hex(8)[:15], \
         P256(tmp_path / "machine.pem")
-    tenant = claims_of(gateway.client("acme-algo").token())["tenant"]
     gateway.certreg.provisioner.table[f"/internal/v1/sandboxes/{name}"] = {
-        "id": name, "tenant": tenant, "space": "x", "state": "ready", "boot": 1, "sig_jwk": key.jwk(),
-        "enc_jwk": {}, "sig": "x", "enc": "x"}
+        "id": name, "tenant": tenant_of(gateway, getattr(request, "param", "acme-algo")), "space": "x",
+        "state": "ready", "boot": 1, "sig_jwk": key.jwk(), "enc_jwk": {}, "sig": "x", "enc": "x"}
     gateway.certreg.orchestrator.table[f"/internal/v1/sandboxes/{name}/image"] = {
-        "repository": repository.name, "manifest": sha256(manifest)}
+        "tenant": tenant_of(gateway, "acme-algo"), "repository": repository.name, "manifest": sha256(manifest)}
     return gateway.agent(name, key).repository(repository.name), manifest
 
 
+@pytest.mark.parametrize("sandbox", ["acme-algo", "globex-owner"], indirect=True)
 def test_agent_pulls_its_image_and_nothing_else(repository, sandbox):
     agent, manifest = sandbox
     document = json.loads(manifest)
@@ -391,3 +396,24 @@ def test_agent_pulls_its_image_and_nothing_else(repository, sandbox):
     text = json.dumps(second).encode()
     assert repository.ask("PUT", "manifests/v2", text, Content_Type=MANIFEST_TYPE).status == 201
     assert agent.ask("GET", f"manifests/{sha256(text)}", token=token).oci == "MANIFEST_UNKNOWN"
+
+
+@pytest.mark.parametrize("sandbox", ["globex-owner"], indirect=True)
+def test_what_another_tenant_lets_an_agent_pull(gateway, repository, sandbox):
+    """One image, while it is said so: nothing beside it, nothing in the lender's name elsewhere, nothing of who has it not."""
+    agent, manifest = sandbox
+    pull, path = f"repository:{repository.name}:pull", f"manifests/{sha256(manifest)}"
+    assert agent.ask("GET", path, token=agent.client.token(pull)).body == manifest
+    own = gateway.client("globex-owner").repository("globex/app")
+    pushed(own)
+    blob = json.loads(manifest)["layers"][0]["digest"]
+    for scope, wanted in ((f"repository:{own.name}:pull", own.name), (pull, own.name), (pull + f" repository:{own.name}:pull", own.name)):
+        assert agent.ask("GET", f"/v2/{wanted}/{path}", token=agent.client.token(scope)).oci == "NAME_UNKNOWN"
+        assert agent.ask("GET", f"/v2/{wanted}/blobs/{blob}", token=agent.client.token(scope)).oci == "NAME_UNKNOWN"
+    said = gateway.certreg.orchestrator.table
+    where, = (where for where, image in said.items() if image.get("repository") == repository.name)
+    lent = said[where]
+    said[where] = {**lent, "tenant": tenant_of(gateway, "globex-owner")}  # who has no such repository lends none
+    assert agent.ask("GET", path, token=agent.client.token(pull)).oci == "MANIFEST_UNKNOWN"
+    del said[where]
+    assert agent.ask("GET", path, token=agent.client.token(pull)).oci == "NAME_UNKNOWN"

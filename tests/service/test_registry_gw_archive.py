@@ -17,6 +17,7 @@ from archive_kit import DOCKER, LAYOUT, MIB, Image, archive_of, begun, blob, des
 from conftest import LIMIT_S, wait_for
 from registry_stack import INDEX_TYPE, MANIFEST_TYPE, refused, sha256
 from registry_stack import algo, gateway, repository  # noqa: F401 (fixtures)
+from test_certreg_members import new_owner
 from test_registry_gw_sessions import forge, revocable_since  # noqa: F401 (fixtures)
 from test_registry_gw_streams import Rss
 
@@ -145,6 +146,35 @@ def test_a_client_that_vanishes(repository, announced):
     wait_for(lambda: leavings(repository) == (0, 0, 0), "nothing stays")
 
 
+def test_a_killed_archive_gives_back_its_reservation(gateway, repository):
+    """It lives as long as its writer; what a client may go on with stays."""
+    body = archive_of(Image(secrets.token_bytes(9 * MIB)))
+    other, forgotten = repository.open(), repository.open().rsplit("/", 1)[1]
+    assert repository.ask("PATCH", other, b"x" * 1000).status == 202
+    gateway.stop()
+    gateway.configure(retention_beat="50ms")
+    gateway.start()
+    wait_for(lambda: repository.ask("GET", other).status != 503, "revocations are known")
+    before = gateway.quota()
+    try:
+        with contextlib.closing(begun(repository, body[:7 * MIB], len(body))):
+            wait_for(lambda: gateway.quota()["bytes"]["reserved"] == before["bytes"]["reserved"] + 9 * MIB, "it is reserved")
+            gateway.postgres.sql("UPDATE registry_gw.upload SET expires_at = now() WHERE id = %s", forgotten)
+            wait_for(lambda: uploads(repository) == 2, "others are forgotten, and the archive's is not")
+            assert gateway.quota()["bytes"]["reserved"] == before["bytes"]["reserved"] + 9 * MIB
+            gateway.kill()
+        gateway.start()
+        wait_for(lambda: uploads(repository) == 1, "what it held is let go")
+        after = gateway.quota()
+        assert after["bytes"] == before["bytes"] and after["uploads"]["used"] == before["uploads"]["used"] - 1
+        assert repository.offset(other) == 1000
+    finally:
+        gateway.stop()
+        gateway.configure()
+        gateway.start()
+    repository.ask("DELETE", other)
+
+
 def test_chunks_that_lie(repository):
     connection = begun(repository, archive_of(Image(secrets.token_bytes(5 * MIB)))[:3 * MIB])
     wait_for(lambda: uploads(repository), "the layer is on its way")
@@ -176,6 +206,24 @@ def test_a_tenant_sends_two_at_once(gateway, repository):
             connection.sendall(body[5 * MIB:])
             assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
     pulled(repository, image)
+
+
+def test_others_do_not_wait_for_slow_archives(gateway, repository):
+    """Two tenants send as slowly as they like, on all threads that are kept for it: a third one sends at once, and so is a stranger refused."""
+    body = archive_of(Image(secrets.token_bytes(5 * MIB)))
+    slow = [repository, gateway.client("globex-owner").repository("globex/t-" + secrets.token_hex(4))]
+    who, tenant = new_owner(gateway.certreg)
+    other = gateway.client(who).repository(f"{tenant}/t-" + secrets.token_hex(4))
+    with contextlib.ExitStack() as stack:
+        for one in slow * 2:
+            stack.enter_context(contextlib.closing(begun(one, body[:5 * MIB], len(body))))
+        wait_for(lambda: [uploads(one) for one in slow] == [2, 2], "all of them are on their way")
+        image = Image()
+        assert send(other, archive_of(image)).status == 201
+        with contextlib.closing(begun(repository, b"", len(body), token="x")) as connection:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+        assert [uploads(one) for one in slow] == [2, 2]
+    pulled(other, image)
 
 
 def test_pushes_beside_an_archive(repository):

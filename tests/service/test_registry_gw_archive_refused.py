@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives that are refused, each with its code, and nothing of them stays."""
 import hashlib
+import io
 import json
 import secrets
 import shutil
@@ -67,6 +68,16 @@ def sparse(name, size):
 def test_holes(repository):
     body = sparse("blobs/sha256/" + hashlib.sha256(bytes(MIB)).hexdigest(), MIB) + tar(LAYOUT)
     assert "has holes" in refusal(repository, body, 400, "archive.entry")
+
+
+@pytest.mark.parametrize("attribute, code", [("SCHILY.realsize", "entry"), ("GNU.sparse.realsize", "entry"), ("size", "invalid")])
+def test_sizes_below_nothing(repository, attribute, code):
+    """libarchive hands such a size on; as much memory as that is not there."""
+    info, data = member("index.json", b"x" * 10, pax_headers={attribute: "-7"})
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO(data))
+    refusal(repository, tar(LAYOUT, end=False)[:1024] + out.getvalue(), 400, f"archive.{code}")
 
 
 def test_twice_the_same_name(repository):

@@ -8,6 +8,7 @@ import secrets
 import socket
 import urllib.request
 
+import psycopg2
 import pytest
 
 from conftest import LIMIT_S, wait_for
@@ -142,6 +143,26 @@ def test_a_half_closed_upload_keeps_what_came(repository):
         connection.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionResetError):
             connection.recv(65536)
+    assert repository.offset(location) == 5
+    assert repository.close(location, sha256(b"first")).status == 201
+
+
+def test_a_half_close_before_the_upload_began_keeps_what_came(gateway, repository):
+    """Somebody holds the row: the end comes first, and the beginning later."""
+    location, holder = repository.open(), psycopg2.connect(gateway.postgres.conninfo())
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE upload%'"
+    try:
+        holder.cursor().execute("SELECT 1 FROM registry_gw.upload WHERE id = %s FOR UPDATE", (location.rsplit("/", 1)[1],))
+        with repository.cut_upload(location, b"first", 100) as connection:
+            wait_for(lambda: gateway.postgres.sql(waits)[0][0] == 1, "it is about to begin")
+            connection.shutdown(socket.SHUT_WR)
+            for _ in range(3):
+                assert gateway.is_ready()  # by the loop, which has seen the end then
+            holder.rollback()
+            with contextlib.suppress(ConnectionResetError):
+                connection.recv(65536)
+    finally:
+        holder.close()
     assert repository.offset(location) == 5
     assert repository.close(location, sha256(b"first")).status == 201
 

@@ -182,6 +182,20 @@ def test_images_are_counted(gateway, repository, limit):
     assert pushed(repository, "v2")[0].status == 201
 
 
+def test_who_pushes_into_a_nearly_full_quota_is_warned(gateway, repository, limit):
+    assert "Warning" not in pushed(repository, "v1")[0].headers
+    images = gateway.quota()["images"]["used"]
+    limit(images=max(images, 10))
+    assert "Warning" not in pushed(repository, "v2")[0].headers
+    limit(images=1)
+    answer, text = pushed(repository, "v3")
+    assert answer.headers.get_all("Warning") == [answer.headers["Warning"]] and " 100 % of its images;" in answer.headers["Warning"]
+    limit(bytes=2000)
+    assert " % of its bytes, 0 % of its images;" in pushed(repository, "v4")[0].headers["Warning"]
+    again = repository.ask("PUT", "manifests/again", text, Content_Type=MANIFEST_TYPE)
+    assert again.status == 201 and "Warning" not in again.headers
+
+
 # --- refusals ---
 
 def test_refused_before_the_bytes_when_the_length_is_known(gateway, repository, limit):

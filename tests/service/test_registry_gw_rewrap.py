@@ -6,9 +6,11 @@ import concurrent.futures
 import copy
 import json
 
+import psycopg2
 import pytest
 
 import gateway_kit as kit
+from conftest import wait_for
 from registry_stack import algo, gateway, owner, problem, refused, repository  # noqa: F401 (fixtures)
 
 
@@ -36,10 +38,15 @@ def rewrapped(document, **packets):
     return changed
 
 
-def rewrap(member, shown, document, tags=None, etag=None):
-    text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return member.ask("POST", f"/v1/images/{shown['id']}:rewrap", {
-        "manifest": base64.b64encode(text).decode(), "tags": shown["tags"] if tags is None else tags}, etag or shown["etag"])
+def encoded(document):
+    return base64.b64encode(document if isinstance(document, bytes) else json.dumps(document).encode()).decode()
+
+
+def rewrap(member, shown, document, tags=None, etag=None, children=()):
+    body = {"manifest": encoded(document), "tags": shown["tags"] if tags is None else tags}
+    if children:
+        body["children"] = [encoded(child) for child in children]
+    return member.ask("POST", f"/v1/images/{shown['id']}:rewrap", body, etag or shown["etag"])
 
 
 def untouched(repository, document):
@@ -154,6 +161,142 @@ def test_what_an_index_names_is_not_wrapped_anew(pusher, repository, image):
     assert kit.digest_of(index) in problem(rewrap(pusher, shown, rewrapped(image)), 409, "image.in_index")
     problem(rewrap(pusher, pusher.image(repository, tag="all"), index), 422, "image.rewrap")
     untouched(repository, image)
+
+
+# --- an index ---
+
+class Platforms:
+    """An index of two images, one of which has a tag of its own; `after` and `children` are the same rewrapped."""
+
+    def __init__(self, repository):
+        self.repository = repository
+        self.images = [kit.manifest(repository, kit.layer(repository)) for _ in range(2)]
+        self.index = kit.index(*self.images, annotations={"a": "b"})
+        kit.made(repository, self.images[0], "own")
+        kit.made(repository, self.images[1], kit.digest_of(self.images[1]))
+        for tag in ("all", "stable"):
+            kit.made(repository, self.index, tag)
+        self.children = [rewrapped(one) for one in self.images]
+        self.after = kit.index(*self.children, annotations={"a": "b"})
+
+    def is_there(self, index, images, gone):
+        for tag, document in (("all", index), ("stable", index), ("own", images[0])):
+            assert self.repository.ask("GET", f"manifests/{tag}").json == document
+        assert self.repository.ask("GET", f"manifests/{kit.digest_of(images[1])}").json == images[1]
+        for document in gone:
+            refused(self.repository.ask("GET", f"manifests/{kit.digest_of(document)}"), 404, "MANIFEST_UNKNOWN")
+
+    def is_new(self):
+        self.is_there(self.after, self.children, (self.index, *self.images))
+
+    def is_old(self):
+        self.is_there(self.index, self.images, (self.after, *self.children))
+
+
+@pytest.fixture
+def platforms(repository):
+    return Platforms(repository)
+
+
+def test_an_index_with_its_images(gateway, pusher, repository, platforms):
+    used = gateway.quota("acme-algo")["images"]["used"]
+    shown = pusher.image(repository, tag="all")
+    answer = rewrap(pusher, shown, platforms.after, children=platforms.children)
+    assert answer.status == 201, answer.body
+    platforms.is_new()
+    assert (answer.json["digest"], answer.json["tags"]) == (kit.digest_of(platforms.after), ["all", "stable"])
+    assert (answer.json["encrypted"], answer.json["size_bytes"]) == (True, shown["size_bytes"] + sum(
+        len(json.dumps(after)) - len(json.dumps(before)) for before, after in zip(platforms.images, platforms.children)))
+    assert gateway.quota("acme-algo")["images"]["used"] == used
+    assert pusher.image(repository, tag="own")["recipients"][0]["kid"] == "bob"
+
+
+def test_an_index_of_indexes(pusher, repository, platforms):
+    both = [kit.manifest(repository, kit.layer(repository)), platforms.index]
+    kit.made(repository, both[0], "single")
+    top = kit.index(*both)
+    kit.made(repository, top, "top")
+    after = kit.index(both[0], platforms.after)
+    answer = rewrap(pusher, pusher.image(repository, tag="top"), after, children=[platforms.after, *platforms.children])
+    assert answer.status == 201, answer.body
+    platforms.is_new()
+    assert repository.ask("GET", "manifests/top").json == after and repository.ask("GET", "manifests/single").json == both[0]
+
+
+def test_what_another_index_names_stays(pusher, repository, platforms):
+    other = kit.index(platforms.images[0])
+    kit.made(repository, other, "other")
+    assert rewrap(pusher, pusher.image(repository, tag="all"), platforms.after, children=platforms.children).status == 201
+    platforms.is_there(platforms.after, [platforms.images[0], platforms.children[1]], (platforms.index, platforms.images[1]))
+    assert repository.ask("GET", f"manifests/{kit.digest_of(platforms.children[0])}").json == platforms.children[0]
+
+
+def swapped(platforms):
+    after = kit.index(*reversed(platforms.children), annotations={"a": "b"})
+    return after, platforms.children
+
+
+def fewer(platforms):
+    return kit.index(platforms.children[0], annotations={"a": "b"}), platforms.children[:1]
+
+
+def one_for_two(platforms):
+    return kit.index(platforms.children[0], platforms.children[0], annotations={"a": "b"}), platforms.children[:1]
+
+
+def other_layer(platforms):
+    child = copy.deepcopy(platforms.children[1])
+    child["layers"][0]["annotations"]["more"] = "text"
+    return kit.index(platforms.children[0], child, annotations={"a": "b"}), [platforms.children[0], child]
+
+
+INDEX_CHANGES = {
+    "not sent": lambda platforms: (platforms.after, platforms.children[:1]),
+    "too much": lambda platforms: (platforms.after, [*platforms.children, kit.index(annotations={"x": "y"})]),
+    "annotation": lambda platforms: (kit.index(*platforms.children), platforms.children),
+    "swapped": swapped, "fewer": fewer, "one for two": one_for_two, "other layer": other_layer,
+    "no base64": lambda platforms: (platforms.after, [b"", *platforms.children]),
+}
+
+
+@pytest.mark.parametrize("change", INDEX_CHANGES)
+def test_an_index_keeps_what_it_says(pusher, repository, platforms, change):
+    after, children = INDEX_CHANGES[change](platforms)
+    problem(rewrap(pusher, pusher.image(repository, tag="all"), after, children=children), 422, "image.rewrap")
+    platforms.is_old()
+
+
+def test_the_rule_holds_for_each_image_of_an_index(pusher, owner, repository, platforms, tmp_path):
+    assert owner.put_rule(recipients=[{"name": "machine", "certificate": kit.Machine(tmp_path).pem}]).status == 200
+    try:
+        shown = pusher.image(repository, tag="all")
+        problem(rewrap(pusher, shown, platforms.after, children=platforms.children), 403, "manifest.recipient_missing")
+    finally:
+        assert owner.put_rule().status == 200
+    platforms.is_old()
+
+
+def test_killed_in_the_middle_an_index_is_the_old_one(gateway, pusher, repository, platforms):
+    """The transaction waits for a tag that somebody holds, behind all that it wrote; the gateway dies there."""
+    shown, used = pusher.image(repository, tag="all"), gateway.quota("acme-algo")["images"]["used"]
+    holder = psycopg2.connect(gateway.postgres.conninfo())
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE tag SET%'"
+    try:
+        holder.cursor().execute("SELECT 1 FROM registry_gw.tag WHERE repository = %s AND name = 'stable' FOR UPDATE",
+                                (repository.name,))
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(rewrap, pusher, shown, platforms.after, children=platforms.children)
+            wait_for(lambda: gateway.postgres.sql(waits)[0][0] == 1, "the tags are about to move")
+            gateway.kill()
+            assert isinstance(answer.exception(), OSError)
+    finally:
+        holder.close()
+        gateway.start()
+    wait_for(lambda: repository.ask("GET", "tags/list").status != 503, "revocations are known")
+    platforms.is_old()
+    assert gateway.quota("acme-algo")["images"]["used"] == used
+    assert rewrap(pusher, pusher.image(repository, tag="all"), platforms.after, children=platforms.children).status == 201
+    platforms.is_new()
 
 
 def test_who_may(gateway, pusher, repository, image):

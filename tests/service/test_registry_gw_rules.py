@@ -126,7 +126,11 @@ def test_open_takes_what_is_plain(owner, repository, reader):
     document = plain(repository)
     assert "layer 0" in refused(kit.put(repository, document), 403, "DENIED")
     assert owner.put_rule("open").status == 200
-    kit.made(repository, document)
+    warning, = kit.put(repository, document).headers.get_all("Warning")
+    assert warning.startswith(f'299 - "{kit.digest_of(document)} is not encrypted: the rule \'open\' ') and warning.endswith('"')
+    assert "Warning" not in kit.put(repository, kit.manifest(repository, kit.layer(repository)), "v2").headers
+    warning, = kit.put(repository, kit.index(document), "all").headers.get_all("Warning")
+    assert kit.digest_of(kit.index(document)) in warning
     assert reader.ask("GET", "manifests/v1").status == 200
 
 

@@ -19,7 +19,7 @@ WEEK = "interval '7 days'"
 
 @contextlib.contextmanager
 def copies(program, conf, count=2, **changes):
-    """Further copies of a service at its own work, that forget 20 times a second."""
+    """The sockets of further copies of a service at its own work, that forget 20 times a second."""
     with short_folder("sr-copy-") as folder, contextlib.ExitStack() as running:
         for number in range(count):
             env = {**os.environ, "STRONGROOM_LISTEN": f"unix:{folder}/{number}.sock", "STRONGROOM_RETENTION_BEAT": "50ms",
@@ -30,7 +30,7 @@ def copies(program, conf, count=2, **changes):
             copy = subprocess.Popen([program, "--config", conf], env=env, stdin=subprocess.DEVNULL, stderr=log)
             running.callback(ended, copy, log)
             wait_for((folder / f"{number}.sock").exists, "the copy listens")  # and so takes its signals
-        yield
+        yield [folder / f"{number}.sock" for number in range(count)]
 
 
 def ended(copy, log):

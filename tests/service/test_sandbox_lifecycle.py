@@ -61,8 +61,8 @@ def nothing_of(stack, record):
 
 def test_life_of_a_process(stack, owner, make):
     record = make()
-    assert (record["driver"], record["state"], record["boot"]) == ("process", "queued", 1)
-    assert record["queue"]["position"] >= 1 and record["progress"]["percent"] == 0
+    assert (record["driver"], record["boot"]) == ("process", 1) and record["progress"]["percent"] < 100
+    assert record["state"] == "creating" or (record["state"] == "queued" and record["queue"]["position"] >= 1)
     up = ready(owner, record)
     assert up["progress"]["percent"] == 100 and up["queue"] is None and up["takes"] == {
         "vcpus": 1, "memory_mib": 256, "weight": 1}
@@ -78,7 +78,7 @@ def test_life_of_a_process(stack, owner, make):
     assert (again["state"], again["boot"]) == ("ready", 2) and again["enc_jwk"] != up["enc_jwk"]
     assert owner.delete(path_of(record)).status_code == 202
     until(owner, path_of(record), {"deleted"})
-    assert nothing_of(stack, record)
+    wait_for(lambda: nothing_of(stack, record), "the end of its relay")
     problem(owner.delete(path_of(record)), 404, "sandbox.not_found")
 
 
@@ -88,7 +88,7 @@ def test_delete_twice_at_once(stack, owner, make):
         answers = list(pool.map(lambda client: client.delete(path_of(record)), [stack.client("acme-owner") for _ in range(4)]))
     assert {answer.status_code for answer in answers} <= {202, 404} and 202 in [answer.status_code for answer in answers]
     until(owner, path_of(record), {"deleted"})
-    assert nothing_of(stack, record)
+    wait_for(lambda: nothing_of(stack, record), "the end of its processes")
 
 
 def test_cancel_while_it_is_made(stack, owner, make):
@@ -121,7 +121,7 @@ def test_ends_by_themselves(stack, owner, make):
     short, idle = make(ttl_s=2), make(idle_timeout_s=1)
     assert short["expires_at"] and idle["idle_timeout_s"] == 1
     until(owner, path_of(short), {"deleted"})
-    assert nothing_of(stack, short)
+    wait_for(lambda: nothing_of(stack, short), "the end of its relay")
     stopped = until(owner, path_of(idle), {"stopped"})
     assert stopped["failure"]["code"] == "sandbox.idle"
     problem(owner.post("/v1/sandboxes", body(ttl_s=-1)), 400, "json.invalid_fields")
@@ -230,6 +230,13 @@ def test_client_looks_on(stack, owner, make, tmp_path):
         assert "enrolled" in followed.result(120).stdout
     assert "sandbox.failed" in client.run("sandbox", "wait", id, check=False).stderr
     assert "deleting" in client.run("sandbox", "delete", id).stdout
+
+
+def test_a_runtime_that_is_none(stack):
+    done = subprocess.run([stack.folder / "bin/strongroom-provisioner", "--config", stack.folder / "etc/provisioner.conf"],
+                          env={**os.environ, "STRONGROOM_PROCESS_RUNTIME": "docker", "STRONGROOM_LISTEN": f"unix:{stack.folder}/none.sock"},
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "sandbox.bad_runtime" in done.stderr
 
 
 def test_a_published_template_stays_what_it_is(stack, tmp_path):

@@ -100,7 +100,7 @@ def test_sandbox_lives_stops_and_goes(stack, owner, stranger, sandbox):
     made = owner.post("/v1/sandboxes", wanted, key)
     assert made.status_code == 202, made.text
     record, path = made.json(), made.headers["Location"]
-    assert (record["name"], record["boot"], record["parameters"]) == (wanted["name"], 1, wanted["parameters"])
+    assert (record["name"], record["boot"], record["parameters"]) == (wanted["name"], 1, {**wanted["parameters"], "vcpus": 1})
     assert owner.post("/v1/sandboxes", wanted, key).json()["id"] == record["id"]
     assert record["id"] in [item["id"] for item in owner.get("/v1/sandboxes?page_size=200").json()["items"]]
 

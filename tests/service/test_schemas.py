@@ -12,7 +12,7 @@ PROBE = ROOT / "tests" / "service" / "probe"
 FOLDERS = [*sorted(path.parent for path in (ROOT / "services").glob("*/schema")), PROBE]
 # What a sweep may see: who and where a row is, never what it says. The hashes find the tenant of a credential.
 SWEEP_COLUMNS = {"tenant_id", "space_id", "id", "state", "fence", "owner", "lease_until", "run_at", "due_at",
-                 "expires_at", "created_at", "deleted_at", "attempts", "boot_id", "key_hash", "status", "seq", "sandbox_id",
+                 "expires_at", "created_at", "revoked_at", "deleted_at", "attempts", "boot_id", "key_hash", "status", "seq", "sandbox_id",
                  "enrol_hash", "enrol_until", "fingerprint", "reserved_bytes", "bytes_reserved", "uploads", "collected_at",
                  # whose turn it is: sizes and limits of all tenants' sandboxes side by side
                  "created_by", "used_at", "vcpus", "memory_mib", "weight", "queued_at", "boot", "revision", "updated_at", "sandboxes",
@@ -39,8 +39,10 @@ RULES = {
         (SELECT count(*) FROM pg_policies p WHERE p.schemaname = %(schema)s AND p.tablename = t.relname
         AND p.roles = ARRAY[%(schema)s]::name[] AND p.cmd = 'SELECT' AND p.permissive = 'PERMISSIVE'
         AND p.qual = '(space_id = ANY (string_to_array(current_setting(''app.space_ids''::text), '',''::text)))')""",
+    # and `viewer`, of what a tenant shares
     "two policies for the service at most": """SELECT tablename FROM pg_policies WHERE schemaname = %(schema)s
-        AND roles = ARRAY[%(schema)s]::name[] AND (cmd, policyname) NOT IN (('ALL', 'tenant'), ('SELECT', 'space'))""",
+        AND roles = ARRAY[%(schema)s]::name[] AND (cmd, policyname) NOT IN (('ALL', 'tenant'), ('SELECT', 'space'))
+        AND NOT (cmd = 'SELECT' AND policyname = 'viewer' AND qual ~ '^((policy[.])?)is_shared[(]tenant_id, [a-z_]*id[)]$')""",
     "no other policies but the sweep's": """SELECT tablename, policyname FROM pg_policies WHERE schemaname = %(schema)s
         AND roles NOT IN (ARRAY[%(schema)s]::name[], ARRAY[%(schema)s || '_sweep']::name[])""",
     "keys start with the tenant": f"""SELECT t.relname, i.indexrelid::regclass FROM ({TENANT_TABLES}) t

@@ -38,8 +38,8 @@ def contents(*files):
     return b"\n".join(file.read_bytes() for file in files if file.is_file())
 
 
-def places(stack, traces):
-    """All that the operator has: what the stack keeps and logs, and every program's arguments."""
+def kept(stack):
+    """What the stack keeps and logs."""
     folder = stack.folder
     dump = subprocess.run(["pg_dump", "-h", stack.sockets / "postgres", "-U", "postgres", "strongroom"], check=True,
                           stdout=subprocess.PIPE).stdout
@@ -47,8 +47,12 @@ def places(stack, traces):
     for name in ("redis", "registry", "objects", "certificates"):
         found[name] = contents(*folder.glob(f"{name}/**/*"))
     found["logs"] = contents(*folder.glob("log/*"), *folder.glob("sandboxes/**/*.log"))
-    found["arguments"] = b"\n".join(arguments(trace) for trace in traces.iterdir())
     return found
+
+
+def places(stack, traces):
+    """All that the operator has: what the stack keeps and logs, and every program's arguments."""
+    return {**kept(stack), "arguments": b"\n".join(arguments(trace) for trace in traces.iterdir())}
 
 
 TRACE = ["strace", "-DD", "-f", "--seccomp-bpf", "-qq", "-e", "trace=execve", "-e", "signal=none", "-xx", "-s", "100000", "-o"]

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 from local_stack import BUILD, ROOT
+from making import make
 
 HOOKED = pathlib.Path(f"{BUILD}-hooks")
 
@@ -15,8 +16,7 @@ def program_with_hooks():
     plain = BUILD / "bin/strongroom"
     if plain.exists() and b"STRONGROOM_CRASH_AT" in plain.read_bytes():
         return plain
-    subprocess.run(["make", "-C", ROOT, f"BUILD={HOOKED}", "TEST_HOOKS=1", f"{HOOKED}/bin/strongroom"], check=True,
-                   stdout=subprocess.DEVNULL)
+    make(HOOKED, HOOKED / "bin/strongroom", TEST_HOOKS=1)
     return HOOKED / "bin/strongroom"
 
 

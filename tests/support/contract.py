@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROBLEM = "application/problem+json"
 OPS = {"/healthz", "/readyz", "/metrics", "/internal/v1/feed"}  # of every service
 # What is refused before there is a route, by any service: proto/errors/base.json, codes request.*
-BEFORE_ROUTE = {400, 404, 405, 408, 414, 417, 431, 505}
+BEFORE_ROUTE = {400, 404, 405, 408, 414, 417, 426, 431, 505}
 STATUS_OF_KIND = {
     "invalid": 400, "unauthenticated": 401, "forbidden": 403, "not-found": 404, "method": 405, "conflict": 409,
     "gone": 410, "precondition-failed": 412, "too-large": 413, "unsupported-type": 415, "range": 416,
@@ -31,10 +31,30 @@ def is_date_time(text):
     return True
 
 
+def max_bytes(_, limit, value, __):
+    """What JSON Schema has no word for: a text's limit in bytes of UTF-8."""
+    if isinstance(value, str) and len(value.encode()) > limit:
+        yield jsonschema.ValidationError(f"{value[:50]!r} has more than {limit} bytes")
+
+
+Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"x-maxBytes": max_bytes})
+
+
+def document_of(file):
+    """The description with those of its schemas in place that are files of their own."""
+    document = json.loads(file.read_text())
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        if not schema.get("$ref", "#").startswith("#"):
+            schemas[name] = json.loads((file.parent / schema["$ref"]).read_text())
+    return document
+
+
 class Operation:
     def __init__(self, contract, method, path, shape):
         self.contract, self.method, self.path, self.shape = contract, method, path, shape
-        self.pattern = re.compile(re.sub(r"{[a-z_]+}", "[^/]+", path))
+        # a slot is a path itself
+        self.pattern = re.compile(re.sub(r"{([a-z_]+)}", lambda part: ".+" if part[1] == "slot" else "[^/]+", path))
 
     def __str__(self):
         return f"{self.method} {self.path}"
@@ -54,13 +74,13 @@ class Operation:
 
 class Contract:
     def __init__(self, file):
-        self.service, self.document = file.stem, json.loads(file.read_text())
+        self.service, self.document = file.stem, document_of(file)
         self.operations = [Operation(self, method.upper(), path, shape)
                            for path, methods in self.document["paths"].items() for method, shape in methods.items()]
         self.validator = functools.lru_cache(None)(self._validator)
 
     def _validator(self, schema):
-        return jsonschema.Draft202012Validator(
+        return Validator(
             {**json.loads(schema), "components": self.document["components"]}, format_checker=FORMATS)
 
     def faults(self, schema, value):

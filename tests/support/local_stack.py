@@ -24,7 +24,7 @@ AUDIENCES = {
     "tenants": "certreg", "spaces": "certreg", "invitations": "certreg", "members": "certreg", "keys": "certreg",
     "challenges": "certreg", "certificates": "certreg",
     "templates": "provisioner", "sandboxes": "provisioner", "quotas": "provisioner",
-    "policies": "policy", "pipelines": "policy", "datasets": "policy", "projections": "policy", "orders": "policy",
+    "policies": "policy", "pipelines": "policy", "datasets": "policy", "projections": "policy", "workflows": "policy", "orders": "policy",
     "runs": "orchestrator", "objects": "orchestrator",
     "images": "registry-gw", "registry": "registry-gw",
 }
@@ -55,7 +55,8 @@ class LocalStack:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="strongroom-test-"))
         self.folder.chmod(0o755)
         self.parts = parts or os.environ.get("STACK_PARTS", "").split()
-        self.env = {**os.environ, "STACK": str(self.folder), "BUILD": str(BUILD), "STACK_LIMIT_S": "120"}
+        self.env = {**os.environ, "STACK": str(self.folder), "BUILD": str(BUILD), "STACK_LIMIT_S": "120", "FETCH_PREFIXES": "127.0.0.0/8",
+                    "FETCH_PORTS": "1024-65535"}
 
     def command(self, *arguments, check=True):
         return subprocess.run([ROOT / "deploy/local/stack", *arguments], env=self.env, check=check, text=True,

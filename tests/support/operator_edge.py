@@ -10,6 +10,8 @@ import io
 import json
 import os
 import re
+import select
+import socket
 import ssl
 import struct
 import tarfile
@@ -72,14 +74,19 @@ def open_stream(key, aad, sealed):
 
 
 class Image:
-    """One encrypted layer with the files of `tree` (path -> bytes); the policy's words on it, and the registry's."""
+    """One encrypted layer with the files of `tree` (path -> bytes, or the target of a link); the policy's words on it, and the registry's."""
 
     def __init__(self, image_key, tree):
         tar = io.BytesIO()
         with tarfile.open(fileobj=tar, mode="w") as archive:
             for path, data in tree.items():
                 entry = tarfile.TarInfo(path)
-                entry.size, entry.mode = len(data), 0o755
+                entry.mode = 0o755
+                if isinstance(data, str):
+                    entry.type, entry.linkname = tarfile.SYMTYPE, data
+                    archive.addfile(entry)
+                    continue
+                entry.size = len(data)
                 archive.addfile(entry, io.BytesIO(data))
         inner = gzip.compress(tar.getvalue(), 1, mtime=0)
         key, nonce = os.urandom(32), os.urandom(16)
@@ -111,7 +118,8 @@ class Operator:
         self.evidence, self.events, self.results, self.objects = [], [], [], {}
         self.faults, self.proofs, self.complaints, self.lock = {}, set(), [], threading.Condition()
         self.inputs, self.work, self.requests, self.fence = {}, None, [], 0
-        self.question, self.answers = None, []
+        self.question, self.answers, self.handed = None, [], []
+        self.reach, self.tunnels = {}, []  # host:port -> address of what is there; what was asked for
         self.log_head = {"size": 7, "root": "sha256:" + hashlib.sha256(b"root").hexdigest()}
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -227,6 +235,9 @@ class Operator:
         with self.lock:
             self.lock.wait_for(lambda: self.work, 5)
             work, self.work = self.work, None
+            if work:
+                self.handed.append(time.monotonic())
+                self.lock.notify_all()
         return (200, work) if work else (204, None)
 
     def get_attestation(self, _, __):
@@ -255,6 +266,23 @@ class Operator:
 
     def get_blob(self, handler, _, repository, wanted):
         return ranged(handler, self.image.layer)
+
+    def get_egress(self, handler, _, host, port, run, fence):
+        """Raw bytes from here on; nothing is answered afterwards."""
+        target = f"{host}:{port}"
+        with self.lock:
+            self.tunnels.append(target)
+        assert fence == str(self.fence) and handler.headers["Upgrade"] == "strongroom-egress"
+        if target not in self.reach:
+            return 403, {"code": "egress.address_refused", "detail": "no public address"}
+        with socket.create_connection(self.reach[target], 10) as far:
+            handler.send_response(101)
+            for name, value in (("Connection", "Upgrade"), ("Upgrade", "strongroom-egress")):
+                handler.send_header(name, value)
+            handler.end_headers()
+            pump(handler.connection, far)
+        handler.close_connection = True
+        return None, None
 
     def post_event(self, _, body, run):
         event = json.loads(body)
@@ -311,6 +339,7 @@ class Operator:
         ("PUT", r"/v1/agent/attestations/(att_\w+)", put_attestation),
         ("GET", r"/v1/agent/runs/(run_\w+)", get_run),
         ("GET", r"/v1/audit/checkpoint", get_checkpoint),
+        ("GET", r"/v1/agent/egress\?target=([\w.-]+)%3A(\d+)&run=(run_\w+)&fence=(\d+)", get_egress),
         ("GET", r"/v2/([\w/]+)/manifests/(sha256:\w+)", get_manifest),
         ("GET", r"/v2/([\w/]+)/blobs/(sha256:\w+)", get_blob),
         ("POST", r"/v1/agent/runs/(run_\w+)/events", post_event),
@@ -330,8 +359,22 @@ class Operator:
 
     def give(self, work):
         with self.lock:
-            self.work, self.fence = work, work["run"]["fence"]
+            self.work, self.fence = work, work.get("run", {}).get("fence")
             self.lock.notify_all()
+
+
+def pump(near, far):
+    """Until either side ends."""
+    while True:
+        ready = [near] if near.pending() else select.select([near, far], [], [], 60)[0]
+        for one, other in ((near, far), (far, near)):
+            if one in ready:
+                data = one.recv(65536)
+                if not data:
+                    return
+                other.sendall(data)
+        if not ready:
+            return
 
 
 def ranged(handler, data):
@@ -343,6 +386,8 @@ def ranged(handler, data):
 
 
 def answer(handler, status, content, headers=None, cut=False):
+    if status is None:  # there was one
+        return None
     body = content if isinstance(content, bytes) else b"" if content is None else json.dumps(content).encode()
     handler.send_response(status)
     for name, value in (headers or {}).items():

@@ -13,6 +13,7 @@ import tarfile
 import pytest
 from client_project import Project
 from local_stack import BUILD, ROOT, wait_for
+from making import make
 
 ANSWERS = """
 name: {name}
@@ -36,21 +37,26 @@ def hostile(*attempts):
 def hostile_program():
     program = BUILD / "tests/hostile"
     if not program.exists():
-        subprocess.run(["make", "-s", "-C", ROOT, f"BUILD={BUILD}", program], check=True)
+        make(BUILD, program)
     return program
 
 
 def layer(files):
-    """A tar of {path: (bytes, mode)} with their folders."""
+    """A tar of {path: (bytes, mode), or the target of a link} with their folders."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for folder in sorted({path.rpartition("/")[0] for path in files} - {""}):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
-        for path, (data, mode) in sorted(files.items()):
+        for path, content in sorted(files.items()):
             entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(data), mode
+            if isinstance(content, str):
+                entry.type, entry.linkname = tarfile.SYMTYPE, content
+                tar.addfile(entry)
+                continue
+            data, entry.mode = content
+            entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
     return out.getvalue()
 

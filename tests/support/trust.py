@@ -102,6 +102,38 @@ def opening(slot, secret):
     return {"v": "strongroom-commitment-1", "slot": slot, "salt": nonce(), "secret": secret}
 
 
+def rule(scope, of, k=1, veto=True, max_age_s=0, objects=(), **more):
+    """A rule of approval."""
+    return {"scope": scope, "of": of, "k": k, "veto": veto, "max_age_s": max_age_s, "objects": list(objects), **more}
+
+
+def terms_document(policy, scope):
+    """What the keys of the scope's rule agree to (proto/README.md 1.3)."""
+    own = next(r for r in policy["approval"]["rules"] if r["scope"] == scope)
+    document = copy.deepcopy(policy)
+    if not own["objects"]:
+        return document
+    others = [r for r in policy["approval"]["rules"] if r["scope"] != scope and r["objects"]]
+    foreign = {o for r in others for o in r["objects"]} - set(own["objects"])
+    for entries in ("inputs", "outputs"):
+        for entry in document.get(entries, []):
+            if entry["dataset"] in foreign:
+                del document["slots"][entry["slot"]]
+        if entries in document:
+            document[entries] = [e for e in document[entries] if e["dataset"] not in foreign]
+    document["ports"] = {port: {name: e for name, e in names.items() if e["dataset"] not in foreign}
+                         for port, names in document["ports"].items()}
+    document["approval"]["rules"] = [r for r in document["approval"]["rules"] if r not in others]
+    del document["max_runs"], document["deadline"]
+    return document
+
+
+def terms(policy, scope):
+    if scope not in [r["scope"] for r in policy["approval"]["rules"]]:
+        return digest(b"no such rule")
+    return digest(jcs({"v": "strongroom-terms-1", "scope": scope, "document": terms_document(policy, scope)}))
+
+
 class World:
     """A policy with everything that belongs to it; tests change what they want to see refused."""
 
@@ -116,7 +148,7 @@ class World:
             "template": {"id": "small", "version": 1},
             "parties": {"authors": [self.author.spki], "approvers": [], "runners": [self.author.spki],
                         "recipients": [self.author.spki]},
-            "approval": {"scope": "author", "of": "authors", "k": 1},
+            "approval": {"rules": [rule("author", "authors", veto=False)], "expires": 0},
             "image": {"repository": repository, "manifest": digest(b"manifest"), "config": digest(b"config"),
                       "layers": [{"inner": digest(b"inner"), "diff_id": digest(b"diff")}]},
             "process": {"argv": ["/bin/app"], "env": {"LANG": "C"}, "cwd": "/"},
@@ -137,11 +169,15 @@ class World:
     def hash(self):
         return digest(jcs(self.policy))
 
-    def approval(self, **changes):
-        now = int(time.time())
-        payload = {"policy": self.hash, "decision": "approve", "scope": "author", "space": self.policy["space"],
-                   "spki": self.author.spki, "iat": now, "exp": now + 86400, "log_head": None, **changes}
-        return envelope(self.author, "strongroom-approval+jws", payload)
+    def approval(self, key=None, **changes):
+        """Of the author, or of another key; `terms` are the policy's for the scope, or another policy's."""
+        now, key, scope = int(time.time()), key or self.author, changes.get("scope", "author")
+        if changes.get("policy", self.hash) != self.hash:
+            changes = {"terms": digest(b"of another policy"), **changes}
+        payload = {"policy": self.hash, "terms": terms(self.policy, scope), "decision": "approve", "reason": None,
+                   "scope": scope, "space": self.policy["space"], "spki": key.spki, "iat": now, "exp": now + 86400,
+                   "log_head": None, **changes}
+        return envelope(key, "strongroom-approval+jws", payload)
 
     def order(self, **changes):
         payload = {"policy": self.hash, "run_nonce": self.run_nonce, "enc": self.enc.thumbprint,
@@ -153,6 +189,13 @@ class World:
         plain = jcs({"opening": self.openings[opened], "mode": "once"})
         return wrap(self.enc, {"typ": "strongroom-grant+jwe", "policy": self.hash, "slot": opened,
                                "run_nonce": self.run_nonce, "kid": self.enc.thumbprint, **header}, plain)
+
+    def release(self, slot, owner, grant=None, **changes):
+        """A grant with the word of its slot's owner."""
+        grant = grant or self.grant(slot)
+        payload = {"policy": self.hash, "run_nonce": self.run_nonce, "slot": slot, "grant": digest(jcs(grant)),
+                   "spki": owner.spki, "iat": int(time.time()), **changes}
+        return {"grant": grant, "release": envelope(owner, "strongroom-release+jws", payload)}
 
     def grants(self):
         return [self.grant(slot) for slot in self.openings]

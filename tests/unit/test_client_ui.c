@@ -57,6 +57,31 @@ static void result(struct ui *ui)
 	ui_result(ui, object, "%s", json_string_value(json_object_get(object, "name")));
 }
 
+/* Somebody's words in the middle of a line: nothing that ends it, moves or turns what follows. */
+static void plain(void)
+{
+	static const struct {
+		const char *words, *shown;
+	} pairs[] = {
+		{ "Patienten \xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80",
+			"Patienten \xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80" },
+		{ "a\nagree: all\033[2K\r\t", "a?agree: all?[2K??" },
+		{ "a\xe2\x80\xae"
+		  "b\xe2\x81\xa6"
+		  "c\xe2\x80\x8f",
+			"a???b???c???" },
+		{ "\xd8\x9c\xef\xbb\xbf\xe2\x80\xa8", "????????" },
+		{ "\xe2\x80\x94 \xd8\xa7 \xef\xbb\xbe", "\xe2\x80\x94 \xd8\xa7 \xef\xbb\xbe" },
+		{ NULL, "" }, /* a server left it out */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		auto_free char *shown = ui_plain(pairs[i].words);
+
+		CHECK_TEXT(shown, pairs[i].shown);
+	}
+}
+
 int main(void)
 {
 	auto_free char *noted = NULL, *failed = NULL, *shown = NULL;
@@ -73,5 +98,6 @@ int main(void)
 	shown = said(stdout, result);
 	CHECK_TEXT(shown, "one?[2K\ttwo\nthree\n");
 	unlink(path);
+	plain();
 	CHECK_DONE();
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "client/files.h"
+#include "client/output_folder.h"
 #include "client/untar.h"
 #include "lib/buf.h"
 #include "lib/mem.h"
@@ -41,16 +42,23 @@ static void add(struct archive *archive, const struct member *member)
 	archive_entry_free(entry);
 }
 
-static int unpack(const struct member *members, size_t n, struct err *err)
+static int packed(const struct member *members, size_t n, struct err *err)
 {
 	struct archive *archive = archive_write_new();
-	auto_fd int fd = files_unnamed(".", err);
+	int fd = files_unnamed(".", err);
 
 	archive_write_set_format_pax_restricted(archive);
 	archive_write_open_fd(archive, fd);
 	for (size_t i = 0; i < n; i++)
 		add(archive, &members[i]);
 	archive_write_free(archive);
+	return fd;
+}
+
+static int unpack(const struct member *members, size_t n, struct err *err)
+{
+	auto_fd int fd = packed(members, n, err);
+
 	CHECK_NUMBER(files_tree_remove("out", err), 0);
 	CHECK_NUMBER(mkdir("out", 0755), 0);
 	return untar(fd, "out", err);
@@ -125,6 +133,87 @@ static void test_no_tar(void)
 	CHECK_FAILS(untar(fd, "out", &err), &err, "output.unsafe");
 }
 
+/* --- in the place of an earlier one --- */
+
+static void put(const char *path)
+{
+	struct err err = { 0 };
+
+	CHECK_NUMBER(buf_write_file(path, "mine", 4, 0644, &err), 0);
+}
+
+static bool is_mine(const char *path)
+{
+	auto_buf text = BUF_INIT(100);
+	struct err err = { 0 };
+
+	return buf_read_file(&text, path, &err) == 0 && strcmp((char *)text.data, "mine") == 0;
+}
+
+static int replace(const char *dest, const char *content, struct err *err)
+{
+	const struct member members[] = { { "result.json", AE_IFREG, content, false },
+		{ "output/x.csv", AE_IFREG, content, false } };
+	auto_fd int fd = packed(members, ARRAY_LEN(members), err);
+
+	return output_folder_replace(fd, dest, err);
+}
+
+static void test_only_an_earlier_output_gives_way(void)
+{
+	static const char *const own[] = { "place.old", "place.new" };
+	struct err err = { 0 };
+	auto_buf text = BUF_INIT(100);
+
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		put(own[i]);
+	CHECK_NUMBER(mkdir("place", 0755), 0);
+	CHECK_NUMBER(replace("place/", "1", &err), 0);
+	CHECK_NUMBER(replace("place", "2", &err), 0);
+	CHECK_NUMBER(buf_read_file(&text, "place/output/x.csv", &err), 0);
+	CHECK_TEXT((char *)text.data, "2");
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		CHECK(is_mine(own[i]));
+	CHECK(access(".place.strongroom", F_OK) < 0);
+	put("place/notes");
+	CHECK_FAILS(replace("place", "3", &err), &err, "output.in_the_way");
+	CHECK(is_mine("place/notes") && access("place/output/x.csv", F_OK) == 0);
+	CHECK_NUMBER(replace("deep/er/place", "4", &err), 0);
+	CHECK(access("deep/er/place/result.json", F_OK) == 0);
+}
+
+/* Folders of others that only look a little like an output, a file, a link. */
+static void test_what_is_not_ours_stays(void)
+{
+	struct err err = { 0 };
+
+	CHECK_NUMBER(files_make_dirs("theirs/output", 0755, &err), 0);
+	put("theirs/output/x");
+	CHECK_FAILS(replace("theirs", "1", &err), &err, "output.in_the_way");
+	CHECK(is_mine("theirs/output/x"));
+	put("file");
+	CHECK_FAILS(replace("file", "1", &err), &err, "output.in_the_way");
+	CHECK(is_mine("file"));
+	CHECK_NUMBER(symlink("deep", "link"), 0);
+	CHECK_FAILS(replace("link", "1", &err), &err, "output.in_the_way");
+	CHECK_NUMBER(files_make_dirs(".out2.strongroom/new", 0755, &err), 0); /* left by a kill */
+	CHECK_NUMBER(replace("out2", "1", &err), 0);
+	CHECK_NUMBER(mkdir(".out2.strongroom", 0755), 0);
+	put(".out2.strongroom/x");
+	CHECK_FAILS(replace("out2", "2", &err), &err, "output.in_the_way");
+	CHECK(is_mine(".out2.strongroom/x"));
+}
+
+static void test_nothing_is_left_of_what_is_refused(void)
+{
+	static const struct member link = { "link", AE_IFLNK, "../victim", false };
+	struct err err = { 0 };
+	auto_fd int fd = packed(&link, 1, &err);
+
+	CHECK_FAILS(output_folder_replace(fd, "refused", &err), &err, "output.unsafe");
+	CHECK(access("refused", F_OK) < 0 && access(".refused.strongroom", F_OK) < 0);
+}
+
 int main(void)
 {
 	char folder[] = "/tmp/strongroom-untar-XXXXXX";
@@ -134,6 +223,9 @@ int main(void)
 	test_plain();
 	test_hostile(folder);
 	test_no_tar();
+	test_only_an_earlier_output_gives_way();
+	test_what_is_not_ours_stays();
+	test_nothing_is_left_of_what_is_refused();
 	CHECK(chdir("/") == 0);
 	CHECK_NUMBER(files_tree_remove(folder, &err), 0);
 	CHECK_DONE();

@@ -61,7 +61,7 @@ static void test_environment_wins(void)
 
 	setenv("STRONGROOM_LANE_THREADS", "7", 1);
 	setenv("STRONGROOM_CACHE_BYTES", "2g", 1);
-	setenv("STRONGROOM_LISTEN", "tcp:localhost:1", 1);
+	setenv("STRONGROOM_LISTEN", " tcp:localhost:1 ", 1);
 	CHECK_NUMBER(conf_load(items, &program, NULL, &err), 0);
 	CHECK_NUMBER(program.threads, 7);
 	CHECK_NUMBER(program.cache_bytes, 2LL << 30);
@@ -144,6 +144,19 @@ static void test_print(void)
 	conf_release(items, &second);
 }
 
+static void test_rows_without_a_configuration(void)
+{
+	auto_free char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	conf_print(items, NULL, out);
+	fclose(out);
+	CHECK(strstr(text, "# where to listen (must be given)\nlisten = \n") != NULL);
+	CHECK(strstr(text, "# its name\nname = \n") != NULL);
+	CHECK(strstr(text, "# cache\ncache-bytes = 64k\n") != NULL);
+}
+
 int main(void)
 {
 	auto_fd int fd = mkstemp(path);
@@ -155,6 +168,7 @@ int main(void)
 	test_refusals();
 	test_nul_in_file();
 	test_print();
+	test_rows_without_a_configuration();
 	unlink(path);
 	CHECK_DONE();
 }

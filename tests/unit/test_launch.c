@@ -211,13 +211,15 @@ static void test_argv(void)
 		.initrd = "i",
 		.console_file = "/run/a,b/console",
 		.secret_file = "/run/secret",
-		.memory_mib = 256 };
+		.memory_mib = 256,
+		.vcpus = 2 };
 	char **argv = launch_qemu_argv(&vm);
 	auto_buf all = BUF_INIT(1 << 16);
 
 	for (char **arg = argv; *arg; arg++)
 		CHECK(buf_printf(&all, NULL, "%s ", *arg) == 0);
 	CHECK(strstr((char *)all.data, " -machine q35,accel=tcg ") != NULL);
+	CHECK(strstr((char *)all.data, " -smp 2 -m 256 ") != NULL);
 	CHECK(strstr((char *)all.data, " file,id=console,path=/run/a,,b/console ") != NULL);
 	CHECK(strstr((char *)all.data,
 		      " -fw_cfg name=opt/strongroom/enrolment,file=/run/secret ") != NULL);

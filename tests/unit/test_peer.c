@@ -22,7 +22,7 @@
 static char folder[] = "/tmp/test_peer.XXXXXX";
 static char *socket_path;
 
-/* "GET /internal/404 …" is answered with that status; the body holds the token that came. */
+/* "… /internal/404 …" is answered with that status; the body holds the token that came. */
 static void serve(int listener)
 {
 	for (;;) {
@@ -39,7 +39,7 @@ static void serve(int listener)
 		body = mem_printf("{\"code\":\"thing.reason\",\"token\":\"%s\"}", token);
 		answer = mem_printf("HTTP/1.1 %.3s X\r\nConnection: close\r\nContent-Length: "
 				    "%zu\r\n\r\n%s",
-			request + strlen("GET /internal/"), strlen(body), body);
+			strstr(request, "/internal/") + strlen("/internal/"), strlen(body), body);
 		send(fd, answer, strlen(answer), MSG_NOSIGNAL);
 	}
 }
@@ -71,6 +71,9 @@ static void test_answer(struct worker *worker, EVP_PKEY *key)
 		0);
 	CHECK_TEXT(json_text(claims, "aud"), "policy");
 	CHECK_TEXT(json_text(claims, "sub"), "certreg");
+	json_decref(take_ptr(answer));
+	CHECK_NUMBER(peer_post(worker, PEER_POLICY, "/internal/200", &answer, NULL), 0);
+	CHECK(json_text(answer, "token"));
 }
 
 static void test_refusals(struct worker *worker)

@@ -36,6 +36,15 @@ struct break_row {
 	const char *pointer;	    /* of the field named in the error */
 };
 
+#define RULE(age, k, objects)                                                                      \
+	"{\"scope\":\"author\",\"of\":\"authors\",\"k\":" k ",\"veto\":true,\"max_age_s\":" age    \
+	",\"objects\":" objects "}"
+#define LOCATED(slot, port, url)                                                                   \
+	"{\"slot\":\"credentials/" slot "/data\",\"port\":\"" port                                 \
+	"\",\"name\":\"data\",\"dataset\":\"" DATASET                                              \
+	"\",\"version\":1,\"location\":{\"url\":\"" url                                            \
+	"\"},\"digest\":null,\"credentials_version\":1}"
+
 static const struct break_row BREAKS[] = {
 	{ "", "v", "\"strongroom-policy-2\"", "/v" },
 	{ "", "name", "\"Über\"", "/name" },
@@ -49,7 +58,7 @@ static const struct break_row BREAKS[] = {
 	{ "", "max_runs", "0", "/max_runs" },
 	{ "", "max_runs", "\"1\"", "/max_runs" },
 	{ "", "deadline", "-1", "/deadline" },
-	{ "", "ports", "{\"in\":1}", "/ports" },
+	{ "", "ports", "{\"in\":{}}", "/ports/in" },
 	{ "", "inputs", "[]", "/slots" },
 	{ "", "inputs", "[7]", "/inputs/0" },
 	{ "", "config_files", "[{\"path\":\"/a/../b\",\"digest\":\"" D0 "\"}]",
@@ -60,9 +69,60 @@ static const struct break_row BREAKS[] = {
 	{ "parties", "runners", "[\"sha256:AB\"]", "/parties/runners/0" },
 	{ "parties", "authors", "[\"" D0 "\",\"" D0 "\"]", "/parties/authors/1" },
 	{ "parties", "everybody", "[]", "/parties/everybody" },
-	{ "approval", "k", "2", "/approval/k" },
-	{ "approval", "k", "0", "/approval/k" },
-	{ "approval", "of", "\"runners\"", "/approval/of" },
+	{ "approval", "rules", "[]", "/approval/rules" },
+	{ "approval", "expires", "-1", "/approval/expires" },
+	{ "approval", "expires", NULL, "/approval/expires" },
+	{ "approval", "rules", "[" RULE("1", "2", "[]") "]", "/approval/rules" },
+	{ "approval", "rules", "[" RULE("1", "1", "[]") "," RULE("2", "1", "[]") "]",
+		"/approval/rules" },
+	{ "approval", "rules", "[" RULE("1", "0", "[]") "]", "/approval/rules/0/k" },
+	{ "approval", "rules", "[" RULE("1", "33", "[]") "]", "/approval/rules/0/k" },
+	{ "approval", "rules", "[" RULE("-1", "1", "[]") "]", "/approval/rules/0/max_age_s" },
+	{ "approval", "rules", "[" RULE("\"1\"", "1", "[]") "]", "/approval/rules/0/max_age_s" },
+	{ "approval", "rules", "[" RULE("1", "1", "[\"" OBJECT "\"]") "]",
+		"/approval/rules/0/objects/0" },
+	{ "approval", "rules",
+		"[{\"scope\":\"author\",\"of\":\"nobody\",\"k\":1,\"veto\":true,\"max_age_s\":0,"
+		"\"objects\":[]}]",
+		"/approval/rules/0/of" },
+	{ "approval", "rules",
+		"[{\"scope\":\"author\",\"of\":[],\"k\":1,\"veto\":1,\"max_age_s\":0,\"objects\":[]"
+		"}]",
+		"/approval/rules/0/of" },
+	{ "approval", "scope", "\"author\"", "/approval/scope" },
+	{ "", "approval", "{\"scope\":\"author\",\"of\":\"authors\",\"k\":1}", "/approval/rules" },
+	{ "", "constraints",
+		"[{\"scope\":\"galaxy\",\"subject\":\"" DATASET "\",\"hash\":\"" D0 "\"}]",
+		"/constraints/0/scope" },
+	{ "", "constraints", "[{\"scope\":\"tenant\",\"subject\":\"acme\",\"hash\":\"" D0 "\"}]",
+		"/constraints/0/subject" },
+	{ "", "gates", "{\"max_bytes\":null}", "/gates/max_files" },
+	{ "", "gates",
+		"{\"max_bytes\":\"1\",\"max_files\":null,\"file_types\":null,\"minimum_rows\":"
+		"null}",
+		"/gates/max_bytes" },
+	{ "", "gates",
+		"{\"max_bytes\":1,\"max_files\":1,\"file_types\":[\".csv\"],\"minimum_rows\":1}",
+		"/gates/file_types/0" },
+	{ "", "root_filesystem", "\"magic\"", "/root_filesystem" },
+	{ "", "app", "{}", "/app/id" },
+	{ "", "outputs", "{}", "/outputs" },
+	{ "", "outputs", "[" LOCATED("output", "output", "https://h/x") "]", "/outputs/0/digest" },
+	{ "", "inputs", "[" LOCATED("input", "input", "http://h/x") "]", "/inputs/0/location/url" },
+	{ "", "inputs", "[" LOCATED("input", "input", "https://h/x?q=1") "]",
+		"/inputs/0/location/url" },
+	{ "", "inputs", "[" LOCATED("input", "input", "https://u@h/x") "]",
+		"/inputs/0/location/url" },
+	{ "", "inputs", "[" LOCATED("input", "input", "https://h:0/x") "]",
+		"/inputs/0/location/url" },
+	{ "", "inputs", "[" LOCATED("input", "input", "https://h:65536/x") "]",
+		"/inputs/0/location/url" },
+	{ "", "inputs", "[" LOCATED("input", "input", "https://h/a/../x") "]",
+		"/inputs/0/location/url" },
+	{ "", "inputs", "[" LOCATED("input", "input", "https://h") "]", "/inputs/0/location/url" },
+	{ "", "inputs", "[" LOCATED("input", "output", "https://h/x") "]", "/inputs/0/port" },
+	{ "egress", "roots", "[]", "/egress/roots" },
+	{ "egress", "roots", "[\"MII\"]", "/egress/roots/0" },
 	{ "image", "repository", "\"acme//x\"", "/image/repository" },
 	{ "image", "manifest", "\"sha512:00\"", "/image/manifest" },
 	{ "image", "layers", "[]", "/image/layers" },
@@ -79,7 +139,9 @@ static const struct break_row BREAKS[] = {
 	{ "output", "slot", "\"image\"", "/output/slot" },
 	{ "evidence", "minimum", "\"any\"", "/evidence/minimum" },
 	{ "egress", "mode", "\"all\"", "/egress/mode" },
-	{ "egress", "domains", "[\"example.com\"]", "/egress/domains" },
+	{ "egress", "domains", "[\"example.com\"]", "/egress/domains/0" },
+	{ "egress", "domains", "[\"example.com:443\"]", "/egress/domains" },
+	{ "egress", "domains", "[\"example.com:443\",\"example.com:443\"]", "/egress/domains/1" },
 	{ "limits", "pids", "0", "/limits/pids" },
 	{ "limits", "wall_seconds", NULL, "/limits/wall_seconds" },
 	{ "measurements", "encrypt-output", NULL, "/measurements/encrypt-output" },
@@ -149,8 +211,10 @@ static json_t *approval(EVP_PKEY *key, bool approve, long long iat, long long ex
 {
 	json_t *envelope = NULL;
 
-	CHECK(trust_approval_make(
-		      key, &w.policy, "author", approve, iat, exp, NULL, &envelope, &err) == 0);
+	CHECK(trust_approval_make(key, &w.policy,
+		      &(const struct trust_vote) {
+			      "author", approve ? "approve" : "decline", NULL, iat, exp, NULL },
+		      &envelope, &err) == 0);
 	return envelope;
 }
 
@@ -200,20 +264,21 @@ static void test_quorum(void)
 			 *again = json_pack("[O,O,O]", old_no, yes, yes);
 	auto_json json_t *expired = approval(w.anna, true, NOW - 50, NOW),
 			 *mixed = json_pack("[O,O]", expired, yes);
-	auto_json json_t *wrong_scope = NULL, *scoped = NULL, *late = NULL;
+	auto_json json_t *wrong_scope = NULL, *late = NULL;
 
 	CHECK_FAILS(trust_approvals_satisfy(&w.policy, empty, NOW, &err), &err, "approval.quorum");
 	CHECK_FAILS(trust_approvals_satisfy(&w.policy, NULL, NOW, &err), &err, "approval.invalid");
 	CHECK_FAILS(
-		trust_approvals_satisfy(&w.policy, declined, NOW, &err), &err, "approval.quorum");
+		trust_approvals_satisfy(&w.policy, declined, NOW, &err), &err, "approval.declined");
 	CHECK(trust_approvals_satisfy(&w.policy, again, NOW, &err) == 0);
 	CHECK(trust_approvals_satisfy(&w.policy, mixed, NOW, &err) == 0);
-	CHECK(trust_approval_make(w.anna, &w.policy, "data-owner", true, NOW, NOW + 100, NULL,
-		      &wrong_scope, &err) == 0);
-	scoped = json_pack("[O]", wrong_scope);
-	CHECK_FAILS(trust_approvals_satisfy(&w.policy, scoped, NOW, &err), &err, "approval.quorum");
+	CHECK_FAILS(trust_approval_make(w.anna, &w.policy,
+			    &(const struct trust_vote) {
+				    "data-owner", "approve", NULL, NOW, NOW + 100, NULL },
+			    &wrong_scope, &err),
+		&err, "approval.wrong_scope");
 	late = json_pack("[O]", no);
-	CHECK_FAILS(trust_approvals_satisfy(&w.policy, late, NOW, &err), &err, "approval.quorum");
+	CHECK_FAILS(trust_approvals_satisfy(&w.policy, late, NOW, &err), &err, "approval.declined");
 }
 
 /* One key twice is one approval. */
@@ -222,18 +287,17 @@ static void test_two_of_two(void)
 	auto_json json_t *doc = json_deep_copy(w.doc), *one = NULL, *two = NULL, *same = NULL,
 			 *both = NULL;
 	auto_key EVP_PKEY *bert = EVP_EC_gen("P-256");
+	const struct trust_vote yes = { "author", "approve", NULL, NOW, NOW + 100, NULL };
 	struct trust_policy policy = { .doc = NULL };
 	char bert_spki[DIGEST_TEXT_SIZE];
 
 	CHECK(cert_spki(bert, bert_spki, &err) == 0);
 	json_array_append_new(json_object_get(json_object_get(doc, "parties"), "authors"),
 		json_string(bert_spki));
-	json_object_set_new(json_object_get(doc, "approval"), "k", json_integer(2));
+	json_object_set_new(json_array_get(trust_policy_rules(doc), 0), "k", json_integer(2));
 	CHECK(trust_policy_read(w.arena, doc, &policy, &err) == 0);
-	CHECK(trust_approval_make(
-		      w.anna, &policy, "author", true, NOW, NOW + 100, NULL, &one, &err) == 0);
-	CHECK(trust_approval_make(
-		      bert, &policy, "author", true, NOW, NOW + 100, NULL, &two, &err) == 0);
+	CHECK(trust_approval_make(w.anna, &policy, &yes, &one, &err) == 0);
+	CHECK(trust_approval_make(bert, &policy, &yes, &two, &err) == 0);
 	same = json_pack("[O,O]", one, one);
 	both = json_pack("[O,O]", one, two);
 	CHECK_FAILS(trust_approvals_satisfy(&policy, same, NOW, &err), &err, "approval.quorum");
@@ -257,9 +321,12 @@ static json_t *sign_envelope(EVP_PKEY *key, const char *typ, const char *kid, co
 
 static json_t *approval_words(const char *space, const char *spki)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:n}", "policy", w.policy.hash, "decision",
-		"approve", "scope", "author", "space", space, "spki", spki, "iat", (json_int_t)NOW,
-		"exp", (json_int_t)NOW + 100, "log_head");
+	char terms[DIGEST_TEXT_SIZE];
+
+	CHECK(trust_policy_terms(&w.policy, "author", terms, &err) == 0);
+	return json_pack("{s:s,s:s,s:s,s:n,s:s,s:s,s:s,s:I,s:I,s:n}", "policy", w.policy.hash,
+		"terms", terms, "decision", "approve", "reason", "scope", "author", "space", space,
+		"spki", spki, "iat", (json_int_t)NOW, "exp", (json_int_t)NOW + 100, "log_head");
 }
 
 static void expect_approval(const json_t *words, const char *kid, const char *code)
@@ -360,7 +427,9 @@ static void test_log_heads(void)
 
 		order.log_head = head;
 		CHECK(trust_order_make(w.anna, &order, &envelope, &err) == 0);
-		CHECK(trust_approval_make(w.anna, &w.policy, "author", true, NOW, NOW + 100, head,
+		CHECK(trust_approval_make(w.anna, &w.policy,
+			      &(const struct trust_vote) {
+				      "author", "approve", NULL, NOW, NOW + 100, head },
 			      &approval, &err) == 0);
 		err_clear(&err);
 		CHECK((trust_order_check(&w.policy, envelope, &order, &err) == 0) == heads[i].good);

@@ -116,6 +116,34 @@ static void test_grants_by_hand(void)
 	expect_grant(bad_mode, "grant.open");
 }
 
+static void expect_release(const json_t *given, const json_t *envelope, const char *code)
+{
+	err_clear(&err);
+	CHECK_FAILS(trust_release_check(&w.policy, given, envelope, &err), &err, code);
+}
+
+/* By the owner's key, for this very grant. */
+static void test_releases(void)
+{
+	const char *nonce = w.order.run_nonce;
+	auto_json json_t *good = grant(w.policy.hash, "output", nonce, w.output_opening),
+			 *again = grant(w.policy.hash, "output", nonce, w.output_opening),
+			 *other = grant(w.policy.hash, "input/conditions", nonce, w.input_opening),
+			 *elsewhere = grant(D0, "output", nonce, w.output_opening);
+	auto_json json_t *release = NULL, *forged = NULL, *wrong = NULL;
+
+	CHECK_NUMBER(trust_release_make(w.anna, good, NOW, &release, &err), 0);
+	CHECK_NUMBER(trust_release_check(&w.policy, good, release, &err), 0);
+	expect_release(again, release, "release.wrong_grant"); /* the same secret, wrapped anew */
+	expect_release(other, release, "release.wrong_grant");
+	CHECK_NUMBER(trust_release_make(w.mallory, good, NOW, &forged, &err), 0);
+	expect_release(good, forged, "release.not_the_owner");
+	CHECK_NUMBER(trust_release_make(w.anna, elsewhere, NOW, &wrong, &err), 0);
+	expect_release(elsewhere, wrong, "release.wrong_policy");
+	expect_release(good, w.order_envelope, "trust.envelope");
+	expect_release(good, NULL, "trust.envelope");
+}
+
 static void test_grant_for_another_machine(void)
 {
 	auto_json json_t *jwe = grant(w.policy.hash, "output", w.order.run_nonce, w.output_opening);
@@ -267,16 +295,20 @@ static json_t *make_statement(void)
 {
 	return json_pack("{s:s,s:[{s:s,s:{s:s}}],s:s,s:{s:s,s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:"
 			 "s,s:s,s:s,s:i,"
-			 "s:{s:s,s:s},s:[],s:{s:s},s:[],s:i,s:i,s:[],s:[s],s:{s:s},s:n,s:I,s:I}}",
+			 "s:{s:s,s:s},s:[],s:[{s:s,s:s,s:i,s:n}],s:{s:s},s:[{s:s,s:i,s:i,s:i}],s:i,"
+			 "s:i,s:[],s:[s],s:{s:s},s:n,s:I,s:I}}",
 		"_type", "https://in-toto.io/Statement/v1", "subject", "name", "output", "digest",
 		"sha256", &D0[7], "predicateType", "urn:strongroom:receipt:v1", "predicate",
 		"policy", w.policy.hash, "run_nonce", w.order.run_nonce, "run", RUN, "fence", 1,
 		"space", SPACE, "sandbox", SANDBOX, "boot_id", "b", "class", "none", "evidence", D0,
 		"initdata", D0, "claim", D0, "enc", w.order.enc_thumbprint, "sig",
 		w.order.sig_thumbprint, "output_size", 4711, "image", "manifest", D0, "config", D1,
-		"inputs", "commitments", "output", D0, "egress", "exit_code", 0, "signal", 0,
-		"limits_hit", "recipients", w.anna_spki, "measurements", "encrypt-output", D0,
-		"log_head", "started", (json_int_t)NOW, "ended", (json_int_t)NOW + 9);
+		"inputs", "outputs", "slot", "credentials/output/result", "dataset", DATASET,
+		"version", 1, "digest", "commitments", "output", D0, "egress", "target",
+		"store.example:443", "bytes_in", 1, "bytes_out", 2, "connections", 1, "exit_code",
+		0, "signal", 0, "limits_hit", "recipients", w.anna_spki, "measurements",
+		"encrypt-output", D0, "log_head", "started", (json_int_t)NOW, "ended",
+		(json_int_t)NOW + 9);
 }
 
 static void expect_receipt(const json_t *key, const json_t *envelope,
@@ -351,6 +383,7 @@ int main(void)
 	test_grants();
 	test_swapped_grants();
 	test_grants_by_hand();
+	test_releases();
 	test_grant_for_another_machine();
 	test_evidence();
 	test_altered_evidence();

@@ -214,6 +214,19 @@ static void test_room(void)
 	close(holders[1]);
 }
 
+/* The word to go on may wait for its turn while the server looks for clients that take nothing. */
+static void test_goes_on_at_any_tick(void)
+{
+	static const char head[] =
+		POST("/public") GOOD "Content-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+
+	for (int i = 0; i < 300; i++) {
+		auto_free char *go_on = client_ask(head, "\r\n\r\n");
+
+		CHECK_TEXT(go_on, "HTTP/1.1 100 Continue\r\n\r\n");
+	}
+}
+
 /* Whoever is refused and looks only when all is sent finds the answer, and not a reset. */
 static void test_all_sent_behind_a_refusal(void)
 {
@@ -265,7 +278,8 @@ int main(void)
 {
 	static void (*const tests[])(void) = { test_refused_with_the_head, test_admitted,
 		test_revoked_while_the_body_came, test_foreign, test_drip, test_room,
-		test_all_sent_behind_a_refusal, test_flood_behind_a_refusal };
+		test_goes_on_at_any_tick, test_all_sent_behind_a_refusal,
+		test_flood_behind_a_refusal };
 
 	fixture_start(&(const struct web_conf) { .routes = routes,
 		.lanes = lanes,
@@ -273,7 +287,7 @@ int main(void)
 			.body_total_ms = 1000,
 			.body_bytes = ROOM_BYTES,
 			.linger_ms = 3000,
-			.tick_ms = 20 },
+			.tick_ms = 1 },
 		.authorise = authorise,
 		.recheck = recheck,
 		.admit = admit,

@@ -68,7 +68,8 @@ static inline json_t *make_doc(const char *image, const char *input, const char 
 		"{\"v\":\"strongroom-policy-1\",\"name\":\"conditions-describe\",\"space\":\"" SPACE
 		"\","
 		"\"template\":{\"id\":\"small\",\"version\":1},"
-		"\"approval\":{\"scope\":\"author\",\"of\":\"authors\",\"k\":1},"
+		"\"approval\":{\"rules\":[{\"scope\":\"author\",\"of\":\"authors\",\"k\":1,"
+		"\"veto\":false,\"max_age_s\":0,\"objects\":[]}],\"expires\":0},"
 		"\"image\":{\"repository\":\"acme/describe\",\"manifest\":\"" D0
 		"\",\"config\":\"" D1 "\","
 		"\"layers\":[{\"inner\":\"" D0 "\",\"diff_id\":\"" D1 "\"}]},"

@@ -27,10 +27,10 @@ edge_routes() {
 		certreg      /v1/(?:tenants|members|invitations|spaces|keys|challenges|certificates|token|registry-token|audit|crl)(?:[/:]|$)
 		certreg      /v1/ocsp$
 		certreg      /[.]well-known/
-		provisioner  /v1/(?:templates|sandboxes|enrolments|quotas|agent/attestations)(?:[/:]|$)
+		provisioner  /v1/(?:templates|sandboxes|enrolments|quotas|attestation-keys|agent/attestations)(?:[/:]|$)
 		registry-gw  /v2(?:/|$)
 		registry-gw  /v1/(?:images|registry)(?:[/:]|$)
-		policy       /v1/(?:policies|pipelines|datasets|projections|orders)(?:[/:]|$)
+		policy       /v1/(?:policies|constraints|pipelines|datasets|projections|apps|app-configs|tasks|workflows|orders)(?:[/:]|$)
 		orchestrator /v1/(?:runs|objects|agent)(?:[/:]|$)
 	END
 }
@@ -51,6 +51,9 @@ edge_locations() {
 			pages=' error_page 429 = @limited_oci; error_page 502 504 = @unavailable_oci; error_page 400 = @refused_oci;'
 		printf "\t\tlocation ~ '^%s' {%s proxy_pass %s://%s; }\n" "$pattern" "$pages" "${EDGE_SCHEME:-http}" "$service"
 	done < <(edge_routes)
+	# longer than the service lets a sandbox's connection to the outside be idle
+	printf "\t\tlocation = /v1/agent/egress { limit_conn egress 384; proxy_read_timeout 310s; proxy_send_timeout 310s; send_timeout 310s; proxy_pass %s://orchestrator; }\n" \
+		"${EDGE_SCHEME:-http}"
 	printf "\t\tlocation ~ '^/v1/ocsp/' { proxy_pass %s://certreg/v1/ocsp?request=\$ocsp_request; }\n" "${EDGE_SCHEME:-http}"
 }
 

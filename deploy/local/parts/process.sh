@@ -146,7 +146,7 @@ stop_part() {
 # --- sandboxes' VMs: they outlive the provisioner on purpose, not the stack ---
 stop_vms() {
 	local file pid
-	for file in "$ROOT"/sandboxes/*/qemu.pid; do
+	for file in "$ROOT"/sandboxes/*/qemu.pid "$ROOT"/sandboxes/libvirt/*/switch.pid; do
 		[ -e "$file" ] || continue
 		if pid=$(noted_pid "$file"); then
 			end_process "$pid" TERM 5
@@ -155,15 +155,61 @@ stop_vms() {
 		rm -f "$file"
 	done
 	stop_containers
+	stop_domains
+	stop_tofu
 }
 
-# Those of the driver `process`; runc takes their cgroups with them.
+# Those of the driver `libvirt`, whose daemon need not be there any more.
+stop_domains() {
+	local folder pid
+	for folder in "$ROOT"/sandboxes/libvirt/sbx_*/; do
+		[ -d "$folder" ] || continue
+		folder=${folder%/}
+		for pid in $(grep -lzxF "guest=${folder##*/},debug-threads=on" /proc/[0-9]*/cmdline 2>/dev/null | ours | cut -d / -f 3); do
+			end_process "$pid" TERM 5
+			say "stopped the domain of ${folder##*/}"
+		done
+	done
+}
+
+# What tofu has under way for sandboxes ends as it must: it saves its state. Machines in a cloud live on.
+stop_tofu() {
+	local control folder
+	for control in "$ROOT"/sandboxes/tofu/*/control; do
+		[ -p "$control" ] || continue
+		folder=${control%/control}
+		flock -n "$folder/run.lock" true && continue
+		# shellcheck disable=SC2016
+		timeout 5 sh -c 'printf i >"$1"' ask "$control" || :
+		flock -w 60 "$folder/run.lock" true || say "tofu still works for $(basename "$folder")"
+		say "stopped tofu for $(basename "$folder")"
+	done
+}
+
+# Those of the driver `process`; runc takes their cgroups with them, bubblewrap knows of none.
 stop_containers() {
-	local folder states=$ROOT/sandboxes/process/.runc
+	local file folder pid states=$ROOT/sandboxes/process/.runc
 	for folder in "$states"/*/; do
 		[ -d "$folder" ] || continue
 		runc --root "$states" delete --force "$(basename "$folder")" >/dev/null 2>&1 || :
 		say "stopped the process of $(basename "$folder")"
+	done
+	for file in "$ROOT"/sandboxes/process/*/agent.pid; do
+		pid=$(noted_pid "$file") || continue
+		folder=${file%/*}
+		end_process "$pid" TERM 5
+		rmdir /sys/fs/cgroup/{,*/}strongroom-"${folder##*/}" 2>/dev/null || :
+		say "stopped the process of ${folder##*/}"
+	done
+}
+
+# What stands as a word of its own in the command line of a sandbox's process.
+sandbox_marks() {
+	local folder
+	for folder in "$ROOT"/sandboxes/sbx_*/ "$ROOT"/sandboxes/*/sbx_*/; do
+		[ -d "$folder" ] || continue
+		folder=${folder%/}
+		printf '%s\nguest=%s,debug-threads=on\ndir=%s/tpm\n' "${folder##*/}" "${folder##*/}" "$folder"
 	done
 }
 
@@ -175,8 +221,7 @@ stragglers() {
 		grep -lzxF "STACK_ID=$STACK_ID" /proc/[0-9]*/environ || :
 		find /proc/[0-9]*/cwd -maxdepth 0 \( -lname "$ROOT" -o -lname "$ROOT/*" \) | ours
 		# VMs, vTPMs and relays have neither: they are known by their sandbox
-		[ -z "$(ls "$ROOT/sandboxes")" ] || grep -lzxF "$(ls "$ROOT/sandboxes")
-$(printf "dir=%s/tpm\n" "$ROOT"/sandboxes/*)" /proc/[0-9]*/cmdline | ours
+		[ -z "$(sandbox_marks)" ] || grep -lzxF "$(sandbox_marks)" /proc/[0-9]*/cmdline | ours
 	} 2>/dev/null | cut -d / -f 3 | sort -un | while read -r pid; do
 		! start_time "$pid" >/dev/null || echo "$pid"
 	done

@@ -148,6 +148,7 @@ make_secrets() {
 	make_vtpm_ca
 	make_secret registry-http-secret "$(uid_of registry-gw)"
 	make_secret api-key-pepper "$(uid_of certreg)"
+	make_secret tofu-state.key "$(uid_of provisioner)"
 	for service in "${SERVICES[@]}"; do
 		role=$(role_of "$service")
 		make_password "$role" "$(uid_of "$service")"

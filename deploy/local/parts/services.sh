@@ -42,8 +42,17 @@ substitute() {
 	sed -e "s|@STACK@|$ROOT|g" -e "s|@RUN@|$RUN|g" -e "s|@KEYS@|$ROOT/keys|g" -e "s|@CA@|$ROOT/pki/ca.pem|g" \
 		-e "s|@SOURCE@|$SOURCE|g" -e "s|@BUILD@|$BUILD|g" -e "s|@BASE_URL@|$BASE_URL|g" \
 		-e "s|@EDGE_PORT@|$EDGE_PORT|g" -e "s|@UID_BASE@|$UID_BASE|g" -e "s|@SANDBOX_UID@|$(sandbox_uid)|g" -e "s|@BIN@|$ROOT/bin|g" \
-		-e "s|@GUEST@|$ROOT/guest|g" "$1" |
+		-e "s|@GUEST@|$ROOT/guest|g" -e "s|@TOFU@|${TOFU:-}|g" -e "s|@TOFU_PORT@|$(tofu_port)|g" \
+		-e "s|@TOFU_DRIFT@|${TOFU_DRIFT:-10m}|g" -e "s|@POOL@|${POOL:-}|g" -e "s|@FETCH_PREFIXES@|${FETCH_PREFIXES:-}|g" \
+		-e "s|@FETCH_PORTS@|${FETCH_PORTS:-443}|g" -e "s|@HOST_SANDBOXES@|${HOST_SANDBOXES:-200}|g" "$1" |
 		awk '/@[A-Z_]+@/ && !/^#/ { print "unknown name: " $0 > "/dev/stderr"; bad = 1 } { print } END { exit bad }'
+}
+
+# Where tofu finds its state; chosen at the first start that has TOFU, and kept.
+tofu_port() {
+	[ -n "${TOFU:-}" ] || { echo 0; return; }
+	[ -e "$ROOT/etc/tofu-port" ] || free_port | put_file "$ROOT/etc/tofu-port" 644 0
+	cat "$ROOT/etc/tofu-port"
 }
 
 configure_service() {
@@ -71,6 +80,7 @@ copy_guest() {
 	done
 	copy_program strongroom-launch
 	copy_program strongroom-relay
+	copy_program strongroom-run
 }
 
 # The verifier key of the audit log's checkpoints (c2sp.org/signed-note), under the name that certreg gives the log.

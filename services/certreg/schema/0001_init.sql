@@ -92,7 +92,7 @@ CREATE TABLE certificate (
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, spki),
 	FOREIGN KEY (tenant_id, member_id) REFERENCES member (tenant_id, id));
 CREATE UNIQUE INDEX certificate_name ON certificate (tenant_id, name) WHERE state = 'active' AND replaced_by IS NULL;
-CREATE INDEX certificate_fingerprint ON certificate (fingerprint); -- the tenant of a certificate that is shown
+CREATE INDEX certificate_fingerprint ON certificate (fingerprint, tenant_id); -- also the tenant of a certificate that is shown
 CREATE INDEX certificate_end ON certificate (tenant_id, not_after) WHERE state = 'active' AND replaced_by IS NULL;
 
 -- Standing of what our own CA issued, by serial number alone: the CRL and OCSP answer for all tenants and name none.

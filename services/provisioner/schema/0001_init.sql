@@ -5,7 +5,9 @@ CREATE TABLE sandbox (
 	parameters text NOT NULL,
 	state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'creating', 'ready', 'stopping', 'stopped',
 		'starting', 'deleting', 'deleted', 'failed')),
-	boot bigint NOT NULL DEFAULT 1, launched_boot bigint NOT NULL DEFAULT 0, launched_at timestamptz,
+	-- is_begun: whether anything outside was ever begun of it; said before that.
+	boot bigint NOT NULL DEFAULT 1, is_begun boolean NOT NULL DEFAULT false, launched_boot bigint NOT NULL DEFAULT 0,
+	launched_at timestamptz,
 	claim text NOT NULL, initdata text NOT NULL,
 	enrol_hash text, enrol_until timestamptz,
 	evidence text, enc_jwk text, sig_jwk text, enc text, sig text,
@@ -23,7 +25,8 @@ CREATE TABLE sandbox (
 	WITH (fillfactor = 70);
 CREATE INDEX sandbox_due ON sandbox (run_at) WHERE state <> 'deleted';
 CREATE INDEX sandbox_id ON sandbox (id);
-CREATE INDEX sandbox_queue ON sandbox (queued_at) WHERE state = 'queued';
+CREATE INDEX sandbox_space ON sandbox (space_id, id); -- its other tenants read it
+CREATE INDEX sandbox_queue ON sandbox (tenant_id, created_by, queued_at, id) WHERE state = 'queued';
 CREATE INDEX sandbox_held ON sandbox (tenant_id) WHERE state IN ('creating', 'starting', 'ready', 'stopping');
 
 -- Where an operator gave a tenant other limits than the configuration's; NULL: those, 0: none.
@@ -50,10 +53,41 @@ CREATE TABLE attestation (
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, sandbox_id, boot, nonce));
 CREATE INDEX attestation_age ON attestation (created_at);
 
--- Templates as they were first read: a version that sandboxes were made of stays what it was.
+-- What the driver tofu knows of a sandbox: what is wanted of it, the step on the way there, the run that is under way for that,
+-- how often it failed, and what the current run keeps in the http backend (tofu_state.h). `state` is base64 of nonce,
+-- ciphertext and tag.
+CREATE TABLE tofu (
+	tenant_id text NOT NULL, sandbox_id text NOT NULL,
+	goal text NOT NULL DEFAULT 'down' CHECK (goal IN ('up', 'down')), boot bigint NOT NULL DEFAULT 0,
+	step text NOT NULL DEFAULT 'done' CHECK (step IN ('init', 'plan', 'show', 'apply', 'output', 'done', 'failed')),
+	run bigint NOT NULL DEFAULT 0,
+	running text CHECK (running IN ('init', 'plan', 'show', 'apply', 'output', 'refresh', 'push')),
+	attempts bigint NOT NULL DEFAULT 0, code text, detail text, progress text, plan_digest text,
+	next_at timestamptz NOT NULL DEFAULT now(),
+	serial bigint NOT NULL DEFAULT 0, state text,
+	lock_id text, lock_run bigint, lock_info text, lock_until timestamptz,
+	created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (tenant_id, sandbox_id));
+
+-- Templates: no tenant's. A version that was published stays what it was; a file's is published as it comes.
 CREATE TABLE template (
-	id text NOT NULL, version bigint NOT NULL, digest text NOT NULL, published_at timestamptz NOT NULL DEFAULT now(),
+	id text NOT NULL, version bigint NOT NULL,
+	state text NOT NULL CHECK (state IN ('draft', 'published', 'deprecated')),
+	document text NOT NULL, digest text NOT NULL, is_built_in boolean NOT NULL DEFAULT false,
+	revision bigint NOT NULL DEFAULT 1,
+	created_by text NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+	updated_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (id, version));
+
+-- Sandboxes that wait for somebody: nobody's, so no tenant's rows. Whoever takes one gets a row of `sandbox` with its id.
+CREATE TABLE warm (
+	id text PRIMARY KEY, template_id text NOT NULL, template_version bigint NOT NULL, driver text NOT NULL,
+	parameters text NOT NULL, initdata text NOT NULL,
+	state text NOT NULL DEFAULT 'creating' CHECK (state IN ('creating', 'warm', 'failed', 'deleting')),
+	launched_at timestamptz, enrol_hash text, ek_certificate text, ak text, activation_hash text,
+	vcpus bigint NOT NULL, memory_mib bigint NOT NULL,
+	run_at timestamptz NOT NULL DEFAULT now(), lease_until timestamptz NOT NULL DEFAULT '-infinity',
+	created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
 
 CREATE TABLE idempotency (
 	tenant_id text NOT NULL, space_id text NOT NULL, key text NOT NULL, digest text NOT NULL,
@@ -71,13 +105,20 @@ CREATE FUNCTION within(amount numeric, most bigint) RETURNS boolean LANGUAGE sql
 CREATE FUNCTION at_text(t timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
+CREATE VIEW sandbox_line WITH (security_invoker = true) AS -- of a list
+SELECT tenant_id, space_id, id, name, template_id, template_version, state, boot, failure_code, revision, created_by,
+	at_text(created_at) AS created_at, at_text(updated_at) AS updated_at FROM sandbox WHERE state <> 'deleted';
+
+GRANT SELECT ON sandbox_line TO provisioner;
 GRANT SELECT, INSERT, UPDATE ON sandbox, quota, vtpm, attestation TO provisioner;
-GRANT SELECT, INSERT ON idempotency, template TO provisioner;
+GRANT SELECT, INSERT ON idempotency TO provisioner;
+GRANT SELECT, INSERT, UPDATE, DELETE ON template, warm, tofu TO provisioner;
+GRANT SELECT, INSERT, UPDATE ON warm TO provisioner_sweep;
 GRANT INSERT ON outbox TO provisioner;
 GRANT SELECT, DELETE, UPDATE (id) ON outbox TO provisioner_sweep;
 
 -- docs/ROW-LEVEL-SECURITY.md
-SELECT tenant_rows('sandbox', 'quota', 'vtpm', 'attestation', 'idempotency');
+SELECT tenant_rows('sandbox', 'quota', 'vtpm', 'attestation', 'tofu', 'idempotency');
 
 -- Across tenants: the loop's due rows, whose turn it is, the owner of an enrolment secret's hash, what should exist outside,
 -- and what was deleted a day ago.

@@ -13,7 +13,8 @@ CREATE TABLE quota (
 CREATE INDEX quota_collected ON quota (collected_at);
 
 -- A writer holds the row by its lease. While bytes may be on their way `location` is NULL: the registry's own word for
--- where the upload stands is then unknown, and is made anew from its storage if the writer never came back.
+-- where the upload stands is then unknown, and is made anew from its storage if the writer never came back. What nobody else
+-- may go on with, an archive's, expires at once: it lives as long as its lease.
 CREATE TABLE upload (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
 	repository text NOT NULL, backend_id text NOT NULL, location text, offset_bytes bigint NOT NULL DEFAULT 0,
