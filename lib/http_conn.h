@@ -53,6 +53,7 @@ void http_conn_continue(struct http_conn *conn); /* 100 Continue, where it is wa
 /* What follows the head is no longer HTTP: a body until the client's end, and no time but
  * `idle_ms` without a byte of either side. */
 void http_conn_upgrade(struct http_conn *conn, long idle_ms);
+void http_conn_touch(struct http_conn *conn); /* bytes moved: an upgraded one is not idle */
 /* Says that no more comes, when all was taken; over TLS, which knows no half, it closes then. */
 void http_conn_end_output(struct http_conn *conn);
 /* Whether bytes of the body are outstanding. */

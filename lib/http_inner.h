@@ -52,7 +52,6 @@ struct http_conn {
 struct evbuffer *http_conn_input(const struct http_conn *conn);
 void http_conn_hold(struct http_conn *conn, bool held);
 void http_conn_set_deadline(struct http_conn *conn, long ms); /* 0: none */
-void http_conn_touch(struct http_conn *conn); /* bytes moved: an upgraded one is not idle */
 
 /* Both return whether the connection is in another state now, and should be looked at again. */
 bool http_read_head(struct http_conn *conn);

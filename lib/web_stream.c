@@ -36,8 +36,7 @@ struct web_stream {
 	bool ended;		 /* what remains is release() */
 	bool gone_told;
 	bool finishing;
-	bool working;	  /* finish runs beside the body */
-	bool reply_ended; /* of an upgraded one: nothing more goes out */
+	bool working; /* finish runs beside the body */
 	bool in_callback;
 };
 
@@ -80,6 +79,8 @@ static void end_soon(struct web_stream *stream)
 void web_stream_resume(struct web_stream *stream)
 {
 	stream->waiting = false;
+	if (is_upgraded(stream) && stream->call->conn)
+		http_conn_touch(stream->call->conn);
 	event_active(stream->kick, 0, 0);
 }
 
@@ -247,8 +248,6 @@ static void tell_end(struct web_stream *stream)
 		submit_finish(stream);
 	else if (stream->ops->end)
 		stream->ops->end(stream, stream->ctx);
-	if (stream->reply_ended && !stream->ended)
-		end_soon(stream);
 }
 
 /* How much of one stream may wait: much for a few, so that each system call moves much; less each
@@ -439,6 +438,12 @@ void web_stream_upgrade(struct web_stream *stream, long idle_ms)
 	event_active(stream->kick, 0, 0); /* what came behind the head */
 }
 
+void web_stream_upgrade_done(struct web_stream *stream)
+{
+	if (!stream->ended)
+		end_soon(stream);
+}
+
 bool web_stream_reply_data(struct web_stream *stream, struct evbuffer *data)
 {
 	size_t len = evbuffer_get_length(data);
@@ -471,8 +476,7 @@ void web_stream_reply_end(struct web_stream *stream)
 
 	if (stream->ended || !stream->call->conn)
 		return;
-	if (is_upgraded(stream) && !stream->end_told) {
-		stream->reply_ended = true;
+	if (is_upgraded(stream)) {
 		http_conn_end_output(stream->call->conn);
 		return;
 	}

@@ -21,7 +21,8 @@
  * A relay with a protocol in `upgrade` is asked for by that in the header Upgrade; whatever else
  * comes gets 426. It may fail as others do until it takes the connection over for good, by
  * web_stream_upgrade(). From there on body() and web_stream_reply_data() have bytes as they are,
- * each direction ends by itself (end(), web_stream_reply_end()), and the stream when both have.
+ * and each direction ends by itself (end(), web_stream_reply_end()). When both have, and what was
+ * taken is handed on, the relay ends the stream by web_stream_upgrade_done().
  */
 #ifndef STRONGROOM_WEB_STREAM_H
 #define STRONGROOM_WEB_STREAM_H
@@ -54,7 +55,8 @@ struct web_stream_ops {
 struct event_base *web_stream_base(struct web_stream *stream);
 /* Content-Length of the request, or -1 for chunked. */
 long long web_stream_length(struct web_stream *stream);
-/* Ask for `body` to be called again with what is waiting. */
+/* Ask for `body` to be called again with what is waiting. Says that bytes moved, too: an upgraded
+ * connection is not idle. */
 void web_stream_resume(struct web_stream *stream);
 
 /* Relay only, once, instead of an answer: `finish` runs on the lane and fills it. */
@@ -77,6 +79,7 @@ void web_stream_reply_end(struct web_stream *stream);
 /* 101, in place of a head. Without a byte in either direction for `idle_ms` the client is gone;
  * when it sends no more, or what waits is its last, for web_limits.half_ms at most. */
 void web_stream_upgrade(struct web_stream *stream, long idle_ms);
+void web_stream_upgrade_done(struct web_stream *stream);
 /* Ends with an error answer (before the head) or a cut connection (after it). */
 void web_stream_fail(struct web_stream *stream, const struct err *err);
 

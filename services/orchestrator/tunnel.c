@@ -7,6 +7,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -46,11 +47,16 @@ static void on_read(struct bufferevent *target, void *arg)
 	evbuffer_free(data);
 }
 
+/* The client's end goes on behind its last byte, and is the tunnel's when the target's came before.
+ */
 static void hand_on_end(const struct tunnel *tunnel)
 {
-	if (tunnel->client_ended &&
-		evbuffer_get_length(bufferevent_get_output(tunnel->target)) == 0)
-		shutdown(bufferevent_getfd(tunnel->target), SHUT_WR);
+	if (!tunnel->client_ended ||
+		evbuffer_get_length(bufferevent_get_output(tunnel->target)) > 0)
+		return;
+	shutdown(bufferevent_getfd(tunnel->target), SHUT_WR);
+	if (tunnel->target_ended)
+		web_stream_upgrade_done(tunnel->stream);
 }
 
 static void on_write(struct bufferevent *target, void *arg)
@@ -67,10 +73,13 @@ static void on_event(struct bufferevent *target, short what, void *arg)
 	struct tunnel *tunnel = arg;
 
 	(void)target;
-	if (what & BEV_EVENT_EOF)
-		web_stream_reply_end(tunnel->stream);
-	else
+	if (!(what & BEV_EVENT_EOF)) {
 		fail(tunnel, "the connection was cut");
+		return;
+	}
+	tunnel->target_ended = true;
+	web_stream_reply_end(tunnel->stream);
+	hand_on_end(tunnel);
 }
 
 static void open_up(struct tunnel *tunnel, int fd)
@@ -185,6 +194,8 @@ void tunnel_end(struct web_stream *stream, void *ctx)
 
 	(void)stream;
 	tunnel->client_ended = true;
+	/* from here on each write counts as a sign of life */
+	bufferevent_setwatermark(tunnel->target, EV_WRITE, SIZE_MAX, 0);
 	hand_on_end(tunnel);
 }
 
@@ -193,7 +204,8 @@ void tunnel_drained(struct web_stream *stream, void *ctx)
 	struct tunnel *tunnel = ctx;
 
 	(void)stream;
-	bufferevent_enable(tunnel->target, EV_READ);
+	if (!tunnel->target_ended)
+		bufferevent_enable(tunnel->target, EV_READ);
 }
 
 void tunnel_release(void *ctx)

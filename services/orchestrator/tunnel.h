@@ -24,6 +24,7 @@ struct tunnel {
 	struct event *connecting;
 	struct bufferevent *target; /* once connected */
 	bool client_ended;
+	bool target_ended;
 };
 
 /* Members of a struct web_stream_ops, for a context made by its begin(). */

@@ -13,6 +13,7 @@ import socketserver
 import ssl
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -99,6 +100,13 @@ class Target:
             connection.sendall(b"y" * int(count))
             connection.shutdown(socket.SHUT_WR)
             self.counted.append(read_all(connection))
+        elif what == "drip":
+            connection.shutdown(socket.SHUT_WR)
+            got = bytearray()
+            while part := connection.recv(32 * 1024):
+                got += part
+                time.sleep(0.002)
+            self.counted.append(bytes(got))
         else:
             if what == "wait":
                 self.go.wait(PATIENCE_S)
@@ -310,6 +318,18 @@ def test_each_side_ends_by_itself(out, target):
         wait_for(lambda: target.counted == [data], "the target has all that came behind its own end")
     said = len(f"{len(data)} {digest_of(data)}")
     shown(run, connections=2, bytes_in=3000000 + said, bytes_out=2 * len(data) + len("take\n") + len("say 3000000\n"))
+
+
+def test_who_ended_first_gets_the_rest_however_slowly_it_reads(out, target):
+    run, data = out.run(), os.urandom(8 * MIB)
+    with contextlib.closing(out.open(run)) as tunnel:
+        tunnel.sendall(b"drip\n")
+        assert read_all(tunnel) == b""
+        tunnel.sendall(data)
+        tunnel.shutdown(socket.SHUT_WR)
+        wait_for(lambda: target.counted, "the target is through")
+    assert target.counted == [data], len(target.counted[0])
+    shown(run, connections=1, bytes_in=0, bytes_out=len(data) + len("drip\n"))
 
 
 def test_the_edge_hands_on_what_came_before_an_end(out, edge, target):

@@ -72,6 +72,7 @@ static void mirror_end(struct web_stream *stream, void *ctx)
 	ended++;
 	if (!mirror->silent)
 		web_stream_reply_end(stream);
+	web_stream_upgrade_done(stream);
 }
 
 static void mirror_release(void *ctx)
