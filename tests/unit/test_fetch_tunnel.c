@@ -162,7 +162,8 @@ static void test_an_end_while_bytes_wait(bool is_ours)
 	alarm(PATIENCE_S);
 	pthread_join(thread, NULL);
 	alarm(0);
-	CHECK(pumped.pump.bytes_out > 0 && (size_t)pumped.pump.bytes_out < sent);
+	/* a kernel may find room for what waited */
+	CHECK(pumped.pump.bytes_out > 0 && (size_t)pumped.pump.bytes_out <= sent);
 	if (is_ours)
 		close(pair[1]);
 	close(pair[0]);
