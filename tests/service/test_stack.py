@@ -191,6 +191,13 @@ def oci_code(answer, status, code):
     return error["code"]
 
 
+@pytest.mark.parametrize("path, headers", [("/v1/%00", {}), ("/%zz", {}), ("/v1/runs", {"X-Long": "a" * 70000})])
+def test_the_edge_refuses_a_bad_head_in_our_form(stack, path, headers):
+    status, kind, body = stack.get(path, headers)
+    assert (status, kind) == (400, "application/problem+json"), body
+    assert json.loads(body)["code"] == "edge.bad_request"
+
+
 def test_the_edge_refuses_as_the_registry_does(stack):
     """docker and its kin read nothing but OCI errors."""
     assert oci_code(stack.get("/v2/acme/app/manifests/latest"), 503, "edge.unavailable") == "UNAVAILABLE"
