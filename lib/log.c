@@ -39,10 +39,25 @@ int log_level_parse(const char *name, enum log_level *ret_level)
 	return -1;
 }
 
+bool log_shows(enum log_level level)
+{
+	return level <= threshold;
+}
+
+/* Several times for each request. */
+static void keep(char *place, size_t size, const char *text)
+{
+	size_t len = text ? strnlen(text, size - 1) : 0;
+
+	if (len > 0)
+		memcpy(place, text, len);
+	place[len] = '\0';
+}
+
 void log_context_set(const char *request_id, const char *principal)
 {
-	snprintf(context_request, sizeof(context_request), "%s", request_id ? request_id : "");
-	snprintf(context_principal, sizeof(context_principal), "%s", principal ? principal : "");
+	keep(context_request, sizeof(context_request), request_id);
+	keep(context_principal, sizeof(context_principal), principal);
 }
 
 static void put(struct line *line, const char *text, size_t len)
@@ -118,7 +133,7 @@ static void emit(enum log_level level, const char *msg, va_list pairs)
 	struct line line = { .len = 0 };
 	const char *key;
 
-	if (level > threshold)
+	if (!log_shows(level))
 		return;
 	put_time(&line);
 	put_pair(&line, "level", level_names[level]);

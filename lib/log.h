@@ -8,12 +8,16 @@
 #ifndef STRONGROOM_LOG_H
 #define STRONGROOM_LOG_H
 
+#include <stdbool.h>
+
 #include "lib/err.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /* Once, before threads. `service` must outlive the program. */
 void log_open(const char *service, enum log_level level);
+/* Whether lines of this level are written: for those who would have to gather much for one. */
+bool log_shows(enum log_level level);
 int log_level_parse(const char *name, enum log_level *ret_level);
 
 /* What every later line of this thread carries; NULL clears a value. */

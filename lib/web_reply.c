@@ -270,6 +270,8 @@ void web_reply_account(struct web_call *call, int status)
 
 	if (call->entry && class >= 0 && class < WEB_STATUS_CLASSES)
 		metric_add(&call->entry->answers[class], 1);
+	if (!log_shows(LOG_LEVEL_INFO))
+		return;
 	snprintf(status_text, sizeof(status_text), "%d", status);
 	snprintf(ms, sizeof(ms), "%lld", clock_monotonic_ms() - call->started_ms);
 	snprintf(bytes, sizeof(bytes), "%zu", call->out_bytes);
