@@ -3,6 +3,7 @@
 Postgres."""
 import contextlib
 import os
+import pathlib
 import re
 import subprocess
 import time
@@ -76,18 +77,23 @@ def second_service(bench, service, port, more=""):
 
 
 def make_records(owner):
-    world = World(owner.space())
+    """Paths of as many pipelines as policies, each on its own."""
+    world, paths = World(owner.space()), {"pipeline": [], "policy": []}
     for number in range(POLICIES):
         world.policy["max_runs"] = number + 1
-        record = owner.made("/v1/policies", {"policy": world.policy, "approvals": [world.approval()]})
-    pipeline = owner.made("/v1/pipelines", {"name": "bench", "template": world.policy["template"]["id"], "policy": record["id"]})
-    return [f"/v1/pipelines/{pipeline['id']}", f"/v1/policies/{record['id']}"]
+        policy = owner.made("/v1/policies", {"policy": world.policy, "approvals": [world.approval()]})
+        pipeline = owner.made("/v1/pipelines", {"name": f"bench-{number}", "template": world.policy["template"]["id"],
+                                                "policy": policy["id"]})
+        paths["policy"].append(f"/v1/policies/{policy['id']}")
+        paths["pipeline"].append(f"/v1/pipelines/{pipeline['id']}")
+    return paths
 
 
-def wrk(url, token):
+def wrk(url, paths, token):
     """Requests per second and the 50th and 99th percentile; any answer but 2xx ends the bench."""
     out = subprocess.run(["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-H", f"Authorization: Bearer {token}",
-                          url], check=True, text=True, stdout=subprocess.PIPE).stdout
+                          "-s", pathlib.Path(__file__).with_name("turns.lua"), url, "--", *paths],
+                         check=True, text=True, stdout=subprocess.PIPE).stdout
     assert "Non-2xx" not in out and "Socket errors" not in out, out
     return float(re.search(r"Requests/sec: +([0-9.]+)", out).group(1)), re.findall(r"(?:50|99)% +(\S+)", out)
 
@@ -107,15 +113,16 @@ class Round:
 
     def __init__(self, bench, postgres, pid, paths):
         self.select8, self.select64 = postgres.reads_per_second(8), postgres.reads_per_second(64)
-        self.direct = [measured(f"http://127.0.0.1:{PORT}{path}", bench, [pid]) for path in paths]
+        self.direct = [measured(f"http://127.0.0.1:{PORT}", several, bench, [pid]) for several in paths.values()]
         edge = bench.pid("edge")
-        self.edge = [measured(bench.stack.url + path, bench, [edge, *children(edge), bench.pid("policy")]) for path in paths]
+        self.edge = [measured(bench.stack.url, several, bench, [edge, *children(edge), bench.pid("policy")])
+                     for several in paths.values()]
 
 
-def measured(url, bench, pids):
+def measured(url, paths, bench, pids):
     """Per second, percentiles, and microseconds of these processes for each."""
     before = cpu_seconds(pids)
-    rate, percentiles = wrk(url, bench.owner.token("policy"))
+    rate, percentiles = wrk(url, paths, bench.owner.token("policy"))
     return rate, percentiles, (cpu_seconds(pids) - before) / (rate * SECONDS) * 1e6
 
 
@@ -129,7 +136,7 @@ def report(table, rounds, sizes):
 
     table.add("pgbench -S, 8 clients", f"{median([each.select8 for each in rounds]):.0f}/s")
     table.add("pgbench -S, 64 clients", f"{median([each.select64 for each in rounds]):.0f}/s")
-    for number, (kind, size) in enumerate(zip(("pipeline", "policy"), sizes)):
+    for number, (kind, size) in enumerate(sizes.items()):
         add(f"{kind} of {size} bytes, service's listener", "the service", "direct", number, 0.5)
         add(f"{kind} of {size} bytes, through the edge (TLS)", "nginx and service", "edge", number, 0.25)
 
@@ -137,8 +144,8 @@ def report(table, rounds, sizes):
 def run(bench):
     table = Table("JSON read", [
         "`GET /v1/pipelines/{id}` (a small record) and `GET /v1/policies/{id}` (with document and approval) with a member's token, "
-        f"one pipeline on one of {POLICIES} policies of one tenant, under row-level security; {CONNECTIONS} keep-alive connections by wrk "
-        f"for {SECONDS} s, all on the same cores as Postgres. pgbench: scale 10, prepared, same cluster, same rounds; shares are medians of "
+        f"each of {POLICIES} in turn, of one tenant, under row-level security; {CONNECTIONS} keep-alive connections by wrk for {SECONDS} s, "
+        "all on the same cores as Postgres. Reads of one caller that wait together are one statement for all their ids. pgbench: scale 10, prepared, same cluster, same rounds; shares are medians of "
         "the rounds' own shares, p50 and p99 are the last round's."])
     postgres = Postgres(bench)
     paths = make_records(bench.owner)
@@ -146,7 +153,7 @@ def run(bench):
     postgres.call("createdb", "bench")
     postgres.call("pgbench", "-i", "-q", "-s", "10", "bench")
     with second_service(bench, "policy", PORT) as pid:
-        sizes = [wait_for(bench, path) for path in paths]
+        sizes = {kind: wait_for(bench, several[0]) for kind, several in paths.items()}
         rounds = [Round(bench, postgres, pid, paths) for _ in range(RUNS)]
     postgres.call("dropdb", "bench")
     report(table, rounds, sizes)

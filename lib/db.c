@@ -162,7 +162,7 @@ static bool is_read(const struct sql *sql)
 static void deliver(PGresult *result, struct db_rows **ret_rows)
 {
 	if (ret_rows)
-		*ret_rows = (struct db_rows *)result;
+		*ret_rows = result ? db_rows_new(result) : NULL;
 	else
 		PQclear(result);
 }
@@ -232,7 +232,7 @@ static bool is_same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static bool is_same_scope(const struct db_scope *a, const struct db_scope *b)
+bool db_is_same_scope(const struct db_scope *a, const struct db_scope *b)
 {
 	return is_same_text(a->tenant_id, b->tenant_id) && is_same_text(a->space_ids, b->space_ids);
 }
@@ -252,7 +252,7 @@ static int read_together(struct db *db, struct db_read *reads, size_t n_reads, s
 		assert(is_read(read->sql));
 		scopes[i][0] = read->scope.tenant_id;
 		scopes[i][1] = read->scope.space_ids;
-		if (i == 0 || !is_same_scope(&read->scope, &read[-1].scope))
+		if (i == 0 || !db_is_same_scope(&read->scope, &read[-1].scope))
 			steps[n_steps++] = (struct db_step) {
 				.sql = &sql_tenant, .params = scopes[i], .n_params = 2
 			};
@@ -345,7 +345,10 @@ int db_exec(struct db *db, const struct sql *sql, const char *const *params, int
 
 	if (db_exec_all(db, &statement, 1, err) < 0)
 		return -1;
-	deliver((PGresult *)statement.rows, ret_rows);
+	if (ret_rows)
+		*ret_rows = statement.rows;
+	else
+		db_rows_free(statement.rows);
 	return 0;
 }
 

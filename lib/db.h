@@ -52,6 +52,9 @@ struct db_scope {
 #define DB_OWNER(sql, id, nobody)                                                                  \
 	(&(const struct db_scope) { .tenant_id = (nobody), .owner = (sql), .owner_of = (id) })
 
+/* Of two with a tenant given. */
+bool db_is_same_scope(const struct db_scope *a, const struct db_scope *b);
+
 #define DB_MAX_PARAMS 24
 
 struct db *db_new(const char *conninfo); /* does not connect yet */
@@ -134,6 +137,9 @@ bool db_bool(const struct db_rows *rows, size_t row, const char *column);
 /* Copy into the arena; NULL for SQL NULL. */
 const char *db_text_in(
 	const struct db_rows *rows, size_t row, const char *column, struct arena *arena);
+
+/* The first of the rows that has that text, or none: rows of their own, that live no longer. */
+struct db_rows *db_rows_where(const struct db_rows *rows, const char *column, const char *text);
 
 void db_rows_free(struct db_rows *rows);
 void db_rows_cleanup(struct db_rows **rows);

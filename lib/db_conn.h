@@ -36,6 +36,9 @@ int db_conn_run(struct db_conn *conn, struct db_step *steps, size_t n_steps, boo
  * the whole transaction may be tried again. */
 bool db_conn_is_repeatable(const struct db_conn *conn);
 
+/* Owned by the rows from here on. */
+struct db_rows *db_rows_new(PGresult *result);
+
 /* The error of a failed result, named by `what`. Returns -1. */
 int db_conn_refuse(const PGresult *result, const char *what, struct err *err);
 /* ERR_UNAVAILABLE "db.unavailable" with the session's own words. Returns -1. */

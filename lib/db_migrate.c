@@ -230,13 +230,14 @@ static int apply(const struct owner *owner, const struct migration *migration, s
 static int migrate(const struct owner *owner, const struct migration *migrations, struct err *err)
 {
 	auto_rows struct db_rows *applied = NULL;
+	PGresult *result;
 
 	if (lock(owner, err) || bootstrap(owner, err))
 		return -1;
-	applied = (struct db_rows *)PQexec(
-		owner->pg, "SELECT name, sha256 FROM schema_version ORDER BY name");
-	if (PQresultStatus((PGresult *)applied) != PGRES_TUPLES_OK)
-		return refuse(owner, (PGresult *)applied, "schema_version", err);
+	result = PQexec(owner->pg, "SELECT name, sha256 FROM schema_version ORDER BY name");
+	applied = db_rows_new(result);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		return refuse(owner, result, "schema_version", err);
 	if (check_applied(applied, migrations, err))
 		return -1;
 	for (const struct migration *m = migrations; m->name; m++) {

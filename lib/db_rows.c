@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers as parameters, and reading results by column name. `struct db_rows` is libpq's PGresult
- * under our name. */
+/* Numbers as parameters, and reading results by column name. */
 #include <errno.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/db.h"
+#include "lib/db_conn.h"
 #include "lib/log.h"
+#include "lib/mem.h"
+
+struct db_rows {
+	PGresult *result;
+	size_t first, count; /* of its rows */
+	bool is_part;	     /* the result is that of other rows */
+};
 
 const char *db_number_text(char text[DB_NUMBER_SIZE], long long number)
 {
@@ -16,9 +21,26 @@ const char *db_number_text(char text[DB_NUMBER_SIZE], long long number)
 	return text;
 }
 
-static const PGresult *result_of(const struct db_rows *rows)
+struct db_rows *db_rows_new(PGresult *result)
 {
-	return (const PGresult *)rows;
+	struct db_rows *rows = mem_alloc(sizeof(*rows));
+
+	*rows = (struct db_rows) { .result = result, .count = (size_t)PQntuples(result) };
+	return rows;
+}
+
+struct db_rows *db_rows_where(const struct db_rows *rows, const char *column, const char *text)
+{
+	struct db_rows *part = mem_alloc(sizeof(*part));
+	size_t row = 0;
+
+	while (row < rows->count && strcmp(db_text(rows, row, column), text) != 0)
+		row++;
+	*part = (struct db_rows) { .result = rows->result,
+		.first = rows->first + row,
+		.count = row < rows->count,
+		.is_part = true };
+	return part;
 }
 
 static void __attribute__((noreturn)) fail(const char *what, const char *column)
@@ -31,13 +53,13 @@ static void __attribute__((noreturn)) fail(const char *what, const char *column)
 static int column_of(const struct db_rows *rows, size_t row, const char *column)
 {
 	static _Thread_local int last;
-	int count = PQnfields(result_of(rows)), number = last < count ? last : 0, seen = 0;
+	int count = PQnfields(rows->result), number = last < count ? last : 0, seen = 0;
 
-	for (; seen < count && strcmp(PQfname(result_of(rows), number), column) != 0; seen++)
+	for (; seen < count && strcmp(PQfname(rows->result, number), column) != 0; seen++)
 		number = number + 1 < count ? number + 1 : 0;
 	if (seen == count)
 		fail("result has no such column", column);
-	if (row >= db_count(rows))
+	if (row >= rows->count)
 		fail("result has no such row", column);
 	last = number;
 	return number;
@@ -45,22 +67,26 @@ static int column_of(const struct db_rows *rows, size_t row, const char *column)
 
 size_t db_count(const struct db_rows *rows)
 {
-	return (size_t)PQntuples(result_of(rows));
+	return rows->count;
 }
 
 long long db_affected(const struct db_rows *rows)
 {
-	return strtoll(PQcmdTuples((PGresult *)rows), NULL, 10);
+	return strtoll(PQcmdTuples(rows->result), NULL, 10);
 }
 
 const char *db_text(const struct db_rows *rows, size_t row, const char *column)
 {
-	return PQgetvalue(result_of(rows), (int)row, column_of(rows, row, column));
+	int number = column_of(rows, row, column);
+
+	return PQgetvalue(rows->result, (int)(rows->first + row), number);
 }
 
 bool db_is_null(const struct db_rows *rows, size_t row, const char *column)
 {
-	return PQgetisnull(result_of(rows), (int)row, column_of(rows, row, column));
+	int number = column_of(rows, row, column);
+
+	return PQgetisnull(rows->result, (int)(rows->first + row), number);
 }
 
 long long db_number(const struct db_rows *rows, size_t row, const char *column)
@@ -93,7 +119,11 @@ const char *db_text_in(
 
 void db_rows_free(struct db_rows *rows)
 {
-	PQclear((PGresult *)rows);
+	if (!rows)
+		return;
+	if (!rows->is_part)
+		PQclear(rows->result);
+	free(rows);
 }
 
 void db_rows_cleanup(struct db_rows **rows)

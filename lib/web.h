@@ -103,6 +103,9 @@ struct sql;
 struct db_rows;
 struct web_read {
 	const struct sql *sql;
+	/* The same for all ids of the array $2, rows in any order with a column `id`: one statement
+	 * for those of one caller's scope; or NULL. Not with `ask`. */
+	const struct sql *several;
 	int (*answer)(struct web_req *req, struct web_res *res, const struct db_rows *rows,
 		struct err *err);
 	bool shared; /* rows of the caller's spaces may be read as well */

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Routes with `read` (web.h): the calls that a worker took together are authorised one by one, ask
- * Postgres in one round trip, each in its own caller's scope, and are answered one by one. What is
- * no read after all is its handler's.
+ * Postgres in one round trip, each in its own caller's scope, and are answered one by one. Those of
+ * one scope and one route are one statement where the route has one. What is no read after all is
+ * its handler's.
  */
+#include <stdio.h>
+#include <string.h>
+
 #include "lib/auth.h"
 #include "lib/db.h"
+#include "lib/id.h"
 #include "lib/mem.h"
 #include "lib/service.h"
 #include "lib/web_inner.h"
@@ -16,6 +21,24 @@ struct question {
 	struct web_call *call;
 	const char *params[WEB_READ_PARAMS];
 	int n_params;
+	size_t read; /* its number in the round */
+};
+
+/* What one statement asks, for one question or for several. */
+struct asked {
+	const struct web_read *of;
+	bool may_grow; /* by the ids of others */
+	size_t n_ids;
+	char ids[LANE_MAX_JOINED * ID_SIZE + 2]; /* an array's text */
+	const char *params[2];
+};
+
+struct round {
+	struct question questions[LANE_MAX_JOINED];
+	size_t n_questions;
+	struct asked asked[LANE_MAX_JOINED];
+	struct db_read reads[LANE_MAX_JOINED];
+	size_t n_reads;
 };
 
 static struct db_scope scope_of(const struct web_req *req, const struct web_read *read)
@@ -26,17 +49,9 @@ static struct db_scope scope_of(const struct web_req *req, const struct web_read
 	};
 }
 
-static void ask(const struct question *question, struct db_read *ret_read)
+static const struct web_read *read_of(const struct question *question)
 {
-	const struct web_req *req = &question->call->req;
-	const struct web_read *read = question->call->entry->route->read;
-
-	*ret_read = (struct db_read) {
-		.scope = scope_of(req, read),
-		.sql = read->sql,
-		.params = question->params,
-		.n_params = question->n_params,
-	};
+	return question->call->entry->route->read;
 }
 
 /* 1: asked, 0: the handler has answered, -1. */
@@ -44,7 +59,7 @@ static int prepare(struct web_call *call, struct worker *worker, struct question
 {
 	const struct web_route *route = call->entry->route;
 
-	*ret = (struct question) { call, { NULL, call->req.params[0].value }, 2 };
+	*ret = (struct question) { call, { NULL, call->req.params[0].value }, 2, 0 };
 	if (web_call_begin(call, worker) < 0 || web_call_parse(call) < 0)
 		return -1;
 	if (route->read->ask)
@@ -57,42 +72,124 @@ static int prepare(struct web_call *call, struct worker *worker, struct question
 	return 1;
 }
 
-static void answer(struct web_call *call, struct db_read *read)
+/* --- what is asked together --- */
+
+static void add_id(struct asked *asked, const char *id)
 {
-	const struct web_read *route = call->entry->route->read;
+	size_t len = strlen(asked->ids), at = len > 0 ? len - 1 : 0; /* of the end */
+
+	snprintf(asked->ids + at, sizeof(asked->ids) - at, "%c%s}", len > 0 ? ',' : '{', id);
+	asked->n_ids++;
+}
+
+/* Only ids are asked for together: they need no quotes, and no statement fails for them. */
+static void ask(struct round *round, const struct question *question, const struct db_scope *scope)
+{
+	const struct web_read *read = read_of(question);
+	struct asked *asked = &round->asked[round->n_reads];
+
+	*asked = (struct asked) { .of = read };
+	asked->may_grow = read->several && id_is_any(question->params[1]);
+	if (asked->may_grow)
+		add_id(asked, question->params[1]);
+	round->reads[round->n_reads++] = (struct db_read) {
+		.scope = *scope,
+		.sql = read->sql,
+		.params = question->params,
+		.n_params = question->n_params,
+	};
+}
+
+/* The statement that this question joins, or that many as there are. */
+static size_t find(
+	const struct round *round, const struct question *question, const struct db_scope *scope)
+{
+	const struct web_read *read = read_of(question);
+	size_t i = read->several && id_is_any(question->params[1]) ? 0 : round->n_reads;
+
+	while (i < round->n_reads && (round->asked[i].of != read || !round->asked[i].may_grow ||
+					     !db_is_same_scope(&round->reads[i].scope, scope)))
+		i++;
+	return i;
+}
+
+static void enter(struct round *round, struct question *question)
+{
+	const struct db_scope scope = scope_of(&question->call->req, read_of(question));
+
+	question->read = find(round, question, &scope);
+	if (question->read == round->n_reads)
+		ask(round, question, &scope);
+	else
+		add_id(&round->asked[question->read], question->params[1]);
+}
+
+static void ask_for_several(struct asked *asked, struct db_read *read)
+{
+	asked->params[0] = read->params[0];
+	asked->params[1] = asked->ids;
+	read->sql = asked->of->several;
+	read->params = asked->params;
+}
+
+/* --- answers --- */
+
+static int show(struct web_call *call, const struct web_read *read, const struct db_rows *rows)
+{
+	return read->answer(&call->req, &call->res, rows, &call->err);
+}
+
+static void answer(const struct round *round, const struct question *question)
+{
+	const struct db_read *read = &round->reads[question->read];
+	struct web_call *call = question->call;
+	struct db_rows *own = NULL;
 
 	web_call_enter(call);
-	if (read->rows) {
-		call->result = route->answer(&call->req, &call->res, read->rows, &call->err);
-	} else {
+	if (!read->rows) {
 		call->err = read->err;
 		call->result = -1;
+	} else if (round->asked[question->read].n_ids > 1) {
+		own = db_rows_where(read->rows, "id", question->params[1]);
+		call->result = show(call, read_of(question), own);
+	} else {
+		call->result = show(call, read_of(question), read->rows);
 	}
 	web_call_end(call);
-	db_rows_free(read->rows);
+	db_rows_free(own);
+}
+
+static void run(struct round *round, struct worker *worker)
+{
+	for (size_t i = 0; i < round->n_reads; i++)
+		if (round->asked[i].n_ids > 1)
+			ask_for_several(&round->asked[i], &round->reads[i]);
+	db_read_all(worker->db, round->reads, round->n_reads);
+	for (size_t i = 0; i < round->n_questions; i++)
+		answer(round, &round->questions[i]);
+	for (size_t i = 0; i < round->n_reads; i++)
+		db_rows_free(round->reads[i].rows);
 }
 
 void web_read_run(struct lane_job *jobs, struct worker *worker)
 {
-	struct question questions[LANE_MAX_JOINED];
-	struct db_read reads[LANE_MAX_JOINED];
+	struct round round;
 	struct lane_job *next;
-	size_t count = 0;
 
+	round.n_questions = round.n_reads = 0;
 	for (struct lane_job *job = jobs; job; job = job->next) {
+		struct question *question = &round.questions[round.n_questions];
 		struct web_call *call = (struct web_call *)job;
 
-		call->result = prepare(call, worker, &questions[count]);
+		call->result = prepare(call, worker, question);
 		if (call->result <= 0) {
 			web_call_end(call);
 			continue;
 		}
-		ask(&questions[count], &reads[count]);
-		count++;
+		enter(&round, question);
+		round.n_questions++;
 	}
-	db_read_all(worker->db, reads, count);
-	for (size_t i = 0; i < count; i++)
-		answer(questions[i].call, &reads[i]);
+	run(&round, worker);
 	for (struct lane_job *job = jobs; job; job = next) {
 		struct web_call *call = (struct web_call *)job;
 

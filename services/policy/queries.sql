@@ -7,12 +7,12 @@ SELECT * FROM policy_record WHERE tenant_id = $1 AND hash = $2
 SELECT * FROM policy_record WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 
 -- name: policy_full
-SELECT r.*, (SELECT string_agg(a.envelope, ',' ORDER BY a.spki, a.scope) FROM approval a
-	WHERE a.tenant_id = r.tenant_id AND a.policy_id = r.id) AS approvals,
-	(SELECT string_agg(c.document, ',' ORDER BY c.hash) FROM policy_constraint c
-	WHERE c.tenant_id = r.tenant_id AND c.policy_id = r.id) AS constraints
-FROM policy_record r WHERE r.id = $2 AND r.deleted_at IS NULL
-	AND (r.tenant_id = $1 OR r.space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
+SELECT * FROM policy_full WHERE id = $2
+	AND (tenant_id = $1 OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
+
+-- name: policy_full_several
+SELECT * FROM policy_full WHERE id = ANY ($2::text[])
+	AND (tenant_id = $1 OR space_id = ANY (string_to_array(current_setting('app.space_ids'), ',')))
 
 -- name: policy_list
 (SELECT * FROM policy_line WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3::bigint)
@@ -64,6 +64,9 @@ ORDER BY a.spki, a.scope, a.issued_at DESC, a.decision = 'approve'
 
 -- name: pipeline_by_id
 SELECT * FROM pipeline_record WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
+
+-- name: pipeline_several
+SELECT * FROM pipeline_record WHERE tenant_id = $1 AND id = ANY ($2::text[]) AND deleted_at IS NULL
 
 -- name: pipeline_list
 SELECT * FROM pipeline_record WHERE tenant_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3::bigint

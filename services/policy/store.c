@@ -200,7 +200,10 @@ const struct record_kind policy_kind = {
 	.roles = ROLES_WORK,
 	.in_use = "a pipeline stands on this policy",
 	.encode = policy_row,
-	.read = { .sql = &SQL_POLICY_FULL, .answer = policy_answer, .shared = true },
+	.read = { .sql = &SQL_POLICY_FULL,
+		.several = &SQL_POLICY_FULL_SEVERAL,
+		.answer = policy_answer,
+		.shared = true },
 	.remove = &SQL_POLICY_DELETE,
 };
 

@@ -69,6 +69,19 @@ def test_approver_adds_to_the_author(owner, world):
     assert second in approvals and len(approvals) == 2
 
 
+def test_votes_at_one_time_are_all_shown(owner, world):
+    approvers = [Key() for _ in range(6)]
+    world.policy["parties"]["approvers"] = [key.spki for key in approvers]
+    world.policy["approval"]["rules"].append(rule("second", "approvers"))
+    policy = owner.made("/v1/policies", {"policy": world.policy, "approvals": [world.approval()]})
+    votes = [world.approval(key, scope="second") for key in approvers]
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda vote: owner.post(f"/v1/policies/{policy['id']}/approvals", {"approval": vote}), votes))
+    assert [answer.status_code for answer in answers] == [201] * 6
+    shown = owner.get(f"/v1/policies/{policy['id']}").json()["approvals"]
+    assert len(shown) == 7 and all(vote in shown for vote in votes)
+
+
 # --- what all three keep to ---
 
 @pytest.fixture(params=["pipelines", "projections", "datasets"])

@@ -63,17 +63,24 @@ def waiting(stack):
 
 
 def test_reads_that_wait_together_are_each_their_callers_own(stack, owner, stranger, world):
+    """Also those of one caller, which are one statement."""
     mine, other = submit(owner, world).json(), submit(stranger, World(stranger.space())).json()
+    second = submit(owner, World(owner.space())).json()
     mine, other = owner.get(f"/v1/policies/{mine['id']}").json(), stranger.get(f"/v1/policies/{other['id']}").json()
     path, elsewhere, nobody = f"/v1/policies/{mine['id']}", f"/v1/policies/{other['id']}", {"Authorization": "Bearer none"}
-    with contextlib.closing(stack.connect()) as blocker, futures.ThreadPoolExecutor(60) as pool:
+    unreal = ["pol_" + "0" * 32, f"{mine['id']},{second['id']}", f"{{{mine['id']}}}", "%7B%22", "%00"]
+    with contextlib.closing(stack.connect()) as blocker, futures.ThreadPoolExecutor(70) as pool:
         blocker.cursor().execute("LOCK TABLE policy.policy")
         answers = [(pool.submit(owner.get, path), pool.submit(stranger.get, path), pool.submit(stranger.get, elsewhere),
-                    pool.submit(owner.get, elsewhere), pool.submit(owner.get, path, headers=nobody)) for _ in range(12)]
+                    pool.submit(owner.get, elsewhere), pool.submit(owner.get, path, headers=nobody),
+                    pool.submit(owner.get, f"/v1/policies/{second['id']}"), pool.submit(owner.get, f"/v1/policies/{unreal[i % 5]}"))
+                   for i in range(10)]
         wait_for(lambda: waiting(stack) >= 20, "a queue in the lane", 4)  # before Postgres gives the lock's waiters up
         blocker.rollback()
-    for shown, hidden, others, not_mine, unknown in (tuple(one.result() for one in row) for row in answers):
+    for shown, hidden, others, not_mine, unknown, beside, absent in (tuple(one.result() for one in row) for row in answers):
         assert shown.json() == mine and others.json() == other
+        assert beside.json()["id"] == second["id"] and beside.json()["document"] == second["document"]
+        assert absent.status_code in (400, 404), absent.text
         problem(hidden, 404, "policy.not_found")
         problem(not_mine, 404, "policy.not_found")
         problem(unknown, 401, "auth.invalid_token")

@@ -6,6 +6,7 @@ CREATE TABLE policy (
 	max_runs bigint GENERATED ALWAYS AS ((document::jsonb ->> 'max_runs')::bigint) STORED,
 	deadline bigint GENERATED ALWAYS AS ((document::jsonb ->> 'deadline')::bigint) STORED,
 	image text GENERATED ALWAYS AS (document::jsonb -> 'image' ->> 'manifest') STORED,
+	approvals text NOT NULL DEFAULT '', constraints text NOT NULL DEFAULT '', -- as they are read, by policy_papers()
 	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, hash), UNIQUE (tenant_id, name, version))
@@ -36,13 +37,35 @@ CREATE TABLE policy_constraint ( -- those that a policy pins, as they were
 	PRIMARY KEY (tenant_id, policy_id, hash),
 	FOREIGN KEY (tenant_id, policy_id) REFERENCES policy (tenant_id, id));
 
+-- A policy is read much more often than it is voted on: its approvals and scoped policies lie joined in its row, too, which
+-- whoever sees the one sees with the other. Two votes at one time wait for that row, and each then sees those before it.
+CREATE FUNCTION policy_papers() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN
+	PERFORM FROM policy WHERE tenant_id = NEW.tenant_id AND id = NEW.policy_id FOR NO KEY UPDATE;
+	UPDATE policy p SET
+		approvals = (SELECT coalesce(string_agg(a.envelope, ',' ORDER BY a.spki, a.scope), '') FROM approval a
+			WHERE a.tenant_id = p.tenant_id AND a.policy_id = p.id),
+		constraints = (SELECT coalesce(string_agg(c.document, ',' ORDER BY c.hash), '') FROM policy_constraint c
+			WHERE c.tenant_id = p.tenant_id AND c.policy_id = p.id)
+	WHERE p.tenant_id = NEW.tenant_id AND p.id = NEW.policy_id;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER papers AFTER INSERT OR UPDATE ON approval FOR EACH ROW EXECUTE FUNCTION policy_papers();
+CREATE TRIGGER papers AFTER INSERT ON policy_constraint FOR EACH ROW EXECUTE FUNCTION policy_papers();
+
 CREATE TABLE pipeline (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
 	name text NOT NULL, version bigint NOT NULL DEFAULT 1, template text NOT NULL, policy_id text NOT NULL,
+	policy_hash text, max_runs bigint, deadline bigint, -- its policy's, which do not change
 	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
 	PRIMARY KEY (tenant_id, id),
 	FOREIGN KEY (tenant_id, policy_id) REFERENCES policy (tenant_id, id));
+CREATE FUNCTION pipeline_terms() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN
+	SELECT hash, max_runs, deadline INTO NEW.policy_hash, NEW.max_runs, NEW.deadline FROM policy
+	WHERE tenant_id = NEW.tenant_id AND id = NEW.policy_id;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER terms BEFORE INSERT OR UPDATE OF policy_id ON pipeline FOR EACH ROW EXECUTE FUNCTION pipeline_terms();
 CREATE UNIQUE INDEX pipeline_name ON pipeline (tenant_id, name) WHERE deleted_at IS NULL;
 
 CREATE TABLE pipeline_version (
@@ -210,13 +233,16 @@ CREATE VIEW policy_record WITH (security_invoker = true) AS
 SELECT tenant_id, space_id, id, name, version, hash, document, image, revision, created_by,
 	at_text(created_at) AS created_at, deleted_at FROM policy;
 
+CREATE VIEW policy_full WITH (security_invoker = true) AS -- of a read
+SELECT id, tenant_id, space_id, name, version, hash, created_by, at_text(created_at) AS created_at, revision, document, approvals,
+	constraints FROM policy WHERE deleted_at IS NULL;
+
 CREATE VIEW policy_line WITH (security_invoker = true) AS -- of a list
 SELECT tenant_id, space_id, id, name, version, hash, image, revision, created_by, created_at FROM policy_record WHERE deleted_at IS NULL;
 
 CREATE VIEW pipeline_record WITH (security_invoker = true) AS
-SELECT p.tenant_id, p.space_id, p.id, p.name, p.version, p.template, p.policy_id, d.hash AS policy_hash, d.max_runs, d.deadline,
-	p.revision, p.created_by, at_text(p.created_at) AS created_at, p.deleted_at
-FROM pipeline p JOIN policy d ON d.tenant_id = p.tenant_id AND d.id = p.policy_id;
+SELECT tenant_id, space_id, id, name, version, template, policy_id, policy_hash, max_runs, deadline, revision, created_by,
+	at_text(created_at) AS created_at, deleted_at FROM pipeline;
 
 CREATE VIEW projection_record WITH (security_invoker = true) AS
 SELECT tenant_id, space_id, id, name, columns, filter, minimum_rows, members, to_json(members) AS members_json, revision, created_by,
@@ -301,7 +327,7 @@ SELECT tenant_id, space_id, id, name, scope, subject_id, hash, document, revisio
 GRANT SELECT ON constraint_record TO policy;
 GRANT SELECT, INSERT, UPDATE ON constraint_document TO policy;
 GRANT SELECT, INSERT ON policy_constraint TO policy;
-GRANT SELECT ON policy_record, policy_line, pipeline_record, projection_record, dataset_record, share_record, app_record,
+GRANT SELECT ON policy_record, policy_full, policy_line, pipeline_record, projection_record, dataset_record, share_record, app_record,
 	task_record, app_config_record, order_record TO policy;
 GRANT SELECT, INSERT, UPDATE ON policy, approval, pipeline, projection, dataset, share, app, task, app_config TO policy;
 GRANT SELECT, INSERT ON pipeline_version, dataset_version, idempotency TO policy;
