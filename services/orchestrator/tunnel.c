@@ -84,16 +84,19 @@ static void on_event(struct bufferevent *target, short what, void *arg)
 
 static void open_up(struct tunnel *tunnel, int fd)
 {
-	const int one = 1;
+	const int one = 1,
+		  unsent = LOW_BYTES; /* of a slow target little has to go before more may */
 
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	tunnel->target =
 		bufferevent_socket_new(web_stream_base(tunnel->stream), fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!tunnel->target)
 		abort();
 	atomic_store(&tunnel->use->connected, true);
 	bufferevent_setcb(tunnel->target, on_read, on_write, on_event, tunnel);
-	bufferevent_setwatermark(tunnel->target, EV_WRITE, LOW_BYTES, 0);
+	bufferevent_setwatermark(
+		tunnel->target, EV_WRITE, SIZE_MAX, 0); /* each write is a sign of life */
 	bufferevent_set_max_single_write(tunnel->target, WINDOW_BYTES);
 	bufferevent_enable(tunnel->target, EV_READ | EV_WRITE);
 	web_stream_upgrade(tunnel->stream, TUNNEL_IDLE_MS);
@@ -194,8 +197,6 @@ void tunnel_end(struct web_stream *stream, void *ctx)
 
 	(void)stream;
 	tunnel->client_ended = true;
-	/* from here on each write counts as a sign of life */
-	bufferevent_setwatermark(tunnel->target, EV_WRITE, SIZE_MAX, 0);
 	hand_on_end(tunnel);
 }
 
