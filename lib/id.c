@@ -88,7 +88,7 @@ bool id_is(const char *text, const char *prefix)
 
 bool id_is_any(const char *text)
 {
-	char prefix[ID_SIZE - UUID_HEX_LEN];
+	char prefix[ID_SIZE - UUID_HEX_LEN - 1]; /* without its '_' */
 	size_t len = text ? strspn(text, "abcdefghijklmnopqrstuvwxyz") : 0;
 
 	if (len == 0 || len >= sizeof(prefix))

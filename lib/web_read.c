@@ -5,6 +5,7 @@
  * one scope and one route are one statement where the route has one. What is no read after all is
  * its handler's.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,8 +78,10 @@ static int prepare(struct web_call *call, struct worker *worker, struct question
 static void add_id(struct asked *asked, const char *id)
 {
 	size_t len = strlen(asked->ids), at = len > 0 ? len - 1 : 0; /* of the end */
+	int done = snprintf(
+		asked->ids + at, sizeof(asked->ids) - at, "%c%s}", len > 0 ? ',' : '{', id);
 
-	snprintf(asked->ids + at, sizeof(asked->ids) - at, "%c%s}", len > 0 ? ',' : '{', id);
+	assert(done > 0 && (size_t)done < sizeof(asked->ids) - at);
 	asked->n_ids++;
 }
 

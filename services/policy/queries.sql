@@ -516,5 +516,9 @@ SELECT * FROM constraint_record WHERE subject_id = ANY (string_to_array($2, ',')
 -- name: policy_constraint_insert
 INSERT INTO policy_constraint (tenant_id, space_id, policy_id, hash, document) VALUES ($1, $2, $3, $4, $5)
 
+-- name: policy_join_constraints
+UPDATE policy p SET constraints = (SELECT string_agg(c.document, ',' ORDER BY c.hash) FROM policy_constraint c
+	WHERE c.tenant_id = p.tenant_id AND c.policy_id = p.id) WHERE p.tenant_id = $1 AND p.id = $2
+
 -- name: policy_constraint_list
 SELECT document FROM policy_constraint WHERE tenant_id = $1 AND policy_id = $2 ORDER BY hash

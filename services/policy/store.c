@@ -101,7 +101,8 @@ static int find_or_insert(struct db *db, struct policy_work *work, struct err *e
 	return db_exec(db, &SQL_POLICY_REVIVE, DB_PARAMS(who->tenant, work->item->id), NULL, err);
 }
 
-/* Its scoped policies as they are now: they go on standing beside it when they change. */
+/* Its scoped policies as they are now: they go on standing beside it when they change, and in its
+ * own row for whoever reads it. */
 static int add_constraints(struct db *db, const struct policy_work *work, struct err *err)
 {
 	const struct store_policy *item = work->item;
@@ -118,7 +119,10 @@ static int add_constraints(struct db *db, const struct policy_work *work, struct
 			    NULL, err) < 0)
 			return -1;
 	}
-	return 0;
+	if (json_array_size(item->constraints) == 0)
+		return 0;
+	return db_exec(db, &SQL_POLICY_JOIN_CONSTRAINTS,
+		DB_PARAMS(work->req->principal->tenant, item->id), NULL, err);
 }
 
 static int policy_work(struct db *db, void *arg, struct err *err)

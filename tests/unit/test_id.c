@@ -42,6 +42,8 @@ static void test_refusals(void)
 	CHECK(!id_is_any(NULL) && !id_is_any("_0190f1c20190f1c20190f1c20190f1c2"));
 	CHECK(!id_is_any("../run_0190f1c20190f1c20190f1c20190f1c2"));
 	CHECK(!id_is_any("toolongforaprefix_0190f1c20190f1c20190f1c20190f1c2"));
+	CHECK(id_is_any("sixlet_0190f1c20190f1c20190f1c20190f1c2"));
+	CHECK(!id_is_any("sevenle_0190f1c20190f1c20190f1c20190f1c2")); /* would fill ID_SIZE */
 }
 
 /* The time stamp is the first 12 digits: never before the clock read earlier, never after the later

@@ -6,7 +6,7 @@ CREATE TABLE policy (
 	max_runs bigint GENERATED ALWAYS AS ((document::jsonb ->> 'max_runs')::bigint) STORED,
 	deadline bigint GENERATED ALWAYS AS ((document::jsonb ->> 'deadline')::bigint) STORED,
 	image text GENERATED ALWAYS AS (document::jsonb -> 'image' ->> 'manifest') STORED,
-	approvals text NOT NULL DEFAULT '', constraints text NOT NULL DEFAULT '', -- as they are read, by policy_papers()
+	approvals text NOT NULL DEFAULT '', constraints text NOT NULL DEFAULT '', -- as they are read
 	revision bigint NOT NULL DEFAULT 1, created_by text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz,
 	PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, hash), UNIQUE (tenant_id, name, version))
@@ -37,20 +37,16 @@ CREATE TABLE policy_constraint ( -- those that a policy pins, as they were
 	PRIMARY KEY (tenant_id, policy_id, hash),
 	FOREIGN KEY (tenant_id, policy_id) REFERENCES policy (tenant_id, id));
 
--- A policy is read much more often than it is voted on: its approvals and scoped policies lie joined in its row, too, which
--- whoever sees the one sees with the other. Two votes at one time wait for that row, and each then sees those before it.
-CREATE FUNCTION policy_papers() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN
+-- A policy is read much more often than it is voted on: its approvals lie joined in its row, too, which whoever sees the one
+-- sees with the other. Two votes at one time wait for that row, and each then sees those before it.
+CREATE FUNCTION policy_approvals() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN
 	PERFORM FROM policy WHERE tenant_id = NEW.tenant_id AND id = NEW.policy_id FOR NO KEY UPDATE;
-	UPDATE policy p SET
-		approvals = (SELECT coalesce(string_agg(a.envelope, ',' ORDER BY a.spki, a.scope), '') FROM approval a
-			WHERE a.tenant_id = p.tenant_id AND a.policy_id = p.id),
-		constraints = (SELECT coalesce(string_agg(c.document, ',' ORDER BY c.hash), '') FROM policy_constraint c
-			WHERE c.tenant_id = p.tenant_id AND c.policy_id = p.id)
+	UPDATE policy p SET approvals = (SELECT string_agg(a.envelope, ',' ORDER BY a.spki, a.scope) FROM approval a
+		WHERE a.tenant_id = p.tenant_id AND a.policy_id = p.id)
 	WHERE p.tenant_id = NEW.tenant_id AND p.id = NEW.policy_id;
 	RETURN NULL;
 END $$;
-CREATE TRIGGER papers AFTER INSERT OR UPDATE ON approval FOR EACH ROW EXECUTE FUNCTION policy_papers();
-CREATE TRIGGER papers AFTER INSERT ON policy_constraint FOR EACH ROW EXECUTE FUNCTION policy_papers();
+CREATE TRIGGER approvals AFTER INSERT OR UPDATE ON approval FOR EACH ROW EXECUTE FUNCTION policy_approvals();
 
 CREATE TABLE pipeline (
 	tenant_id text NOT NULL, space_id text NOT NULL, id text NOT NULL,
