@@ -236,24 +236,6 @@ int http_parse_scan(struct http_scan *scan, const unsigned char *data, size_t le
 	return 0;
 }
 
-const char *http_head_find(const struct http_head *head, const char *name)
-{
-	for (size_t i = 0; i < head->n_headers; i++) {
-		if (strcasecmp(head->headers[i].name, name) == 0)
-			return head->headers[i].value;
-	}
-	return NULL;
-}
-
-static size_t count_of(const struct http_head *head, const char *name)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < head->n_headers; i++)
-		count += strcasecmp(head->headers[i].name, name) == 0;
-	return count;
-}
-
 static const char *method_of(unsigned method, bool is_proxy)
 {
 	static const unsigned known[] = { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH,
@@ -282,7 +264,7 @@ static const char *repeated_header(const struct http_head *head)
 		"content-type", "dpop", "expect", "if-match", "range", "transfer-encoding" };
 
 	for (size_t i = 0; i < ARRAY_LEN(single); i++) {
-		if (count_of(head, single[i]) > 1)
+		if (http_head_count(head, single[i]) > 1)
 			return single[i];
 	}
 	return NULL;
@@ -316,7 +298,8 @@ static int check_head(struct http_head *head, int *ret_status, struct err *err)
 	/* A proxy's clients need none: the target says it, and CONNECT may be of HTTP/1.0. */
 	bool is_optional = strcmp(head->method, "CONNECT") == 0;
 
-	if (!head->target || (host ? count_of(head, "host") != 1 || !is_host(host) : !is_optional))
+	if (!head->target ||
+		(host ? http_head_count(head, "host") != 1 || !is_host(host) : !is_optional))
 		return refuse(ret_status, 400, err, "request.bad_host",
 			"not exactly one valid Host header");
 	if (repeated)
@@ -434,8 +417,8 @@ static const char *answer_fault(
 		return "the head does not end";
 	if (parse->llhttp.http_major != 1 || head->status < 100 || head->status > 599)
 		return "the version or the status is unknown";
-	if (count_of(head, "content-length") > 1 || count_of(head, "transfer-encoding") > 1 ||
-		(encoding && length))
+	if (http_head_count(head, "content-length") > 1 ||
+		http_head_count(head, "transfer-encoding") > 1 || (encoding && length))
 		return "the body's framing is not clear";
 	if (encoding && strcasecmp(encoding, "chunked") != 0)
 		return "a Transfer-Encoding other than chunked";

@@ -76,5 +76,6 @@ int http_parse_chunks(struct http_parse *parse, const void *data, size_t len,
 
 /* First header of that name, or NULL. */
 const char *http_head_find(const struct http_head *head, const char *name);
+size_t http_head_count(const struct http_head *head, const char *name);
 
 #endif
