@@ -472,5 +472,5 @@ def test_a_stop_writes_what_was_counted(out, orchestrator):
         orchestrator.process.send_signal(signal.SIGTERM)
     assert orchestrator.process.wait(LIMIT_S) == 0
     orchestrator.start()
-    item, = wait_for(lambda: run.show()["egress"], "the run is shown again")
+    item, = wait_for(lambda: run.show().get("egress"), "the run is shown again")
     assert (item["connections"], item["bytes_in"], item["bytes_out"]) == (1, 5, 10)
