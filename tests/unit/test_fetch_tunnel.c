@@ -46,6 +46,31 @@ static char *listen_local(void)
 	return mem_printf("http://127.0.0.1:%d/", ntohs(address.sin_port));
 }
 
+/* The tunnel's own end, which is not ours to see, by its other one. */
+static int socket_to(int server)
+{
+	struct sockaddr_in theirs, ours;
+
+	for (int fd = 0; fd < 256; fd++) {
+		socklen_t len = sizeof(ours), their_len = sizeof(theirs);
+
+		if (getpeername(server, (struct sockaddr *)&theirs, &their_len) == 0 &&
+			getsockname(fd, (struct sockaddr *)&ours, &len) == 0 &&
+			ours.sin_family == AF_INET && ours.sin_port == theirs.sin_port)
+			return fd;
+	}
+	return -1;
+}
+
+/* Otherwise newer kernels find room for what they had none for a moment before, for megabytes. */
+static void bound_buffers(int server)
+{
+	const int room = 16 * 1024;
+
+	CHECK(setsockopt(server, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) == 0);
+	CHECK(setsockopt(socket_to(server), SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0);
+}
+
 static struct fetch_tunnel *open_tunnel(const struct fetch *fetch, int *ret_server)
 {
 	auto_free char *url = listen_local();
@@ -56,6 +81,7 @@ static struct fetch_tunnel *open_tunnel(const struct fetch *fetch, int *ret_serv
 	CHECK(fetch_tunnel_open(fetch, url, NULL, "test", &tunnel, NULL) == 0);
 	pthread_join(thread, NULL);
 	close(listener);
+	bound_buffers(*ret_server);
 	return tunnel;
 }
 
@@ -162,8 +188,7 @@ static void test_an_end_while_bytes_wait(bool is_ours)
 	alarm(PATIENCE_S);
 	pthread_join(thread, NULL);
 	alarm(0);
-	/* a kernel may find room for what waited */
-	CHECK(pumped.pump.bytes_out > 0 && (size_t)pumped.pump.bytes_out <= sent);
+	CHECK(pumped.pump.bytes_out > 0 && (size_t)pumped.pump.bytes_out < sent);
 	if (is_ours)
 		close(pair[1]);
 	close(pair[0]);
