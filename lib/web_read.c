@@ -22,14 +22,14 @@ struct question {
 	struct web_call *call;
 	const char *params[WEB_READ_PARAMS];
 	int n_params;
-	size_t read; /* its number in the round */
+	bool may_share; /* a statement with others */
+	size_t read;	/* its number in the round */
 };
 
 /* What one statement asks, for one question or for several. */
 struct asked {
 	const struct web_read *of;
-	bool may_grow; /* by the ids of others */
-	size_t n_ids;
+	size_t n_ids;				 /* 0: it is nobody else's */
 	char ids[LANE_MAX_JOINED * ID_SIZE + 2]; /* an array's text */
 	const char *params[2];
 };
@@ -60,7 +60,7 @@ static int prepare(struct web_call *call, struct worker *worker, struct question
 {
 	const struct web_route *route = call->entry->route;
 
-	*ret = (struct question) { call, { NULL, call->req.params[0].value }, 2, 0 };
+	*ret = (struct question) { call, { NULL, call->req.params[0].value }, 2, false, 0 };
 	if (web_call_begin(call, worker) < 0 || web_call_parse(call) < 0)
 		return -1;
 	if (route->read->ask)
@@ -85,15 +85,13 @@ static void add_id(struct asked *asked, const char *id)
 	asked->n_ids++;
 }
 
-/* Only ids are asked for together: they need no quotes, and no statement fails for them. */
 static void ask(struct round *round, const struct question *question, const struct db_scope *scope)
 {
 	const struct web_read *read = read_of(question);
 	struct asked *asked = &round->asked[round->n_reads];
 
 	*asked = (struct asked) { .of = read };
-	asked->may_grow = read->several && id_is_any(question->params[1]);
-	if (asked->may_grow)
+	if (question->may_share)
 		add_id(asked, question->params[1]);
 	round->reads[round->n_reads++] = (struct db_read) {
 		.scope = *scope,
@@ -108,18 +106,20 @@ static size_t find(
 	const struct round *round, const struct question *question, const struct db_scope *scope)
 {
 	const struct web_read *read = read_of(question);
-	size_t i = read->several && id_is_any(question->params[1]) ? 0 : round->n_reads;
+	size_t i = question->may_share ? 0 : round->n_reads;
 
-	while (i < round->n_reads && (round->asked[i].of != read || !round->asked[i].may_grow ||
+	while (i < round->n_reads && (round->asked[i].of != read || round->asked[i].n_ids == 0 ||
 					     !db_is_same_scope(&round->reads[i].scope, scope)))
 		i++;
 	return i;
 }
 
+/* Only ids are asked for together: they need no quotes, and no statement fails for them. */
 static void enter(struct round *round, struct question *question)
 {
 	const struct db_scope scope = scope_of(&question->call->req, read_of(question));
 
+	question->may_share = read_of(question)->several && id_is_any(question->params[1]);
 	question->read = find(round, question, &scope);
 	if (question->read == round->n_reads)
 		ask(round, question, &scope);
