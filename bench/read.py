@@ -145,7 +145,8 @@ def run(bench):
     table = Table("JSON read", [
         "`GET /v1/pipelines/{id}` (a small record) and `GET /v1/policies/{id}` (with document and approval) with a member's token, "
         f"each of {POLICIES} in turn, of one tenant, under row-level security; {CONNECTIONS} keep-alive connections by wrk for {SECONDS} s, "
-        "all on the same cores as Postgres. Reads of one caller that wait together are one statement for all their ids. pgbench: scale 10, prepared, same cluster, same rounds; shares are medians of "
+        "all on the same cores as Postgres. Reads of one caller that wait together are one statement for all their ids. The services log at "
+        "`warn`, as pgbench's Postgres writes no line for a query. pgbench: scale 10, prepared, same cluster, same rounds; shares are medians of "
         "the rounds' own shares, p50 and p99 are the last round's."])
     postgres = Postgres(bench)
     paths = make_records(bench.owner)
