@@ -6,6 +6,7 @@
 #include "lib/web_server.h"
 
 #include <event2/listener.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,8 +317,20 @@ int web_server_listen_local(struct web_server *server, const char *address, stru
 	return server->local_listener ? 0 : -1;
 }
 
+/* A thread that is woken pushes its waker off the core: with all cores busy each request would be a
+ * round of its own, and nothing would be asked of Postgres together. Who is SCHED_BATCH (sched(7))
+ * waits for its turn instead, and finds all that came until then. Its children are as ever. */
+static void wait_for_turn(void)
+{
+	const struct sched_param none = { 0 };
+
+	if (sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &none) < 0)
+		log_debug("the loop is woken as others are", NULL);
+}
+
 void web_server_run(struct web_server *server)
 {
+	wait_for_turn();
 	event_base_dispatch(server->base);
 }
 
