@@ -97,7 +97,7 @@ class Machine:
                 "sandbox": self.initdata["sandbox"], "boot_id": "none", "class": "none", "evidence": digest(jcs(self.evidence())),
                 "initdata": digest(jcs(self.initdata)), "claim": digest(jcs(self.claim)), "enc": self.enc.thumbprint,
                 "sig": self.sig.thumbprint, "output_size": output["size"],
-                "image": {name: policy["image"][name] for name in ("manifest", "config")}, "inputs": [],
+                "image": {name: policy["image"][name] for name in ("manifest", "config")}, "inputs": [], "outputs": [],
                 "commitments": {name: slot["commitment"] for name, slot in policy["slots"].items()}, "egress": [],
                 "exit_code": 0, "signal": 0, "limits_hit": [], "recipients": policy["parties"]["recipients"],
                 "measurements": {}, "log_head": None, "started": now, "ended": now}})
