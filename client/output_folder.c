@@ -67,6 +67,14 @@ static int check_free(const char *place, const char *work, struct err *err)
 		is_output(place) ? work : place);
 }
 
+/* Of a client that was killed while neither stood in the place. */
+static int take_back(const char *old, const char *place, struct err *err)
+{
+	if (access(place, F_OK) == 0 || rename(old, place) == 0 || errno == ENOENT)
+		return 0;
+	return err_errno(err, "move '%s' back", place);
+}
+
 /* The old one comes back when the new one cannot take its place. */
 static int swap(const char *old, const char *new, const char *place, struct err *err)
 {
@@ -96,8 +104,8 @@ int output_folder_replace(int fd, const char *dest, struct err *err)
 	work = beside(place);
 	new = mem_printf("%s/new", work);
 	old = mem_printf("%s/old", work);
-	if (check_free(place, work, err) < 0 || files_tree_remove(work, err) < 0 ||
-		files_make_dirs(new, 0755, err) < 0)
+	if (check_free(place, work, err) < 0 || take_back(old, place, err) < 0 ||
+		files_tree_remove(work, err) < 0 || files_make_dirs(new, 0755, err) < 0)
 		return -1;
 	if (untar(fd, new, err) < 0) {
 		(void)files_tree_remove(work, NULL);

@@ -204,11 +204,28 @@ static void test_what_is_not_ours_stays(void)
 	CHECK(is_mine(".out2.strongroom/x"));
 }
 
+static const struct member unsafe = { "link", AE_IFLNK, "../victim", false };
+
+/* The client was killed behind the first rename, and what it brings next is refused. */
+static void test_an_earlier_output_outlives_a_kill(void)
+{
+	struct err err = { 0 };
+	auto_buf text = BUF_INIT(100);
+	auto_fd int fd = packed(&unsafe, 1, &err);
+
+	CHECK_NUMBER(replace("kept", "1", &err), 0);
+	CHECK_NUMBER(files_make_dirs(".kept.strongroom/new", 0755, &err), 0);
+	CHECK_NUMBER(rename("kept", ".kept.strongroom/old"), 0);
+	CHECK_FAILS(output_folder_replace(fd, "kept", &err), &err, "output.unsafe");
+	CHECK_NUMBER(buf_read_file(&text, "kept/output/x.csv", &err), 0);
+	CHECK_TEXT((char *)text.data, "1");
+	CHECK(access(".kept.strongroom", F_OK) < 0);
+}
+
 static void test_nothing_is_left_of_what_is_refused(void)
 {
-	static const struct member link = { "link", AE_IFLNK, "../victim", false };
 	struct err err = { 0 };
-	auto_fd int fd = packed(&link, 1, &err);
+	auto_fd int fd = packed(&unsafe, 1, &err);
 
 	CHECK_FAILS(output_folder_replace(fd, "refused", &err), &err, "output.unsafe");
 	CHECK(access("refused", F_OK) < 0 && access(".refused.strongroom", F_OK) < 0);
@@ -225,6 +242,7 @@ int main(void)
 	test_no_tar();
 	test_only_an_earlier_output_gives_way();
 	test_what_is_not_ours_stays();
+	test_an_earlier_output_outlives_a_kill();
 	test_nothing_is_left_of_what_is_refused();
 	CHECK(chdir("/") == 0);
 	CHECK_NUMBER(files_tree_remove(folder, &err), 0);
