@@ -86,9 +86,7 @@ json_t *explain_validated(const struct trust_policy *policy, const json_t *appro
 	return explanation;
 }
 
-/* --- POST /v1/policies:explain --- */
-
-/* Documents as the caller gave them, as the canonical texts that pins are over. */
+/* Documents as the canonical texts that pins are over. */
 static int texts_of(const json_t *documents, json_t **ret_texts, struct err *err)
 {
 	auto_json json_t *texts = json_array();
@@ -106,6 +104,8 @@ static int texts_of(const json_t *documents, json_t **ret_texts, struct err *err
 	*ret_texts = take_ptr(texts);
 	return 0;
 }
+
+/* --- POST /v1/policies:explain --- */
 
 int explain_document(struct web_req *req, struct web_res *res, struct err *err)
 {
@@ -132,7 +132,7 @@ int explain_document(struct web_req *req, struct web_res *res, struct err *err)
 int explain_policy(struct web_req *req, struct web_res *res, struct err *err)
 {
 	struct explain_body body = { 0 };
-	auto_json json_t *approvals = NULL, *constraints = NULL;
+	auto_json json_t *approvals = NULL, *constraints = NULL, *texts = NULL;
 	struct trust_policy policy;
 	struct trust_facts facts;
 	const char *canonical;
@@ -140,11 +140,12 @@ int explain_policy(struct web_req *req, struct web_res *res, struct err *err)
 	if (json_decode(req->arena, req->json, stored_fields, &body, err) < 0 ||
 		store_policy_papers(req, web_param(req, "policy_id"), &canonical, &approvals,
 			&constraints, err) < 0 ||
-		trust_policy_parse(req->arena, canonical, strlen(canonical), &policy, err) < 0)
+		trust_policy_parse(req->arena, canonical, strlen(canonical), &policy, err) < 0 ||
+		texts_of(constraints, &texts, err) < 0)
 		return -1;
 	body.approvals = approvals;
 	facts = facts_of(&body);
-	facts.constraints = constraints;
+	facts.constraints = texts;
 	res->json = trust_policy_explain(&policy, &facts);
 	return 0;
 }

@@ -226,37 +226,39 @@ int store_policy_text(
 	return 0;
 }
 
-int store_policy_papers(struct web_req *req, const char *id, const char **ret_canonical,
-	json_t **ret_approvals, json_t **ret_constraints, struct err *err)
+/* The caller's own, or one of his spaces. */
+static int find_full(
+	struct web_req *req, const char *id, struct db_rows **ret_rows, struct err *err)
 {
 	const struct principal *who = req->principal;
-	auto_rows struct db_rows *rows = NULL, *texts = NULL;
-	auto_free char *list = NULL;
-	const char *tenant;
 
 	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces), &SQL_POLICY_FULL,
-		    DB_PARAMS(who->tenant, id), &rows, err) < 0)
+		    DB_PARAMS(who->tenant, id), ret_rows, err) < 0)
 		return -1;
-	if (db_count(rows) == 0)
+	if (db_count(*ret_rows) == 0)
 		return err_set(err, ERR_NOT_FOUND, "policy.not_found", "there is no such policy");
-	tenant = db_text(rows, 0, "tenant_id");
-	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces),
-		    &SQL_POLICY_CONSTRAINT_LIST, DB_PARAMS(tenant, id), &texts, err) < 0)
-		return -1;
-	list = mem_printf("[%s]", db_text(rows, 0, "approvals"));
-	*ret_canonical = db_text_in(rows, 0, "document", req->arena);
-	*ret_approvals = json_loads(list, 0, NULL);
-	*ret_constraints = store_text_list(texts, "document");
 	return 0;
 }
 
-json_t *store_text_list(const struct db_rows *rows, const char *column)
+/* Of a column in which documents lie joined. */
+static json_t *documents(const struct db_rows *rows, const char *column)
 {
-	json_t *list = json_array();
+	auto_free char *list = mem_printf("[%s]", db_text(rows, 0, column));
 
-	for (size_t i = 0; i < db_count(rows); i++)
-		json_array_append_new(list, json_string(db_text(rows, i, column)));
-	return list;
+	return json_loads(list, 0, NULL);
+}
+
+int store_policy_papers(struct web_req *req, const char *id, const char **ret_canonical,
+	json_t **ret_approvals, json_t **ret_constraints, struct err *err)
+{
+	auto_rows struct db_rows *rows = NULL;
+
+	if (find_full(req, id, &rows, err) < 0)
+		return -1;
+	*ret_canonical = db_text_in(rows, 0, "document", req->arena);
+	*ret_approvals = documents(rows, "approvals");
+	*ret_constraints = documents(rows, "constraints");
+	return 0;
 }
 
 static int list_of_image(struct web_req *req, const struct page *page, const char *image,
@@ -295,14 +297,10 @@ int store_policy_list(struct web_req *req, const struct page *page, const char *
 int store_policy_seen(struct web_req *req, const char *id, const char **ret_tenant,
 	const char **ret_canonical, struct err *err)
 {
-	const struct principal *who = req->principal;
 	auto_rows struct db_rows *rows = NULL;
 
-	if (db_run(req->worker->db, DB_SPACES(who->tenant, who->spaces), &SQL_POLICY_FULL,
-		    DB_PARAMS(who->tenant, id), &rows, err) < 0)
+	if (find_full(req, id, &rows, err) < 0)
 		return -1;
-	if (db_count(rows) == 0)
-		return err_set(err, ERR_NOT_FOUND, "policy.not_found", "there is no such policy");
 	*ret_tenant = db_text_in(rows, 0, "tenant_id", req->arena);
 	*ret_canonical = db_text_in(rows, 0, "document", req->arena);
 	return 0;

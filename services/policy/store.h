@@ -31,7 +31,7 @@ struct store_policy {
 int store_policy_add(struct web_req *req, struct store_policy *item, struct err *err);
 int store_policy_text(
 	struct web_req *req, const char *id, const char **ret_canonical, struct err *err);
-/* Of one that the caller may read: text, envelopes, texts of scoped policies. */
+/* Of one that the caller may read: text, envelopes, scoped policies. */
 int store_policy_papers(struct web_req *req, const char *id, const char **ret_canonical,
 	json_t **ret_approvals, json_t **ret_constraints, struct err *err);
 /* Of all the caller's spaces, or of the one that is named. */

@@ -129,6 +129,16 @@ int store_order_approvals(
 	return 0;
 }
 
+/* As they are: pins are over texts. */
+static json_t *text_list(const struct db_rows *rows, const char *column)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < db_count(rows); i++)
+		json_array_append_new(list, json_string(db_text(rows, i, column)));
+	return list;
+}
+
 int store_order_constraints(
 	struct web_req *req, const struct order_row *row, json_t **ret_constraints, struct err *err)
 {
@@ -137,7 +147,7 @@ int store_order_constraints(
 	if (db_run(req->worker->db, DB_SPACES(row->tenant, row->space), &SQL_POLICY_CONSTRAINT_LIST,
 		    DB_PARAMS(row->tenant, row->policy_id), &rows, err) < 0)
 		return -1;
-	*ret_constraints = store_text_list(rows, "document");
+	*ret_constraints = text_list(rows, "document");
 	return 0;
 }
 

@@ -25,9 +25,6 @@ int store_row_update(struct web_req *req, const struct record_kind *kind,
 int store_row_delete(struct web_req *req, const struct record_kind *kind, const char *id,
 	long long revision, struct err *err);
 
-/* One text column of each row, as it is. New reference. */
-json_t *store_text_list(const struct db_rows *rows, const char *column);
-
 /* After an UPDATE with a revision: resource.changed when no row was. */
 int store_row_changed(long long changed, struct err *err);
 
