@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Buffered requests at the edge: routes, bodies, keep-alive, limits, lanes. */
 #include <fcntl.h>
+#include <sched.h>
 
 #include "tests/unit/web_fixture.h"
 
@@ -84,6 +85,14 @@ static int empty(struct web_req *req, struct web_res *res, struct err *err)
 	return 0;
 }
 
+static int turn(struct web_req *req, struct web_res *res, struct err *err)
+{
+	(void)req;
+	(void)err;
+	res->json = json_pack("{s:i}", "turn", sched_getscheduler(0) & ~SCHED_RESET_ON_FORK);
+	return 0;
+}
+
 /* Holds its worker until the test lets it go. */
 static pthread_mutex_t hold_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t hold_changed = PTHREAD_COND_INITIALIZER;
@@ -121,6 +130,8 @@ static const struct web_route routes[] = {
 	{ .method = "GET", .path = "/v1/file", .handle = file },
 	{ .method = "DELETE", .path = "/v1/empty", .handle = empty },
 	{ .method = "GET", .path = "/v1/hold", .lane = "slow", .handle = hold },
+	{ .method = "GET", .path = "/v1/turn", .handle = turn },
+	{ .method = "GET", .path = "/v1/turn/loop", .lane = "loop", .handle = turn },
 	{ .method = "GET", .path = "/v1/member", .access = WEB_MEMBER, .handle = hello },
 	{ .method = NULL },
 };
@@ -376,6 +387,16 @@ static void test_full_lane(void)
 	free(answers[3]);
 }
 
+/* The loop lets its wakers go on; workers are woken as ever. */
+static void test_who_waits_for_his_turn(void)
+{
+	auto_free char *batch = mem_printf("{\"turn\":%d}", SCHED_BATCH),
+		       *other = mem_printf("{\"turn\":%d}", SCHED_OTHER);
+
+	check_answer("GET /v1/turn/loop HTTP/1.1\r\nHost: x\r\n\r\n", "200", batch);
+	check_answer("GET /v1/turn HTTP/1.1\r\nHost: x\r\n\r\n", "200", other);
+}
+
 int main(void)
 {
 	fixture_start(&(const struct web_conf) { .routes = routes,
@@ -394,6 +415,7 @@ int main(void)
 	test_slow_head();
 	test_idle_is_closed();
 	test_full_lane();
+	test_who_waits_for_his_turn();
 	fixture_stop();
 	CHECK_DONE();
 }
