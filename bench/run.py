@@ -54,7 +54,8 @@ def machine():
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = [output("wrk", "-v").split("\n")[0].split(" Copyright")[0], output("skopeo", "--version"),
                 output("qemu-system-x86_64", "--version").split("\n")[0]]
-    return [f"Machine: {model}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, Linux {platform.release()}; "
+    congestion = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    return [f"Machine: {model}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, Linux {platform.release()}, TCP {congestion}; "
             + "; ".join(version for version in versions if version) + ".",
             f"Source: commit {output('git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD')}, "
             f"{time.strftime('%Y-%m-%d', time.gmtime())}. Command: `make bench` ({RUNS} runs of everything that is repeated)."]

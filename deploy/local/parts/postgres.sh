@@ -18,12 +18,13 @@ probe_postgres() {
 	"$PG_BIN/pg_isready" -q -h "$RUN/postgres" -U postgres -d postgres
 }
 
+# A copy of a service opens one connection for each worker: at most as many as cores, and 32 (docs/deploy.md).
 pg_settings() {
 	cat <<-END
 		listen_addresses = ''
 		unix_socket_directories = '$RUN/postgres'
 		unix_socket_permissions = 0770
-		max_connections = 120
+		max_connections = $((500 + 10 * $(nproc)))
 		shared_buffers = 128MB
 		effective_cache_size = 1GB
 		max_wal_size = 1GB
