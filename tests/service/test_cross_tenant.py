@@ -2,20 +2,16 @@
 """Another tenant's ids are like ids that nobody has: every route of every service with an id in its path, and every id in a
 body, is asked twice by a stranger. Status, headers, body and the SQL statements behind it must be the same both times; the
 owner's own request shows that it was good enough to reach what it names."""
-import contextlib
 import re
 import secrets
-import time
 
 import pytest
-import requests
-from cryptography.hazmat.primitives import serialization
 
 import gateway_kit
 from alike import absent, same
-from certreg_stack import UnixConnection
 from contract import contracts
 from local_stack import unique
+from peers import Orchestrator
 from spaces import Party, certificate_of, found, invite
 from statements import Statements
 from test_certreg_members import NEVER, Secret
@@ -273,29 +269,6 @@ def test_anothers_id_is_like_none(statements, acme, globex, operation):
 
 
 # --- services in a tenant's name ---
-
-class Orchestrator:
-    """As another service sees it."""
-
-    def __init__(self, stack, audience):
-        self.socket, key, now = stack.sockets / audience / "http.sock", Key(), int(time.time())
-        key.private = serialization.load_pem_private_key((stack.folder / "keys/orchestrator.pem").read_bytes(), None)
-        words = [{"alg": "ES256", "typ": "strongroom-service+jwt", "kid": "orchestrator"},
-                 {"iss": "orchestrator", "sub": "orchestrator", "aud": audience, "iat": now, "exp": now + 60, "jti": nonce()}]
-        text = ".".join(b64url(jcs(part)) for part in words)
-        self.token = f"{text}.{b64url(key.sign(text.encode()))}"
-
-    def get(self, path):
-        return self.ask("GET", path)
-
-    def ask(self, method, path):
-        with contextlib.closing(UnixConnection(self.socket)) as connection:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self.token}"})
-            response = connection.getresponse()
-            answer = requests.Response()
-            answer.status_code, answer.headers, answer._content = response.status, response.headers, response.read()
-            return answer
-
 
 @pytest.mark.parametrize("operation", [row for row in OPERATIONS if row.access == "service"], ids=str)
 def test_a_service_in_ones_name_learns_nothing_of_another(stack, statements, acme, globex, operation):

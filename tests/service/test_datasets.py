@@ -8,27 +8,12 @@ from urllib.parse import quote
 import pytest
 
 from local_stack import problem, unique
-from spaces import Party, found_together
+from spaces import acme, globex, space  # noqa: F401 (fixtures)
 from trust import Key, b64url, digest, jcs, wrap
 
 URL = "https://store.example:8443/bucket/rows.csv"
 OBJECT = "obj_" + "0" * 32
 SECRET = {"query_string": base64.b64encode(b"X-Signature=abc&X-Expires=60").decode(), "encryption": {"key": "0f" * 32}}
-
-
-@pytest.fixture(scope="module")
-def acme(stack):
-    return Party(stack.client("acme-owner"))
-
-
-@pytest.fixture(scope="module")
-def globex(stack):
-    return Party(stack.client("globex-owner"))
-
-
-@pytest.fixture(scope="module")
-def space(acme, globex):
-    return found_together(acme, globex)["id"]
 
 
 def dataset_of(**more):

@@ -4,25 +4,10 @@ it shared there is shared no more. What had started goes on."""
 import pytest
 
 from local_stack import problem, unique, wait_for
-from spaces import Party, found_together, invite, join
-from test_cross_tenant import Orchestrator
+from peers import Orchestrator, orchestrator  # noqa: F401 (fixtures)
+from spaces import acme, found_together, globex, invite, join  # noqa: F401 (fixtures)
 from test_lent_images import Lent, blocked
 from trust import World
-
-
-@pytest.fixture(scope="module")
-def acme(stack):
-    return Party(stack.client("acme-owner"))
-
-
-@pytest.fixture(scope="module")
-def globex(stack):
-    return Party(stack.client("globex-owner"))
-
-
-@pytest.fixture(scope="module")
-def orchestrator(stack):
-    return Orchestrator(stack, "policy")
 
 
 @pytest.fixture

@@ -7,32 +7,12 @@ import contextlib
 import pytest
 
 from local_stack import problem, unique, wait_for
-from spaces import Party, found_together
-from test_cross_tenant import Orchestrator
+from peers import orchestrator  # noqa: F401 (fixtures)
+from spaces import acme, found_together, globex, space  # noqa: F401 (fixtures)
 from trust import World, digest
 
 LOCK = "hashtextextended('policy.start', 0)"
 OTHER = digest(b"another image")
-
-
-@pytest.fixture(scope="module")
-def acme(stack):
-    return Party(stack.client("acme-owner"))
-
-
-@pytest.fixture(scope="module")
-def globex(stack):
-    return Party(stack.client("globex-owner"))
-
-
-@pytest.fixture(scope="module")
-def orchestrator(stack):
-    return Orchestrator(stack, "policy")
-
-
-@pytest.fixture(scope="module")
-def space(acme, globex):
-    return found_together(acme, globex)["id"]
 
 
 class Lent:

@@ -5,29 +5,9 @@ import concurrent.futures
 import pytest
 
 from local_stack import problem
-from spaces import Party, found, found_together
-from test_cross_tenant import Orchestrator
+from peers import orchestrator  # noqa: F401 (fixtures)
+from spaces import acme, found, globex, space  # noqa: F401 (fixtures)
 from trust import Key, World, b64url, digest, nonce
-
-
-@pytest.fixture(scope="module")
-def acme(stack):
-    return Party(stack.client("acme-owner"))
-
-
-@pytest.fixture(scope="module")
-def globex(stack):
-    return Party(stack.client("globex-owner"))
-
-
-@pytest.fixture(scope="module")
-def orchestrator(stack):
-    return Orchestrator(stack, "policy")
-
-
-@pytest.fixture(scope="module")
-def space(acme, globex):
-    return found_together(acme, globex)["id"]
 
 
 class Ordered:

@@ -3,18 +3,8 @@
 import pytest
 
 from local_stack import problem, unique, wait_for
-from spaces import Party, found, found_together
+from spaces import acme, found, found_together, globex  # noqa: F401 (fixtures)
 from trust import World, digest
-
-
-@pytest.fixture(scope="module")
-def acme(stack):
-    return Party(stack.client("acme-owner"))
-
-
-@pytest.fixture(scope="module")
-def globex(stack):
-    return Party(stack.client("globex-owner"))
 
 
 @pytest.fixture

@@ -10,26 +10,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from local_stack import problem, unique, wait_for
-from spaces import Party, found_together
+from peers import Orchestrator
+from spaces import acme, globex, space  # noqa: F401 (fixtures)
 from test_runs import cancel, until
 from trust import World, b64url, digest, from_b64url
 
 OURS = {"grant.withdrawn", "dataset.share_withdrawn", "approval.withdrawn", "approval.declined"}
-
-
-@pytest.fixture(scope="module")
-def acme(stack):
-    return Party(stack.client("acme-owner"))
-
-
-@pytest.fixture(scope="module")
-def globex(stack):
-    return Party(stack.client("globex-owner"))
-
-
-@pytest.fixture(scope="module")
-def space(acme, globex):
-    return found_together(acme, globex)["id"]
 
 
 class Machine:
@@ -247,7 +233,6 @@ def test_the_same_when_the_orchestrator_is_killed_in_between(stack, case, last):
 
 def test_an_order_that_started_before_the_kill_is_dispatched_behind_it(stack, acme, case):
     """Killed between policy's word and its own row."""
-    from test_cross_tenant import Orchestrator
     case.start().waits()
     stack.kill("orchestrator")
     assert case.release().status_code == 201

@@ -11,22 +11,8 @@ import pytest
 
 from graphs import app, dataset, graph, placeholder
 from local_stack import Client, problem, unique, wait_for
-from spaces import Party, found_together
+from spaces import acme, found_together, globex, space  # noqa: F401 (fixtures)
 from trust import Key, World, b64url, digest, rule
-
-@pytest.fixture(scope="module")
-def acme(stack):
-    return Party(stack.client("acme-owner"))
-
-
-@pytest.fixture(scope="module")
-def globex(stack):
-    return Party(stack.client("globex-owner"))
-
-
-@pytest.fixture(scope="module")
-def space(acme, globex):
-    return found_together(acme, globex)["id"]
 
 
 def make_app(party, world):

@@ -5,6 +5,7 @@ import datetime
 import secrets
 import time
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -64,3 +65,21 @@ def found_together(founder, guest):
     for party in (founder, guest):
         party.client.tokens.clear()  # new ones name the space
     return space
+
+
+# --- fixtures, for tests that import them ---
+
+@pytest.fixture(scope="module")
+def acme(stack):
+    return Party(stack.client("acme-owner"))
+
+
+@pytest.fixture(scope="module")
+def globex(stack):
+    return Party(stack.client("globex-owner"))
+
+
+@pytest.fixture(scope="module")
+def space(acme, globex):
+    """The id of one that both are in."""
+    return found_together(acme, globex)["id"]
