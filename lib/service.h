@@ -92,7 +92,6 @@ struct service {
 	/* See struct web_conf; may be NULL. */
 	web_handler *admit;
 	web_problem *problem;
-	int (*ready)(struct worker *worker, struct err *err); /* own part of /readyz; may be NULL */
 };
 
 int service_main(const struct service *service, int argc, char **argv);

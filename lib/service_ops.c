@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /healthz (the loop turns), /readyz (database, schema, the program's own check; Redis only
- * degrades), /metrics: neither behind the edge nor behind a token, since the edge does not route
- * them. /internal/v1/feed: the audit records that certreg fetches.
+ * /healthz (the loop turns), /readyz (database, schema, revocations; Redis only degrades),
+ * /metrics: neither behind the edge nor behind a token, since the edge does not route them.
+ * /internal/v1/feed: the audit records that certreg fetches.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/audit.h"
+#include "lib/auth.h"
 #include "lib/buf.h"
 #include "lib/codec.h"
 #include "lib/db.h"
@@ -49,7 +50,8 @@ static int check_ready(struct worker *worker, struct err *err)
 	if (worker->db && service->migrations &&
 		db_migrated(worker->db, service->name, service->migrations, err) < 0)
 		return -1;
-	return service->ready ? service->ready(worker, err) : 0;
+	/* nobody can be let in before the first list of revocations is here */
+	return worker->auth ? auth_ready(worker->auth, err) : 0;
 }
 
 static int readyz_get(struct web_req *req, struct web_res *res, struct err *err)

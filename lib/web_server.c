@@ -320,7 +320,7 @@ int web_server_listen_local(struct web_server *server, const char *address, stru
 /* A thread that is woken pushes its waker off the core: with all cores busy each request would be a
  * round of its own, and nothing would be asked of Postgres together. Who is SCHED_BATCH (sched(7))
  * waits for its turn instead, and finds all that came until then. Its children are as ever. */
-static void wait_for_turn(void)
+static void let_wakers_go_on(void)
 {
 	const struct sched_param none = { 0 };
 
@@ -330,7 +330,7 @@ static void wait_for_turn(void)
 
 void web_server_run(struct web_server *server)
 {
-	wait_for_turn();
+	let_wakers_go_on();
 	event_base_dispatch(server->base);
 }
 

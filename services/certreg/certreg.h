@@ -43,7 +43,6 @@ struct worker;
 /* Reads the secrets, brings the mirror up to date; does the bootstrap and ends when one was asked
  * for. */
 int certreg_init(struct worker *worker, struct err *err);
-int certreg_ready(struct worker *worker, struct err *err); /* it lets itself be asked */
 int certreg_end(int result); /* wipes the secrets; returns the result */
 const struct certreg *certreg_of(const struct worker *worker);
 

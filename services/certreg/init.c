@@ -81,12 +81,6 @@ int certreg_init(struct worker *worker, struct err *err)
 	return bootstrap_when_asked(worker, err);
 }
 
-/* The first answer of auth-state is its own to fetch, a moment after it listens. */
-int certreg_ready(struct worker *worker, struct err *err)
-{
-	return auth_ready(worker->auth, err);
-}
-
 int certreg_end(int result)
 {
 	signing_keys_free(secrets.signing_keys);

@@ -118,8 +118,7 @@ static const struct service_loop loops[] = {
 	{ NULL, NULL, 0, NULL, false } };
 static const struct service certreg = {
 	.name = "certreg", .config = config, .config_size = sizeof(struct certreg), .lanes = lanes,
-	.routes = routes, .loops = loops, .migrations = migrations, .forgets = store_forgets, .init = certreg_init,
-	.ready = certreg_ready };
+	.routes = routes, .loops = loops, .migrations = migrations, .forgets = store_forgets, .init = certreg_init };
 /* clang-format on */
 
 int main(int argc, char **argv)

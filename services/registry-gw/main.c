@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The registry gateway: the OCI distribution protocol in front of a Docker Registry, for encrypted
  * images. */
-#include "lib/auth.h"
 #include "lib/service.h"
 #include "services/registry-gw/access.h"
 #include "services/registry-gw/archive.h"
@@ -142,12 +141,6 @@ static void deinit(void *program)
 	cache_free(conf->cache);
 }
 
-/* Nobody can be let in before the first list of revocations is here. */
-static int ready(struct worker *worker, struct err *err)
-{
-	return auth_ready(worker->auth, err);
-}
-
 static const struct service registry_gw = {
 	.name = "registry-gw",
 	.config = config,
@@ -159,7 +152,6 @@ static const struct service registry_gw = {
 	.forgets = store_forgets,
 	.init = init,
 	.deinit = deinit,
-	.ready = ready,
 	.admit = access_admit,
 	.problem = oci_error_body,
 };

@@ -3,6 +3,7 @@
 its sandbox, its machine key) and what a result must prove. policy and provisioner are stand-ins that answer from tables."""
 import base64
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -198,6 +199,21 @@ def test_run_to_its_end(run):
     assert shown["state"] == "succeeded" and shown["output"] == {"object": made, "digest": digest(data), "size": 1000}
     assert run.result(made, data).status == 200
     assert run.member("GET", f"/v1/objects/{made}").body == data
+
+
+def test_who_knows_no_revocations_is_not_ready(orchestrator):
+    alone = copy.copy(orchestrator)
+    alone.socket, alone.conf = orchestrator.folder / "alone.sock", orchestrator.folder / "alone.conf"
+    alone.conf.write_text(orchestrator.conf.read_text().replace(f"unix:{orchestrator.socket}", f"unix:{alone.socket}").replace(
+        f"unix:{orchestrator.certreg.socket}", f"unix:{orchestrator.folder}/nobody.sock"))
+    alone.process = subprocess.Popen([alone.program, "--config", alone.conf], stdin=subprocess.DEVNULL, stderr=open(alone.log, "a"))
+    try:
+        wait_for(lambda: alone.ask("GET", "/healthz").status == 200, "it answers")
+        answer = alone.ask("GET", "/readyz")
+        assert (answer.status, answer.json["code"]) == (503, "auth.epoch_stale")
+    finally:
+        alone.process.terminate()
+        assert alone.process.wait(LIMIT_S) == 0
 
 
 def test_another_fence_holds_nothing(run):
