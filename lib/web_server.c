@@ -319,12 +319,13 @@ int web_server_listen_local(struct web_server *server, const char *address, stru
 
 /* A thread that is woken pushes its waker off the core: with all cores busy each request would be a
  * round of its own, and nothing would be asked of Postgres together. Who is SCHED_BATCH (sched(7))
- * waits for its turn instead, and finds all that came until then. Its children are as ever. */
+ * waits for its turn instead, and finds all that came until then. Of what it starts only threads
+ * that a lane adds (struct lane_conf) inherit that. */
 static void let_wakers_go_on(void)
 {
 	const struct sched_param none = { 0 };
 
-	if (sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &none) < 0)
+	if (sched_setscheduler(0, SCHED_BATCH, &none) < 0)
 		log_debug("the loop is woken as others are", NULL);
 }
 

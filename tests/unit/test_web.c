@@ -89,7 +89,7 @@ static int turn(struct web_req *req, struct web_res *res, struct err *err)
 {
 	(void)req;
 	(void)err;
-	res->json = json_pack("{s:i}", "turn", sched_getscheduler(0) & ~SCHED_RESET_ON_FORK);
+	res->json = json_pack("{s:i}", "turn", sched_getscheduler(0));
 	return 0;
 }
 
